@@ -1,0 +1,1 @@
+"""Reads recorded runs. No ray, no torch: opens on any laptop."""

@@ -1,0 +1,122 @@
+"""The tree of exceptions. Each survives pickling with its fields, so that it can cross a process border.
+
+    FedchunkError
+    ├── ConfigError        the settings are wrong (nothing has started)
+    ├── DataError          a data set is missing or unreadable (nothing has started)
+    ├── PayloadError       bytes that are not a valid message for this layout
+    ├── ClientFailed       one client could not do its part of a round
+    ├── RoundFailed        too few clients finished a round
+    ├── ActorsUnavailable  no actor could be started, or all of them were lost
+    ├── RecordsError       a run's folder or table cannot be read
+    └── TrackingError      the tracking store cannot be reached at the start
+
+A message says what, where, what was found and what to do. ``FedchunkError`` keeps the constructor's arguments in
+``args``: that alone makes pickling call the constructor again with the same fields.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class FedchunkError(Exception):
+    """Root of everything that fedchunk raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with the settings: where it stands, what was found and what to do."""
+
+    where: str
+    """``file:line:column`` or the command-line override, as the user typed it."""
+    key: str
+    """The setting, or an empty string when the whole document is meant."""
+    message: str
+    """What was found, what is allowed, what to do."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.key, self.message) if part)
+
+
+class ConfigError(FedchunkError):
+    """The settings are wrong. ``faults`` lists everything that was found, at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(tuple(faults))
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
+
+
+class DataError(FedchunkError):
+    """A data set is missing or not what its name says. The message names the files and the remedy."""
+
+
+class PayloadError(FedchunkError):
+    """Bytes that cannot be taken as a message of this federation; ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ClientFailed(FedchunkError):
+    """A client could not do its part of a round; ``stage`` is where in the client it happened."""
+
+    def __init__(self, client_id: int, round_index: int, stage: str, reason: str) -> None:
+        super().__init__(client_id, round_index, stage, reason)
+        self.client_id = client_id
+        self.round_index = round_index
+        self.stage = stage
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"client {self.client_id} failed in round {self.round_index} while it did {self.stage}: {self.reason}"
+
+
+class RoundFailed(FedchunkError):
+    """Too few clients finished a round. ``reasons`` maps a client to why it did not."""
+
+    def __init__(self, round_index: int, finished: int, needed: int, reasons: Mapping[int, str]) -> None:
+        super().__init__(round_index, finished, needed, dict(reasons))
+        self.round_index = round_index
+        self.finished = finished
+        self.needed = needed
+        self.reasons = dict(reasons)
+
+    def __str__(self) -> str:
+        lines = [
+            f"round {self.round_index} failed: {self.finished} clients finished, {self.needed} are needed"
+        ]
+        return "\n".join(lines + [f"  {line}" for line in group_reasons(self.reasons)])
+
+
+class ActorsUnavailable(FedchunkError):
+    """No actor can take work: they did not start in time, or were lost and could not be replaced."""
+
+
+class RecordsError(FedchunkError):
+    """A run's folder or one of its tables cannot be read."""
+
+
+class TrackingError(FedchunkError):
+    """The tracking store cannot be used. Raised only before the first round: later failures are spooled."""
+
+
+def group_reasons(reasons: Mapping[int, str]) -> list[str]:
+    """Equal reasons once, with the clients they befell: 64 equal failures print as one line.
+
+    Example:
+        >>> group_reasons({3: "no data", 1: "no data", 2: "late"})
+        ['clients 1, 3: no data', 'client 2: late']
+    """
+    clients_by_reason: dict[str, list[int]] = defaultdict(list)
+    for client_id, reason in sorted(reasons.items()):
+        clients_by_reason[reason].append(client_id)
+    return [
+        f"client{'s' if len(clients) > 1 else ''} {', '.join(map(str, clients))}: {reason}"
+        for reason, clients in clients_by_reason.items()
+    ]

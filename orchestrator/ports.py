@@ -1,0 +1,192 @@
+"""The few protocols between the parts. Who implements what:
+
+    Federation    actors.ray_backend, actors.local_backend    the running clients and coordinator, seen by the driver
+    ClientGroup   the same two                                the client actors, seen by the coordinator
+    Recorder      orchestrator.run_folder, orchestrator.tracking
+    Observer      the command line's progress display
+
+Handles stand for values that stay where they are (Ray's object store). Nobody but the backend looks into one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from orchestrator.messages import ModelSpec, ModelState, RoundResult
+
+Handle = Any
+"""A reference to a value in the object store (``ray.ObjectRef`` or its local twin)."""
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """What the records say of the data."""
+
+    name: str
+    train_samples: int
+    test_samples: int
+    num_classes: int
+    digest: str
+    """Of samples and partition together, at most 36 characters."""
+
+
+@dataclass(frozen=True)
+class FederationInfo:
+    """What is known once the actors stand and before the first round."""
+
+    spec: ModelSpec
+    layout: pa.Table
+    """The ``layout`` table."""
+    data: DataDescription
+    samples_per_client: tuple[int, ...]
+    backend: str
+    """``ray`` or ``local``."""
+    device: str
+    """``cpu`` or ``cuda``."""
+    number_of_actors: int
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended; what ``fedchunk run --json`` prints."""
+
+    status: str
+    """``finished``, ``failed`` or ``interrupted``."""
+    rounds_completed: int
+    accuracy: float | None
+    """Of the coordinator's model at the last evaluated round; None if none was."""
+    loss: float | None
+    client_accuracy_mean: float | None
+    uplink_bytes: int
+    downlink_bytes: int
+    dense_uplink_bytes: int
+    dense_downlink_bytes: int
+    wall_s: float
+    weights_sha256: str | None
+    """Of the final global weights as little-endian float32; None if there are none."""
+    error: str | None = None
+
+
+class Federation(Protocol):
+    """Clients and coordinator, ready to run. A context manager: leaving it ends every process it started."""
+
+    def __enter__(self) -> Federation: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    @property
+    def info(self) -> FederationInfo:
+        """What is known before the first round."""
+        ...
+
+    def run_round(self, round_index: int, observer: Observer) -> RoundResult:
+        """One round, from 1. Raises RoundFailed or ActorsUnavailable."""
+        ...
+
+    def final_model(self) -> ModelState:
+        """The coordinator's model as it is now."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps what a run shows. May fail in ``start`` only; later it warns, counts and goes on."""
+
+    def start(self, info: FederationInfo) -> None:
+        """Before the first round; raises when it cannot record."""
+        ...
+
+    def record_round(self, result: RoundResult) -> None:
+        """A finished round, in order. Never makes the round wait for a network."""
+        ...
+
+    def finish(self, summary: RunSummary, spec: ModelSpec | None, model: ModelState | None) -> None:
+        """After the last round, also of a failed or interrupted run (``model`` None if there is none)."""
+        ...
+
+
+class Observer(Protocol):
+    """Watches progress, for people."""
+
+    def stage(self, name: str) -> None:
+        """What is being done before the first round ("starting Ray", "loading digits")."""
+        ...
+
+    def clients_done(self, round_index: int, done: int, cohort: int) -> None:
+        """How far the round in progress is."""
+        ...
+
+    def round_done(self, result: RoundResult) -> None:
+        """A round ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to one client actor: a method name and its arguments, handles among them."""
+
+    key: int
+    """What the caller knows the call by (a client, a shard); unique among those in flight."""
+    method: str
+    arguments: tuple[Any, ...]
+    num_returns: int
+    prefer_like: int | None = None
+    """Prefer the node that did the last call of this key with ``train``; None: any."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A call came back: the first value itself (it is small), handles to the others."""
+
+    call: Call
+    value: Any
+    handles: tuple[Handle, ...]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A call did not come back, because of its actor (dead, frozen, node gone): it may be asked again."""
+
+    call: Call
+    reason: str
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The code of the call raised: asking again would raise again."""
+
+    call: Call
+    reason: str
+
+
+Outcome = Returned | Lost | Raised
+
+
+class ClientGroup(Protocol):
+    """A pool of client actors. Takes any number of calls, runs them as actors are free, replaces lost actors."""
+
+    @property
+    def size(self) -> int:
+        """Actors in the pool."""
+        ...
+
+    def put(self, value: Any) -> Handle:
+        """Share one value with all actors; the coordinator owns it."""
+        ...
+
+    def submit(self, call: Call) -> None:
+        """Queue a call."""
+        ...
+
+    def next_outcome(self) -> Outcome:
+        """The next call that ended, whichever it is; waits within the settings' limits.
+
+        Raises ActorsUnavailable when no actor is left that could take what is queued.
+        """
+        ...
+
+    def fetch(self, handle: Handle) -> Any:
+        """The value behind a handle; arrays in it are read-only."""
+        ...

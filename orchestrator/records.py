@@ -1,0 +1,147 @@
+"""The tables of a run: Arrow schemas with units and null rules, and what builds rows of them.
+
+This module is all that :mod:`analysis` knows of the orchestrator. ``docs/tables.md`` is checked against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+"""Raised when a column changes its meaning or goes; a new nullable column does not raise it."""
+
+
+def _field(name: str, kind: pa.DataType, unit: str, doc: str, *, null: str = "") -> pa.Field:
+    """A column. ``null`` says when it is null; empty means never."""
+    metadata = {"unit": unit, "doc": doc, "null": null or "never"}
+    return pa.field(name, kind, nullable=bool(null), metadata=metadata)
+
+
+_ROUND = _field("round", pa.int32(), "round", "The round, from 1.")
+_CLIENT = _field("client", pa.int32(), "client", "The client, from 0.")
+
+ROUNDS = [
+    _ROUND,
+    _field("participants", pa.int32(), "clients", "Clients whose update counted."),
+    _field("failed", pa.int32(), "clients", "Clients of the cohort whose update did not count."),
+    _field(
+        "accuracy", pa.float64(), "share", "Accuracy of the coordinator's model on the whole test set.",
+        null="the round was not evaluated",
+    ),
+    _field(
+        "loss", pa.float64(), "nat", "Mean loss of the coordinator's model on the whole test set.",
+        null="the round was not evaluated",
+    ),
+    _field(
+        "client_accuracy_mean", pa.float64(), "share",
+        "Mean accuracy, on the whole test set, of the cohort's own models after reconstruction.",
+        null="evaluate_clients is off, or the round was not evaluated",
+    ),
+    _field("client_accuracy_min", pa.float64(), "share", "The worst of them.", null="as client_accuracy_mean"),
+    _field("client_accuracy_max", pa.float64(), "share", "The best of them.", null="as client_accuracy_mean"),
+    _field("train_loss", pa.float64(), "nat", "Mean local training loss, weighted by samples."),
+    _field("uplink_bytes", pa.int64(), "byte", "All bytes that clients sent."),
+    _field("downlink_bytes", pa.int64(), "byte", "All bytes that clients received."),
+    _field("dense_uplink_bytes", pa.int64(), "byte", "Uplink that full exchange would have cost."),
+    _field("dense_downlink_bytes", pa.int64(), "byte", "Downlink that full exchange would have cost."),
+    _field("dense_bytes", pa.int64(), "byte", "Both directions of full exchange."),
+    _field("coverage", pa.float64(), "share", "Chunks that at least one client sent, of all chunks."),
+    _field("sensitivity_percentage", pa.float64(), "percent", "Mean share of its chunks that a client sent."),
+    _field("train_s", pa.float64(), "second", "Sum of the clients' training times."),
+    _field("aggregate_s", pa.float64(), "second", "Time the coordinator spent checking and adding payloads."),
+    _field("evaluate_s", pa.float64(), "second", "Time spent waiting for evaluation."),
+    _field("wall_s", pa.float64(), "second", "From the first order to the round's end."),
+]  # fmt: skip
+
+CLIENTS = [
+    _ROUND,
+    _CLIENT,
+    _field("status", pa.string(), "", "'ok', 'rejected' (its payload did not pass the checks) or 'failed'."),
+    _field("reason", pa.string(), "", "Why the update did not count.", null="status is 'ok'"),
+    _field("samples", pa.int64(), "sample", "Training samples of the client."),
+    _field("train_loss", pa.float64(), "nat", "Mean loss of its local training.", null="status is 'failed'"),
+    _field("chunks_sent", pa.int32(), "chunk", "Chunks in its payload.", null="status is 'failed'"),
+    _field(
+        "sensitivity_percentage", pa.float64(), "percent", "Share of its chunks that it sent.",
+        null="status is 'failed'",
+    ),
+    _field(
+        "accuracy", pa.float64(), "share", "Accuracy of its own model after reconstruction, whole test set.",
+        null="as client_accuracy_mean of rounds, or status is 'failed'",
+    ),
+    _field("uplink_bytes", pa.int64(), "byte", "Bytes it sent."),
+    _field("downlink_bytes", pa.int64(), "byte", "Bytes it received."),
+    _field("train_s", pa.float64(), "second", "Time of its local training.", null="status is 'failed'"),
+    _field("attempts", pa.int32(), "call", "How often it was asked; more than 1 after a lost actor."),
+]  # fmt: skip
+
+CHUNKS = [
+    _ROUND,
+    _CLIENT,
+    _field("chunk", pa.int32(), "chunk", "The chunk, from 0."),
+    _field("score", pa.float32(), "", "How much the chunk mattered to the client; the rule is in config.yaml."),
+    _field(
+        "distance", pa.float32(), "", "distance_metric between the chunk after and before local training.",
+        null="chunking is off",
+    ),
+    _field("selected", pa.bool_(), "", "Whether the client sent it."),
+    _field("age", pa.int32(), "round", "Rounds it has waited since the client last sent it; 0 if sent last round."),
+]  # fmt: skip
+
+LAYOUT = [
+    _field("chunk", pa.int32(), "chunk", "The chunk, from 0."),
+    _field("start", pa.int64(), "value", "First value of the flat vector that it covers."),
+    _field("stop", pa.int64(), "value", "One past its last value."),
+    _field("parameters", pa.list_(pa.string()), "", "The parameters (layers) that it covers, in order."),
+]
+
+LEDGER = [
+    _ROUND,
+    _field("sender", pa.int32(), "client", "A client, or -1 for the coordinator."),
+    _field("receiver", pa.int32(), "client", "A client, or -1 for the coordinator."),
+    _field("kind", pa.string(), "", "header, mask, values, shares or buffers."),
+    _field("bytes", pa.int64(), "byte", "What this part of the message really occupied."),
+]
+
+
+def _schema(name: str, fields: Sequence[pa.Field]) -> pa.Schema:
+    return pa.schema(list(fields), metadata={"table": name, "fedchunk_schema_version": SCHEMA_VERSION})
+
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "rounds": _schema("rounds", ROUNDS),
+    "clients": _schema("clients", CLIENTS),
+    "chunks": _schema("chunks", CHUNKS),
+    "layout": _schema("layout", LAYOUT),
+    "ledger": _schema("ledger", LEDGER),
+}
+"""Name of a table -> its schema. File names are ``tables/<name>.parquet``."""
+
+ROUND_TABLES = ("rounds", "clients", "chunks", "ledger")
+"""The tables that grow with every round; ``layout`` is written once."""
+
+
+def table_from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """A table of schema ``name`` from dictionaries; refuses a missing column that may not be null."""
+    schema = SCHEMAS[name]
+    return checked(name, pa.Table.from_pylist([dict(row) for row in rows], schema=schema))
+
+
+def table_from_columns(name: str, columns: Mapping[str, Any]) -> pa.Table:
+    """A table of schema ``name`` from one array or sequence per column."""
+    schema = SCHEMAS[name]
+    arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
+    return checked(name, pa.Table.from_arrays(arrays, schema=schema))
+
+
+def checked(name: str, table: pa.Table) -> pa.Table:
+    """``table`` itself, after checking that columns which are never null have no nulls."""
+    for field, column in zip(SCHEMAS[name], table.columns, strict=True):
+        if not field.nullable and column.null_count:
+            raise ValueError(
+                f"table {name}: column {field.name!r} is never null, got {column.null_count} nulls"
+            )
+    return table

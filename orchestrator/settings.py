@@ -1,0 +1,251 @@
+"""The settings as small frozen sections. Each part of the program gets its own section only.
+
+The YAML file is flat, because field names are unique over all sections; :mod:`orchestrator.config` splits it. Names
+are FedPilot's where FedPilot has one. A field's description is what ``fedchunk schema`` and editors show.
+Rules that join several fields of one section are here; rules across sections are in :meth:`Settings.check_as_a_whole`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _integral(value: Any) -> Any:
+    """FedPilot types counts as floats (``chunking_parts: 5.0``): a float without a fraction is a count."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _text(value: Any) -> Any:
+    """``data_distribution_kind: 20`` and ``federation_id: 7`` are text that happens to look like a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Count = Annotated[int, BeforeValidator(_integral)]
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, strict, no unknown fields, no nan and no inf."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class ChunkingSettings(Section):
+    """What is cut, scored, selected and put together again."""
+
+    chunking: bool = Field(False, description="Exchange chunks. false: the whole model, every round.")
+    chunking_parts: Count = Field(
+        100, ge=1, le=2**31 - 1, description="Number of chunks the model is cut into."
+    )
+    chunking_with_gradients: bool = Field(
+        True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
+    )
+    chunking_random_section: bool = Field(
+        False, description="Choose chunks at random, whatever else is said."
+    )
+    chunk_score: Literal["gradient", "distance", "random"] | None = Field(
+        None, description="Score by name; null: as the two switches above say."
+    )
+    sensitivity_percentage: float = Field(
+        100.0, gt=0, le=100, description="Percentage of its chunks that a client sends in a round."
+    )
+    dynamic_sensitivity_percentage: bool = Field(
+        False,
+        description="Each client sends the fewest chunks that hold sensitivity_energy of its summed squared "
+        "scores; sensitivity_percentage stays the ceiling.",
+    )
+    sensitivity_energy: float = Field(
+        0.95, gt=0, le=1, description="Share of the summed squared scores that dynamic sensitivity keeps."
+    )
+    distance_metric: Literal["cosine", "euclidean", "coordinate"] = Field(
+        "cosine", description="Distance between a chunk after and before local training."
+    )
+    chunk_reconstruction: Literal["contributors", "own_weights"] = Field(
+        "contributors",
+        description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
+        "send it counts with the receiver's own weights.",
+    )
+
+    @property
+    def score(self) -> Literal["gradient", "distance", "random"]:
+        """The rule in force: ``chunk_score``, or what the seed's switches say."""
+        if self.chunk_score is not None:
+            return self.chunk_score
+        if self.chunking_random_section:
+            return "random"
+        return "gradient" if self.chunking_with_gradients else "distance"
+
+
+class TrainingSettings(Section):
+    """What one client does with its samples."""
+
+    model_type: Annotated[
+        Literal["mlp", "cnn", "lenet", "resnet18", "resnet50", "mobilenet", "vgg16", "vit"],
+        BeforeValidator(_lower),
+    ] = Field("mlp", description="The model, fitted to the data set's channels, size and classes.")
+    pretrained_models: bool = Field(
+        False, description="Start from torchvision's weights; needs them on disk, or download: true."
+    )
+    optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], BeforeValidator(_lower)] = Field(
+        "sgd", description="Local optimizer; its state starts afresh every round."
+    )
+    learning_rate: float = Field(0.01, gt=0, description="Step of the local optimizer.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
+    loss_function: Literal["CrossEntropy", "SmoothCrossEntropy"] = Field(
+        "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
+    )
+    number_of_epochs: Count = Field(1, ge=1, description="Local epochs in a round.")
+    train_batch_size: Count = Field(64, ge=1, description="Samples in a training batch.")
+    test_batch_size: Count = Field(128, ge=1, description="Samples in an evaluation batch.")
+    max_grad_norm: float | None = Field(
+        None, gt=0, description="Clip each batch's gradient to this L2 norm; scores see it before clipping."
+    )
+    aggregation_strategy: Literal["FedAvg", "FedProx"] = Field(
+        "FedAvg", description="FedProx adds mu/2 |w - w_start|^2 to the local loss."
+    )
+    mu: float = Field(0.01, ge=0, description="Weight of FedProx's proximal term.")
+    deterministic: bool = Field(
+        True, description="Refuse algorithms that may give other bits in another run."
+    )
+
+    @property
+    def proximal_mu(self) -> float:
+        """``mu`` where it counts: 0 for FedAvg."""
+        return self.mu if self.aggregation_strategy == "FedProx" else 0.0
+
+
+class DataSettings(Section):
+    """Which samples there are, and who holds which."""
+
+    dataset_type: Annotated[
+        Literal["digits", "fmnist", "mnist", "cifar10", "cifar100", "synthetic"], BeforeValidator(_lower)
+    ] = Field("digits", description="digits ships with scikit-learn; synthetic is made on the spot.")
+    data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
+    download: bool = Field(False, description="Allow a download of data or weights that are not there.")
+    transform_input_size: Count | None = Field(
+        None, ge=1, le=4096, description="Resize images to this side in pixels; null keeps their size."
+    )
+    data_distribution_kind: Annotated[
+        Literal["iid", "iid-diff-quantity", "dir", "10", "20", "30", "40", "50", "60", "70", "80", "90"],
+        BeforeValidator(_text),
+    ] = Field(
+        "iid",
+        description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "
+        "over labels; iid-diff-quantity: Dirichlet over sizes.",
+    )
+    dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
+    synthetic_samples: Count = Field(2000, ge=1, description="Training samples of the synthetic data set.")
+    synthetic_test_samples: Count = Field(500, ge=1, description="Test samples of the synthetic data set.")
+    synthetic_classes: Count = Field(10, ge=2, description="Classes of the synthetic data set.")
+    synthetic_channels: Count = Field(1, ge=1, description="Channels of the synthetic images.")
+    synthetic_size: Count = Field(8, ge=1, description="Side of the synthetic images in pixels.")
+
+
+class FederationSettings(Section):
+    """Who takes part, for how long, and how their updates count."""
+
+    federation_id: Text = Field("", max_length=200, description="A name for the run.")
+    random_seed: Count = Field(42, ge=0, lt=2**63, description="All randomness comes from this number.")
+    number_of_clients: Count = Field(10, ge=1, description="Clients of the federation.")
+    client_sampling_rate: float = Field(
+        1.0, gt=0, le=1, description="Share of the clients that takes part in a round."
+    )
+    federated_learning_rounds: Count = Field(8, ge=1, description="Rounds at most.")
+    federated_learning_schema: Literal["TraditionalFederatedLearning"] = Field(
+        "TraditionalFederatedLearning", description="With a coordinator that aggregates."
+    )
+    federated_learning_topology: Literal["star"] = Field("star", description="Who may send to whom.")
+    aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
+    stop_avg_accuracy: float | None = Field(
+        None, gt=0, le=1, description="Stop once the coordinator's model is this accurate."
+    )
+    evaluate_clients: bool = Field(
+        False, description="Also measure the clients' own models after each round."
+    )
+    evaluation_interval: Count = Field(
+        1, ge=1, description="Evaluate every so many rounds, and after the last."
+    )
+    min_completion_rate: float = Field(
+        0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
+    )
+
+
+class RuntimeSettings(Section):
+    """Processes and their limits. Nothing here changes a result, but for ``device``."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: cuda where the cluster has a GPU."
+    )
+    number_of_actors: Count | None = Field(
+        None, ge=1, le=4096, description="Client actors; null: as many as fit."
+    )
+    cpus_per_actor: float = Field(1.0, gt=0, description="CPU share that Ray reserves for a client actor.")
+    gpus_per_actor: float | None = Field(
+        None, gt=0, description="GPU share of a client actor; null: one, if device is cuda."
+    )
+    torch_threads: Count = Field(
+        1, ge=1, description="torch threads of an actor; part of what makes bits repeat."
+    )
+    placement_group_strategy: Annotated[
+        Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"], BeforeValidator(_upper)
+    ] = Field("SPREAD", description="How Ray places the client actors on nodes.")
+    startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
+    client_timeout_s: float = Field(600.0, gt=0, description="Limit for one call to a client actor.")
+    max_attempts: Count = Field(
+        3, ge=1, description="How often a client is asked again when its actor is lost."
+    )
+    object_store_memory_mb: Count | None = Field(
+        None, ge=80, description="Ray's object store; null: Ray's default."
+    )
+    ray_dashboard: bool = Field(False, description="Start Ray's dashboard (on this machine only).")
+    ray_dashboard_port: Count = Field(8265, ge=1, le=65535, description="Port of Ray's dashboard.")
+
+
+class TrackingSettings(Section):
+    """What is recorded, and where it can be looked at."""
+
+    record_chunks: bool = Field(
+        True, description="Write the chunks table: a row per chunk, client and round."
+    )
+    mlflow_enabled: bool = Field(True, description="Log to MLflow.")
+    mlflow_tracking_uri: str | None = Field(
+        None, min_length=1, description="MLflow store; null: MLFLOW_TRACKING_URI, or sqlite:///mlflow.db."
+    )
+    mlflow_experiment_prefix: str = Field(
+        "fedchunk", min_length=1, max_length=200, description="MLflow experiment that the run belongs to."
+    )
+
+
+class Settings(Section):
+    """One experiment."""
+
+    chunking: ChunkingSettings = ChunkingSettings()
+    training: TrainingSettings = TrainingSettings()
+    data: DataSettings = DataSettings()
+    federation: FederationSettings = FederationSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def check_as_a_whole(self) -> Settings:
+        """Rules that join fields of several sections; see :mod:`orchestrator.config` for how they are reported."""
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        """All fields by their flat names, as they stand in a file."""
+        return {
+            name: value
+            for section in self.model_dump(mode="json").values()
+            for name, value in section.items()
+        }
