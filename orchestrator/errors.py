@@ -88,9 +88,7 @@ class RoundFailed(FedchunkError):
         self.reasons = dict(reasons)
 
     def __str__(self) -> str:
-        lines = [
-            f"round {self.round_index} failed: {self.finished} clients finished, {self.needed} are needed"
-        ]
+        lines = [f"round {self.round_index} failed: {self.finished} clients finished, {self.needed} are needed"]
         return "\n".join(lines + [f"  {line}" for line in group_reasons(self.reasons)])
 
 

@@ -54,9 +54,7 @@ def run_experiment(
 def reached(result: RoundResult, stop_avg_accuracy: float | None) -> bool:
     """Whether the coordinator's model is as accurate as the settings ask for."""
     accuracy = result.summary["accuracy"]
-    return (
-        stop_avg_accuracy is not None and accuracy is not None and float(str(accuracy)) >= stop_avg_accuracy
-    )
+    return stop_avg_accuracy is not None and accuracy is not None and float(str(accuracy)) >= stop_avg_accuracy
 
 
 def summarise(

@@ -141,7 +141,5 @@ def checked(name: str, table: pa.Table) -> pa.Table:
     """``table`` itself, after checking that columns which are never null have no nulls."""
     for field, column in zip(SCHEMAS[name], table.columns, strict=True):
         if not field.nullable and column.null_count:
-            raise ValueError(
-                f"table {name}: column {field.name!r} is never null, got {column.null_count} nulls"
-            )
+            raise ValueError(f"table {name}: column {field.name!r} is never null, got {column.null_count} nulls")
     return table

@@ -44,15 +44,11 @@ class ChunkingSettings(Section):
     """What is cut, scored, selected and put together again."""
 
     chunking: bool = Field(False, description="Exchange chunks. false: the whole model, every round.")
-    chunking_parts: Count = Field(
-        100, ge=1, le=2**31 - 1, description="Number of chunks the model is cut into."
-    )
+    chunking_parts: Count = Field(100, ge=1, le=2**31 - 1, description="Number of chunks the model is cut into.")
     chunking_with_gradients: bool = Field(
         True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
     )
-    chunking_random_section: bool = Field(
-        False, description="Choose chunks at random, whatever else is said."
-    )
+    chunking_random_section: bool = Field(False, description="Choose chunks at random, whatever else is said.")
     chunk_score: Literal["gradient", "distance", "random"] | None = Field(
         None, description="Score by name; null: as the two switches above say."
     )
@@ -115,9 +111,7 @@ class TrainingSettings(Section):
         "FedAvg", description="FedProx adds mu/2 |w - w_start|^2 to the local loss."
     )
     mu: float = Field(0.01, ge=0, description="Weight of FedProx's proximal term.")
-    deterministic: bool = Field(
-        True, description="Refuse algorithms that may give other bits in another run."
-    )
+    deterministic: bool = Field(True, description="Refuse algorithms that may give other bits in another run.")
 
     @property
     def proximal_mu(self) -> float:
@@ -158,9 +152,7 @@ class FederationSettings(Section):
     federation_id: Text = Field("", max_length=200, description="A name for the run.")
     random_seed: Count = Field(42, ge=0, lt=2**63, description="All randomness comes from this number.")
     number_of_clients: Count = Field(10, ge=1, description="Clients of the federation.")
-    client_sampling_rate: float = Field(
-        1.0, gt=0, le=1, description="Share of the clients that takes part in a round."
-    )
+    client_sampling_rate: float = Field(1.0, gt=0, le=1, description="Share of the clients that takes part in a round.")
     federated_learning_rounds: Count = Field(8, ge=1, description="Rounds at most.")
     federated_learning_schema: Literal["TraditionalFederatedLearning"] = Field(
         "TraditionalFederatedLearning", description="With a coordinator that aggregates."
@@ -170,12 +162,8 @@ class FederationSettings(Section):
     stop_avg_accuracy: float | None = Field(
         None, gt=0, le=1, description="Stop once the coordinator's model is this accurate."
     )
-    evaluate_clients: bool = Field(
-        False, description="Also measure the clients' own models after each round."
-    )
-    evaluation_interval: Count = Field(
-        1, ge=1, description="Evaluate every so many rounds, and after the last."
-    )
+    evaluate_clients: bool = Field(False, description="Also measure the clients' own models after each round.")
+    evaluation_interval: Count = Field(1, ge=1, description="Evaluate every so many rounds, and after the last.")
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )
@@ -184,30 +172,20 @@ class FederationSettings(Section):
 class RuntimeSettings(Section):
     """Processes and their limits. Nothing here changes a result, but for ``device``."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: cuda where the cluster has a GPU."
-    )
-    number_of_actors: Count | None = Field(
-        None, ge=1, le=4096, description="Client actors; null: as many as fit."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the cluster has a GPU.")
+    number_of_actors: Count | None = Field(None, ge=1, le=4096, description="Client actors; null: as many as fit.")
     cpus_per_actor: float = Field(1.0, gt=0, description="CPU share that Ray reserves for a client actor.")
     gpus_per_actor: float | None = Field(
         None, gt=0, description="GPU share of a client actor; null: one, if device is cuda."
     )
-    torch_threads: Count = Field(
-        1, ge=1, description="torch threads of an actor; part of what makes bits repeat."
-    )
+    torch_threads: Count = Field(1, ge=1, description="torch threads of an actor; part of what makes bits repeat.")
     placement_group_strategy: Annotated[
         Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"], BeforeValidator(_upper)
     ] = Field("SPREAD", description="How Ray places the client actors on nodes.")
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
     client_timeout_s: float = Field(600.0, gt=0, description="Limit for one call to a client actor.")
-    max_attempts: Count = Field(
-        3, ge=1, description="How often a client is asked again when its actor is lost."
-    )
-    object_store_memory_mb: Count | None = Field(
-        None, ge=80, description="Ray's object store; null: Ray's default."
-    )
+    max_attempts: Count = Field(3, ge=1, description="How often a client is asked again when its actor is lost.")
+    object_store_memory_mb: Count | None = Field(None, ge=80, description="Ray's object store; null: Ray's default.")
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard (on this machine only).")
     ray_dashboard_port: Count = Field(8265, ge=1, le=65535, description="Port of Ray's dashboard.")
 
@@ -215,9 +193,7 @@ class RuntimeSettings(Section):
 class TrackingSettings(Section):
     """What is recorded, and where it can be looked at."""
 
-    record_chunks: bool = Field(
-        True, description="Write the chunks table: a row per chunk, client and round."
-    )
+    record_chunks: bool = Field(True, description="Write the chunks table: a row per chunk, client and round.")
     mlflow_enabled: bool = Field(True, description="Log to MLflow.")
     mlflow_tracking_uri: str | None = Field(
         None, min_length=1, description="MLflow store; null: MLFLOW_TRACKING_URI, or sqlite:///mlflow.db."
@@ -244,8 +220,4 @@ class Settings(Section):
 
     def flat(self) -> dict[str, Any]:
         """All fields by their flat names, as they stand in a file."""
-        return {
-            name: value
-            for section in self.model_dump(mode="json").values()
-            for name, value in section.items()
-        }
+        return {name: value for section in self.model_dump(mode="json").values() for name, value in section.items()}
