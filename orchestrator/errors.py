@@ -104,6 +104,13 @@ class TrackingError(FedchunkError):
     """The tracking store cannot be used. Raised only before the first round: later failures are spooled."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Why a call failed, without the client's name, so that equal failures of many clients group."""
+    if isinstance(error, ClientFailed):
+        return f"{error.stage}: {error.reason}"
+    return f"{type(error).__name__}: {error}"
+
+
 def group_reasons(reasons: Mapping[int, str]) -> list[str]:
     """Equal reasons once, with the clients they befell: 64 equal failures print as one line.
 

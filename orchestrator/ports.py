@@ -128,29 +128,32 @@ class Call:
     """One call to one client actor: a method name and its arguments, handles among them."""
 
     key: int
-    """What the caller knows the call by (a client, a shard); unique among those in flight."""
+    """What the caller knows the call by (a client, a part of the test set); unique among those in flight."""
     method: str
     arguments: tuple[Any, ...]
-    num_returns: int
-    prefer_like: int | None = None
-    """Prefer the node that did the last call of this key with ``train``; None: any."""
+    values: int = 1
+    """How many of the returned values the caller looks at; they come first."""
+    handles: int = 0
+    """How many more stay where they are, behind handles."""
 
 
 @dataclass(frozen=True)
 class Returned:
-    """A call came back: the first value itself (it is small), handles to the others."""
+    """A call came back: the values themselves, and handles to the others."""
 
     call: Call
-    value: Any
+    values: tuple[Any, ...]
     handles: tuple[Handle, ...]
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A call did not come back, because of its actor (dead, frozen, node gone): it may be asked again."""
+    """A call did not come back because of a machine (actor dead or frozen, node gone): it may be asked again."""
 
     call: Call
     reason: str
+    arguments_lost: bool = False
+    """A value behind one of the arguments is gone with its node: the same call would be lost again."""
 
 
 @dataclass(frozen=True)
@@ -183,10 +186,7 @@ class ClientGroup(Protocol):
     def next_outcome(self) -> Outcome:
         """The next call that ended, whichever it is; waits within the settings' limits.
 
-        Raises ActorsUnavailable when no actor is left that could take what is queued.
+        Values come as Ray gives them: copied through pickle, arrays read-only. Raises ActorsUnavailable when no
+        actor is left that could take what is queued.
         """
-        ...
-
-    def fetch(self, handle: Handle) -> Any:
-        """The value behind a handle; arrays in it are read-only."""
         ...

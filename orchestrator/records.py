@@ -102,7 +102,12 @@ LEDGER = [
     _ROUND,
     _field("sender", pa.int32(), "client", "A client, or -1 for the coordinator."),
     _field("receiver", pa.int32(), "client", "A client, or -1 for the coordinator."),
-    _field("kind", pa.string(), "", "header, mask, values, shares or buffers."),
+    _field(
+        "kind",
+        pa.string(),
+        "",
+        "header, mask, values, shares or buffers; rejected: a payload that did not pass the checks.",
+    ),
     _field("bytes", pa.int64(), "byte", "What this part of the message really occupied."),
 ]
 

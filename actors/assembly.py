@@ -1,0 +1,62 @@
+"""What both backends do alike once client actors stand: the first model, the coordinator, the description."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from actors.calls import run_calls
+from actors.coordinator import Coordinator
+from orchestrator.chunking.layout import Layout
+from orchestrator.errors import ActorsUnavailable
+from orchestrator.exchange import layout_for
+from orchestrator.messages import InitialModel, ModelSpec
+from orchestrator.ports import Call, ClientGroup, DataDescription, FederationInfo
+from orchestrator.records import table_from_rows
+from orchestrator.settings import Settings
+
+
+def build_coordinator(
+    settings: Settings, group: ClientGroup, samples_per_client: tuple[int, ...], test_parts: tuple[slice, ...]
+) -> tuple[Coordinator, ModelSpec]:
+    """A coordinator over ``group``, with the initial model that the first free actor gives.
+
+    Raises ConfigError when the model has fewer parameters than ``chunking_parts``.
+    """
+    call = Call(0, "initial_model", ())
+    (settled,) = run_calls(group, [call], settings.runtime.max_attempts)
+    if settled.answer is None:
+        raise ActorsUnavailable(f"no initial model: {settled.reason}")
+    initial: InitialModel = settled.answer.values[0]
+    return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
+
+
+def describe(
+    settings: Settings,
+    spec: ModelSpec,
+    data: DataDescription,
+    samples_per_client: tuple[int, ...],
+    *,
+    backend: str,
+    device: str,
+    number_of_actors: int,
+) -> FederationInfo:
+    """What is known before the first round."""
+    layout = layout_table(layout_for(settings.chunking, spec.num_parameters), spec)
+    return FederationInfo(spec, layout, data, samples_per_client, backend, device, number_of_actors)
+
+
+def layout_table(layout: Layout, spec: ModelSpec) -> pa.Table:
+    """The ``layout`` table: each chunk with the parameters that its range covers."""
+    rows = []
+    parameters = list(spec.parameters)
+    first = 0
+    for chunk in range(layout.num_chunks):
+        start, stop = int(layout.bounds[chunk]), int(layout.bounds[chunk + 1])
+        while parameters[first].stop <= start:
+            first += 1
+        last = first
+        while last + 1 < len(parameters) and parameters[last + 1].start < stop:
+            last += 1
+        names = [parameter.name for parameter in parameters[first : last + 1]]
+        rows.append({"chunk": chunk, "start": start, "stop": stop, "parameters": names})
+    return table_from_rows("layout", rows)

@@ -1,0 +1,59 @@
+"""Runs a batch of calls on a group to their ends; what was lost with an actor is asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.ports import Call, ClientGroup, Lost, Raised, Returned
+from orchestrator.rounds import Decision, first_attempts
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The end of one call: its answer, or why there is none."""
+
+    key: int
+    attempts: int
+    answer: Returned | None
+    reason: str = ""
+
+
+def same_call(lost: Lost) -> Call:
+    """Repeats a lost call as it was."""
+    return lost.call
+
+
+def run_calls(
+    group: ClientGroup, calls: Sequence[Call], max_attempts: int, again: Callable[[Lost], Call] = same_call
+) -> Iterator[Settled]:
+    """Submits ``calls`` and yields each as it is settled, in the order in which they end.
+
+    Args:
+        group: the actors.
+        calls: their keys are different.
+        max_attempts: how often one call is made at most.
+        again: builds the call that repeats a lost one.
+    """
+    attempts = first_attempts((call.key for call in calls), max_attempts)
+    for call in calls:
+        group.submit(call)
+    open_calls = len(calls)
+    while open_calls:
+        outcome = group.next_outcome()
+        key = outcome.call.key
+        if isinstance(outcome, Lost):
+            attempts, decision = attempts.on_lost(key)
+            if decision is Decision.ASK_AGAIN:
+                group.submit(again(outcome))
+                continue
+        open_calls -= 1
+        yield _settled(key, attempts.made[key], outcome)
+
+
+def _settled(key: int, attempts: int, outcome: Returned | Lost | Raised) -> Settled:
+    if isinstance(outcome, Returned):
+        return Settled(key, attempts, outcome)
+    if isinstance(outcome, Lost):
+        return Settled(key, attempts, None, f"{outcome.reason} (asked {attempts} times)")
+    return Settled(key, attempts, None, outcome.reason)

@@ -1,0 +1,62 @@
+"""A receiver's next weights, from what arrived and, where nothing arrived, from its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.chunking.layout import Layout
+
+
+def from_contributors(
+    own_P: NDArray[np.float32], mask_C: NDArray[np.bool_], means: NDArray[np.float32], layout: Layout
+) -> NDArray[np.float32]:
+    """Takes the contributors' mean where a chunk arrived and keeps ``own_P`` elsewhere.
+
+    Args:
+        own_P: the receiver's weights.
+        mask_C: the chunks that arrived.
+        means: their values, one chunk behind the other.
+        layout: the cut.
+
+    Example:
+        >>> own, arrived = np.zeros(4, np.float32), np.array([False, True])
+        >>> from_contributors(own, arrived, np.array([7, 8], np.float32), Layout(4, 2)).tolist()
+        [0.0, 0.0, 7.0, 8.0]
+    """
+    weights_P = own_P.copy()
+    layout.paste(means, mask_C, weights_P)
+    return weights_P
+
+
+def with_own_weights(
+    own_P: NDArray[np.float32],
+    mask_C: NDArray[np.bool_],
+    means: NDArray[np.float32],
+    shares_K: NDArray[np.float32],
+    layout: Layout,
+) -> NDArray[np.float32]:
+    """The seed's sentence taken literally: whoever did not send a chunk counts with the receiver's own weights.
+
+    ``x_j + sum_i a_i (x_i - x_j)`` over the contributors i of the chunk, ``sum a = 1`` over the cohort, which is
+    ``(1 - s) x_j + s m`` with the contributors' mean m and their share s of the cohort's weight.
+
+    Args:
+        own_P: the receiver's weights x_j.
+        mask_C: the chunks that arrived.
+        means: their contributors' means m, one chunk behind the other.
+        shares_K: the share s of each chunk that arrived, in order, 0 < s <= 1.
+        layout: the cut.
+
+    Example:
+        >>> own, arrived = np.full(4, 2, np.float32), np.array([False, True])
+        >>> means, shares = np.full(2, 6, np.float32), np.array([0.25], np.float32)
+        >>> with_own_weights(own, arrived, means, shares, Layout(4, 2)).tolist()
+        [2.0, 2.0, 3.0, 3.0]
+    """
+    weights_P = own_P.copy()
+    layout.paste(means, mask_C, weights_P)
+    for chunk, share in zip(np.flatnonzero(mask_C), shares_K, strict=True):
+        here = slice(layout.bounds[chunk], layout.bounds[chunk + 1])
+        weights_P[here] = (np.float32(1) - share) * own_P[here] + share * weights_P[here]
+    return weights_P
