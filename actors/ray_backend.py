@@ -38,12 +38,17 @@ SILENCE_S = 120.0
 
 
 class _ClientShell:
-    """A client actor: makes the plain client in this process and passes calls on."""
+    """A client actor: makes the plain client in this process and passes calls on.
+
+    The client is made in ``ready``, not in the constructor: what a method raises reaches the caller with its type
+    and fields, what a constructor raises only as the text of an actor's death.
+    """
 
     def __init__(self, make_actor: ActorFactory, settings: Settings, device: str, data: ExperimentData) -> None:
-        self._client = make_actor(settings, device, data)
+        self._make = lambda: make_actor(settings, device, data)
 
     def ready(self) -> int:
+        self._client = self._make()
         return os.getpid()
 
     def initial_model(self) -> Any:
@@ -70,13 +75,16 @@ class _CoordinatorShell:
         samples_per_client: tuple[int, ...],
         parts: tuple[slice, ...],
     ) -> None:
-        limits = GroupLimits(settings.runtime.startup_timeout_s, settings.runtime.client_timeout_s)
-        self._group = RayClientGroup(spawn, size, limits)
-        self._coordinator, self._spec = build_coordinator(settings, self._group, samples_per_client, parts)
+        self._settings, self._spawn, self._size = settings, spawn, size
+        self._samples, self._parts = samples_per_client, parts
         self._progress = (0, 0)
 
-    def spec(self) -> ModelSpec:
-        return self._spec
+    def start(self) -> ModelSpec:
+        runtime = self._settings.runtime
+        limits = GroupLimits(runtime.startup_timeout_s, runtime.client_timeout_s)
+        group = RayClientGroup(self._spawn, self._size, limits)
+        self._coordinator, spec = build_coordinator(self._settings, group, self._samples, self._parts)
+        return spec
 
     def run_round(self, round_index: int) -> RoundResult:
         self._progress = (0, 0)
@@ -194,7 +202,7 @@ class RayFederation:
             settings, spawner, placement.number_of_actors, samples, test_parts(settings, data)
         )
         limit = (settings.runtime.startup_timeout_s + settings.runtime.client_timeout_s) * settings.runtime.max_attempts
-        spec = _answer(self._coordinator.spec.remote(), limit, "the coordinator")
+        spec = _answer(self._coordinator.start.remote(), limit, "the coordinator")
         self._info = describe(
             settings,
             spec,
@@ -232,14 +240,6 @@ def _answer(reference: Any, limit_s: float, who: str) -> Any:
             raise cause from None
         raise
     except ray.exceptions.ActorDiedError as error:
-        raise _startup_error(error) or ActorsUnavailable(f"{who} died: {error}") from error
+        raise ActorsUnavailable(f"{who} died: {error}") from error
     except ray.exceptions.RayError as error:
         raise ActorsUnavailable(f"{who} did not answer within {limit_s:g} s ({type(error).__name__})") from error
-
-
-def _startup_error(error: BaseException) -> FedchunkError | None:
-    """Our own error, if one in an actor's constructor is why the actor died."""
-    cause = getattr(error, "cause", None)
-    while cause is not None and not isinstance(cause, FedchunkError):
-        cause = getattr(cause, "cause", None)
-    return cause

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
 
-from orchestrator.errors import ActorsUnavailable, reason_of
+from orchestrator.errors import ActorsUnavailable, FedchunkError, reason_of
 from orchestrator.ports import Call, Handle, Lost, Outcome, Raised, Returned
 
 CALLS_PER_ACTOR = 2
@@ -148,11 +148,12 @@ class RayClientGroup:
             assert slot.ready is not None
             ray.get(slot.ready, timeout=self._limits.startup_s)
         except RayTaskError as error:
-            raise ActorsUnavailable(f"a client actor cannot start: {reason_of(_cause(error))}") from error
+            cause = _cause(error)
+            if isinstance(cause, FedchunkError):
+                raise cause from error
+            raise ActorsUnavailable(f"a client actor cannot start: {reason_of(cause)}") from error
         except RayActorError as error:
-            cause = getattr(error, "cause", None) or error
-            self._give_up_on_repeats(f"a client actor died while it started: {cause}")
-            self._slots[slot.index] = self._start(slot.index)
+            self._replace(slot, f"an actor died while it started: {error}")
         else:
             slot.ready = None
 

@@ -2,14 +2,17 @@
 
 The YAML file is flat, because field names are unique over all sections; :mod:`orchestrator.config` splits it. Names
 are FedPilot's where FedPilot has one. A field's description is what ``fedchunk schema`` and editors show.
-Rules that join several fields of one section are here; rules across sections are in :meth:`Settings.check_as_a_whole`.
+Ranges of single fields are here; rules that join several fields are in :mod:`orchestrator.settings_rules`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from orchestrator.settings_rules import contradictions
 
 
 def _integral(value: Any) -> Any:
@@ -17,21 +20,28 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
 def _text(value: Any) -> Any:
     """``data_distribution_kind: 20`` and ``federation_id: 7`` are text that happens to look like a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+class AnyCase:
+    """Marks a choice of words that may be written in capitals or not: ``LENET`` is ``lenet``."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The choice itself, behind a function that finds the known spelling."""
+        known = {word.lower(): word for word in get_args(source)}
+
+        def spell(value: Any) -> Any:
+            return known.get(value.lower(), value) if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(spell, handler(source))
+
+
 Count = Annotated[int, BeforeValidator(_integral)]
 Text = Annotated[str, BeforeValidator(_text)]
+MOST = 2**31 - 1
+"""The largest count: the tables' columns have 32 bits."""
 
 
 class Section(BaseModel):
@@ -44,12 +54,12 @@ class ChunkingSettings(Section):
     """What is cut, scored, selected and put together again."""
 
     chunking: bool = Field(False, description="Exchange chunks. false: the whole model, every round.")
-    chunking_parts: Count = Field(100, ge=1, le=2**31 - 1, description="Number of chunks the model is cut into.")
+    chunking_parts: Count = Field(100, ge=1, le=MOST, description="Number of chunks the model is cut into.")
     chunking_with_gradients: bool = Field(
         True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
     )
     chunking_random_section: bool = Field(False, description="Choose chunks at random, whatever else is said.")
-    chunk_score: Literal["gradient", "distance", "random"] | None = Field(
+    chunk_score: Annotated[Literal["gradient", "distance", "random"], AnyCase()] | None = Field(
         None, description="Score by name; null: as the two switches above say."
     )
     sensitivity_percentage: float = Field(
@@ -63,10 +73,10 @@ class ChunkingSettings(Section):
     sensitivity_energy: float = Field(
         0.95, gt=0, le=1, description="Share of the summed squared scores that dynamic sensitivity keeps."
     )
-    distance_metric: Literal["cosine", "euclidean", "coordinate"] = Field(
+    distance_metric: Annotated[Literal["cosine", "euclidean", "coordinate"], AnyCase()] = Field(
         "cosine", description="Distance between a chunk after and before local training."
     )
-    chunk_reconstruction: Literal["contributors", "own_weights"] = Field(
+    chunk_reconstruction: Annotated[Literal["contributors", "own_weights"], AnyCase()] = Field(
         "contributors",
         description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
         "send it counts with the receiver's own weights.",
@@ -87,27 +97,27 @@ class TrainingSettings(Section):
 
     model_type: Annotated[
         Literal["mlp", "cnn", "lenet", "resnet18", "resnet50", "mobilenet", "vgg16", "vit"],
-        BeforeValidator(_lower),
+        AnyCase(),
     ] = Field("mlp", description="The model, fitted to the data set's channels, size and classes.")
     pretrained_models: bool = Field(
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
     )
-    optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], BeforeValidator(_lower)] = Field(
+    optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], AnyCase()] = Field(
         "sgd", description="Local optimizer; its state starts afresh every round."
     )
     learning_rate: float = Field(0.01, gt=0, description="Step of the local optimizer.")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
     weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
-    loss_function: Literal["CrossEntropy", "SmoothCrossEntropy"] = Field(
+    loss_function: Annotated[Literal["CrossEntropy", "SmoothCrossEntropy"], AnyCase()] = Field(
         "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
     )
-    number_of_epochs: Count = Field(1, ge=1, description="Local epochs in a round.")
-    train_batch_size: Count = Field(64, ge=1, description="Samples in a training batch.")
-    test_batch_size: Count = Field(128, ge=1, description="Samples in an evaluation batch.")
+    number_of_epochs: Count = Field(1, ge=1, le=MOST, description="Local epochs in a round.")
+    train_batch_size: Count = Field(64, ge=1, le=MOST, description="Samples in a training batch.")
+    test_batch_size: Count = Field(128, ge=1, le=MOST, description="Samples in an evaluation batch.")
     max_grad_norm: float | None = Field(
         None, gt=0, description="Clip each batch's gradient to this L2 norm; scores see it before clipping."
     )
-    aggregation_strategy: Literal["FedAvg", "FedProx"] = Field(
+    aggregation_strategy: Annotated[Literal["FedAvg", "FedProx"], AnyCase()] = Field(
         "FedAvg", description="FedProx adds mu/2 |w - w_start|^2 to the local loss."
     )
     mu: float = Field(0.01, ge=0, description="Weight of FedProx's proximal term.")
@@ -122,9 +132,9 @@ class TrainingSettings(Section):
 class DataSettings(Section):
     """Which samples there are, and who holds which."""
 
-    dataset_type: Annotated[
-        Literal["digits", "fmnist", "mnist", "cifar10", "cifar100", "synthetic"], BeforeValidator(_lower)
-    ] = Field("digits", description="digits ships with scikit-learn; synthetic is made on the spot.")
+    dataset_type: Annotated[Literal["digits", "fmnist", "mnist", "cifar10", "cifar100", "synthetic"], AnyCase()] = (
+        Field("digits", description="digits ships with scikit-learn; synthetic is made on the spot.")
+    )
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
     download: bool = Field(False, description="Allow a download of data or weights that are not there.")
     transform_input_size: Count | None = Field(
@@ -132,6 +142,7 @@ class DataSettings(Section):
     )
     data_distribution_kind: Annotated[
         Literal["iid", "iid-diff-quantity", "dir", "10", "20", "30", "40", "50", "60", "70", "80", "90"],
+        AnyCase(),
         BeforeValidator(_text),
     ] = Field(
         "iid",
@@ -139,11 +150,11 @@ class DataSettings(Section):
         "over labels; iid-diff-quantity: Dirichlet over sizes.",
     )
     dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
-    synthetic_samples: Count = Field(2000, ge=1, description="Training samples of the synthetic data set.")
-    synthetic_test_samples: Count = Field(500, ge=1, description="Test samples of the synthetic data set.")
-    synthetic_classes: Count = Field(10, ge=2, description="Classes of the synthetic data set.")
-    synthetic_channels: Count = Field(1, ge=1, description="Channels of the synthetic images.")
-    synthetic_size: Count = Field(8, ge=1, description="Side of the synthetic images in pixels.")
+    synthetic_samples: Count = Field(2000, ge=1, le=MOST, description="Training samples of the synthetic data set.")
+    synthetic_test_samples: Count = Field(500, ge=1, le=MOST, description="Test samples of the synthetic data set.")
+    synthetic_classes: Count = Field(10, ge=2, le=MOST, description="Classes of the synthetic data set.")
+    synthetic_channels: Count = Field(1, ge=1, le=MOST, description="Channels of the synthetic images.")
+    synthetic_size: Count = Field(8, ge=1, le=4096, description="Side of the synthetic images in pixels.")
 
 
 class FederationSettings(Section):
@@ -151,19 +162,23 @@ class FederationSettings(Section):
 
     federation_id: Text = Field("", max_length=200, description="A name for the run.")
     random_seed: Count = Field(42, ge=0, lt=2**63, description="All randomness comes from this number.")
-    number_of_clients: Count = Field(10, ge=1, description="Clients of the federation.")
+    number_of_clients: Count = Field(10, ge=1, le=MOST, description="Clients of the federation.")
     client_sampling_rate: float = Field(1.0, gt=0, le=1, description="Share of the clients that takes part in a round.")
-    federated_learning_rounds: Count = Field(8, ge=1, description="Rounds at most.")
-    federated_learning_schema: Literal["TraditionalFederatedLearning"] = Field(
+    federated_learning_rounds: Count = Field(8, ge=1, le=MOST, description="Rounds at most.")
+    federated_learning_schema: Annotated[Literal["TraditionalFederatedLearning"], AnyCase()] = Field(
         "TraditionalFederatedLearning", description="With a coordinator that aggregates."
     )
-    federated_learning_topology: Literal["star"] = Field("star", description="Who may send to whom.")
+    federated_learning_topology: Annotated[Literal["star"], AnyCase()] = Field(
+        "star", description="Who may send to whom."
+    )
     aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
     stop_avg_accuracy: float | None = Field(
         None, gt=0, le=1, description="Stop once the coordinator's model is this accurate."
     )
     evaluate_clients: bool = Field(False, description="Also measure the clients' own models after each round.")
-    evaluation_interval: Count = Field(1, ge=1, description="Evaluate every so many rounds, and after the last.")
+    evaluation_interval: Count = Field(
+        1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
+    )
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )
@@ -172,20 +187,28 @@ class FederationSettings(Section):
 class RuntimeSettings(Section):
     """Processes and their limits. Nothing here changes a result, but for ``device``."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the cluster has a GPU.")
+    device: Annotated[Literal["auto", "cpu", "cuda"], AnyCase()] = Field(
+        "auto", description="auto: cuda where the cluster has a GPU."
+    )
     number_of_actors: Count | None = Field(None, ge=1, le=4096, description="Client actors; null: as many as fit.")
     cpus_per_actor: float = Field(1.0, gt=0, description="CPU share that Ray reserves for a client actor.")
     gpus_per_actor: float | None = Field(
         None, gt=0, description="GPU share of a client actor; null: one, if device is cuda."
     )
-    torch_threads: Count = Field(1, ge=1, description="torch threads of an actor; part of what makes bits repeat.")
-    placement_group_strategy: Annotated[
-        Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"], BeforeValidator(_upper)
-    ] = Field("SPREAD", description="How Ray places the client actors on nodes.")
+    torch_threads: Count = Field(
+        1, ge=1, le=1024, description="torch threads of an actor; part of what makes bits repeat."
+    )
+    placement_group_strategy: Annotated[Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"], AnyCase()] = Field(
+        "SPREAD", description="How Ray places the client actors on nodes."
+    )
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
     client_timeout_s: float = Field(600.0, gt=0, description="Limit for one call to a client actor.")
-    max_attempts: Count = Field(3, ge=1, description="How often a client is asked again when its actor is lost.")
-    object_store_memory_mb: Count | None = Field(None, ge=80, description="Ray's object store; null: Ray's default.")
+    max_attempts: Count = Field(
+        3, ge=1, le=100, description="How often a client is asked again when its actor is lost."
+    )
+    object_store_memory_mb: Count | None = Field(
+        None, ge=80, le=MOST, description="Ray's object store; null: Ray's default."
+    )
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard (on this machine only).")
     ray_dashboard_port: Count = Field(8265, ge=1, le=65535, description="Port of Ray's dashboard.")
 
@@ -215,7 +238,10 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def check_as_a_whole(self) -> Settings:
-        """Rules that join fields of several sections; see :mod:`orchestrator.config` for how they are reported."""
+        """Refuses contradictions; the error carries them for :mod:`orchestrator.config`, which knows their places."""
+        if remarks := contradictions(self):
+            text = "; ".join(f"{remark.keys[0]}: {remark.message}" for remark in remarks)
+            raise PydanticCustomError("contradiction", "{text}", {"text": text, "remarks": remarks})
         return self
 
     def flat(self) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""A module whose trainable values are one flat vector, and what that vector is made of.
+
+Training, scoring and sending work on the flat vector; the module's parameters are views of it, so nothing is copied
+between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from orchestrator.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
+
+
+class FlatModel:
+    """A module on a device, with its trainable values and their gradient as one vector each.
+
+    Parameters are those of ``named_parameters()`` that require a gradient, in that order; tied ones come once.
+    Buffers are what a model needs beside them: frozen parameters, then persistent buffers.
+
+    Attributes:
+        module: the module itself. Its parameters and their ``grad`` are views: change them in place only, and clear
+            gradients by ``gradient.zero_()``, not by ``zero_grad()``, which would cut them off.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device | str) -> None:
+        """Moves ``module`` to ``device`` and takes its parameters over.
+
+        Raises:
+            ValueError: nothing is trainable, or a value is of a type that cannot be sent (other than float32
+                parameters, float32 buffers and integers).
+        """
+        self.module = module.to(device)
+        self._spec = spec_of(module)
+        self._weights = torch.empty(self._spec.num_parameters, dtype=torch.float32, device=device)
+        self._gradient = torch.zeros_like(self._weights)
+        trainable = (parameter for parameter in module.parameters() if parameter.requires_grad)
+        for place, parameter in zip(self._spec.parameters, trainable, strict=True):
+            view = self._weights[place.start : place.stop].view(place.shape)
+            view.copy_(parameter.detach())
+            parameter.data = view
+            parameter.grad = self._gradient[place.start : place.stop].view(place.shape)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Names, shapes and places of parameters and buffers."""
+        return self._spec
+
+    @property
+    def weights(self) -> Tensor:
+        """The trainable values, (P,) float32 on the device; the module sees changes made in place."""
+        return self._weights
+
+    @property
+    def gradient(self) -> Tensor:
+        """Their gradient, (P,) float32; ``backward()`` adds to it."""
+        return self._gradient
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._weights.device
+
+    def load(self, state: ModelState) -> None:
+        """Copies ``state`` in; its arrays may be read-only and stay untouched.
+
+        Raises:
+            ValueError: an array does not have the model's length.
+        """
+        buffers_B, counters_I = self._buffer_vectors()
+        for name, array, target in (
+            ("weights_P", state.weights_P, self._weights),
+            ("buffers_B", state.buffers_B, buffers_B),
+            ("counters_I", state.counters_I, counters_I),
+        ):
+            if array.shape != target.shape:
+                raise ValueError(f"{name}: the model has {target.numel()} values, got an array of shape {array.shape}")
+            target.copy_(torch.tensor(array))  # not from_numpy, which warns of read-only arrays
+        with torch.no_grad():
+            for place, tensor in self._buffers():
+                source = counters_I if place.is_integer else buffers_B
+                tensor.copy_(source[place.start : place.stop].view(place.shape))
+
+    def state(self) -> ModelState:
+        """A copy of all values, in host memory."""
+        buffers_B, counters_I = self._buffer_vectors()
+        for place, tensor in self._buffers():
+            target = counters_I if place.is_integer else buffers_B
+            target[place.start : place.stop].view(place.shape).copy_(tensor.detach())
+        return ModelState(host_copy(self._weights), host_copy(buffers_B), host_copy(counters_I))
+
+    def _buffers(self) -> Iterable[tuple[BufferSpec, Tensor]]:
+        """Read from the module each time: a module may put a new tensor in a buffer's place."""
+        return zip(self._spec.buffers, (tensor for _, tensor in _other_state(self.module)), strict=True)
+
+    def _buffer_vectors(self) -> tuple[Tensor, Tensor]:
+        floats = torch.empty(self._spec.num_float_buffers, dtype=torch.float32, device=self.device)
+        return floats, torch.empty(self._spec.num_integer_buffers, dtype=torch.int64, device=self.device)
+
+
+def spec_of(module: nn.Module) -> ModelSpec:
+    """What ``module`` is made of; allocates nothing, so a module on the meta device will do.
+
+    Raises:
+        ValueError: as :class:`FlatModel` says.
+    """
+    parameters, start = [], 0
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.dtype != torch.float32:
+            raise ValueError(f"parameter {name!r} is {parameter.dtype}, allowed is torch.float32: use module.float()")
+        parameters.append(ParameterSpec(name, tuple(parameter.shape), start, start + parameter.numel()))
+        start += parameter.numel()
+    if not start:
+        raise ValueError(f"{type(module).__name__} has no trainable values: nothing could be learned or sent")
+    return ModelSpec(tuple(parameters), tuple(_buffer_specs(module)))
+
+
+def _buffer_specs(module: nn.Module) -> Iterable[BufferSpec]:
+    ends = {False: 0, True: 0}  # of the float and of the integer vector
+    for name, tensor in _other_state(module):
+        is_integer = not tensor.is_floating_point()
+        if tensor.is_complex() or not (is_integer or tensor.dtype == torch.float32):
+            raise ValueError(f"buffer {name!r} is {tensor.dtype}, allowed are torch.float32 and integers")
+        start, ends[is_integer] = ends[is_integer], ends[is_integer] + tensor.numel()
+        yield BufferSpec(name, tuple(tensor.shape), is_integer, start, ends[is_integer])
+
+
+def _other_state(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    """Frozen parameters, then the buffers that belong to the saved state; tied ones once."""
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            yield name, parameter
+    persistent = module.state_dict(keep_vars=True).keys()
+    for name, buffer in module.named_buffers():
+        if name in persistent:
+            yield name, buffer
+
+
+def host_copy(tensor: Tensor) -> NDArray[Any]:
+    """A numpy array of its own with the tensor's values."""
+    array: NDArray[Any] = np.asarray(tensor.detach().to("cpu", copy=True))
+    return array

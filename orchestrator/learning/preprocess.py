@@ -1,0 +1,68 @@
+"""From stored images to what a model eats, and the process-wide switches of torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+
+def to_device(
+    x: NDArray[Any],
+    mean_c: NDArray[np.float32],
+    std_c: NDArray[np.float32],
+    size: int | None,
+    device: torch.device | str,
+) -> Tensor:
+    """Images as normalised float32 on the device, resized if asked: (S, c, h, w), or (S, c, size, size).
+
+    Args:
+        x: images (S, c, h, w), uint8 (0 to 255) or float32 (0 to 1); may be read-only.
+        mean_c: mean per channel on the scale 0 to 1.
+        std_c: standard deviation per channel, above 0.
+        size: ``transform_input_size``; bilinear, with antialiasing where it shrinks, as torchvision resizes. None
+            keeps the size.
+        device: where to.
+    """
+    images = torch.tensor(x).to(device)  # not from_numpy, which warns of read-only arrays
+    scaled = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+    mean, std = (torch.tensor(values_c, device=device).view(-1, 1, 1) for values_c in (mean_c, std_c))
+    normalised = scaled.sub_(mean).div_(std)
+    if size is None or normalised.shape[2:] == (size, size):
+        return normalised
+    return functional.interpolate(normalised, size=(size, size), mode="bilinear", antialias=True)
+
+
+def configure_torch(threads: int, deterministic: bool, device: torch.device | str) -> None:
+    """Sets torch up for this process; to be called before its first CUDA operation.
+
+    Args:
+        threads: threads of one operation. Sums depend on it, so it is part of what makes bits repeat.
+        deterministic: refuse algorithms that may give other bits in another run.
+        device: on ``cuda``, cuBLAS and cuDNN are told too.
+    """
+    torch.set_num_threads(threads)
+    if deterministic and torch.device(device).type == "cuda":
+        # cuBLAS reads it when its first handle is made; this value costs 24 MB and is one of the two that it allows.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False  # timing algorithms at the start picks another one in another run
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch draws from ``seed`` on the CPU and on ``device``; outside, its random state is as it was."""
+    cuda_devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda_devices):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would change all GPUs for good
+        for cuda_device in cuda_devices:
+            with torch.cuda.device(cuda_device):
+                torch.cuda.manual_seed(seed)
+        yield

@@ -1,0 +1,97 @@
+"""The same settings give the same bits: any number of actors, any order, and full exchange is plain FedAvg."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from actors.experiment_data import prepare
+from orchestrator.learning.models import build_model
+from orchestrator.learning.preprocess import to_device
+from orchestrator.seeds import generator
+
+
+def plain_fedavg(settings):
+    """FedAvg as a textbook has it: torch modules, torch.optim, a state_dict; nothing of fedchunk's exchange."""
+    data = prepare(settings)
+    training, federation = settings.training, settings.federation
+    dataset = data.dataset
+    build = lambda: build_model(training, dataset.image_shape, dataset.num_classes, federation.random_seed)  # noqa: E731
+    global_state = build().state_dict()
+    for round_index in range(1, federation.federated_learning_rounds + 1):
+        states, weights = [], []
+        for client in range(federation.number_of_clients):
+            indices = data.partition.samples_of(client)
+            x = to_device(dataset.train_x[indices], dataset.mean_c, dataset.std_c, None, torch.device("cpu"))
+            y = torch.from_numpy(dataset.train_y[indices])
+            model = build()
+            model.load_state_dict(global_state)
+            optimizer = torch.optim.SGD(model.parameters(), lr=training.learning_rate, momentum=training.momentum)
+            rng = generator(federation.random_seed, "batches", round_index, client)
+            for _ in range(training.number_of_epochs):
+                order = torch.from_numpy(rng.permutation(len(y)))
+                for batch in order.split(training.train_batch_size):
+                    optimizer.zero_grad()
+                    torch.nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                    optimizer.step()
+            states.append(model.state_dict())
+            weights.append(len(y) if federation.aggregation_sample_scaling else 1)
+        global_state = {
+            name: (sum(w * s[name].double() for s, w in zip(states, weights, strict=True)) / sum(weights)).float()
+            for name in global_state
+        }
+    flat = np.concatenate([global_state[name].numpy().ravel() for name, _ in build().named_parameters()])
+    return hashlib.sha256(flat.astype("<f4").tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_no_chunking_all_chunks_and_a_plain_loop_give_the_same_bits(make_settings, run_local, model, scaling):
+    common = {"model_type": model, "aggregation_sample_scaling": scaling, "momentum": 0.9, "number_of_epochs": 2}
+    dense = run_local(make_settings(chunking=False, **common)).summary
+    chunked = run_local(make_settings(chunking=True, sensitivity_percentage=100.0, **common)).summary
+    assert dense.weights_sha256 == chunked.weights_sha256 == plain_fedavg(make_settings(**common))
+
+
+def test_own_weights_at_full_sensitivity_is_dense_averaging_too(make_settings, run_local):
+    own = run_local(make_settings(sensitivity_percentage=100.0, chunk_reconstruction="own_weights"))
+    dense = run_local(make_settings(chunking=False))
+    np.testing.assert_allclose(own.model.weights_P, dense.model.weights_P, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"chunking_with_gradients": False, "distance_metric": "euclidean"},
+        {"chunking_random_section": True},
+        {"dynamic_sensitivity_percentage": True, "sensitivity_percentage": 80.0},
+        {"chunk_reconstruction": "own_weights"},
+        {"client_sampling_rate": 0.6, "number_of_clients": 7, "federated_learning_rounds": 5},
+        {"aggregation_strategy": "FedProx", "mu": 0.5},
+        {"evaluate_clients": True},
+    ],
+)
+def test_actors_and_order_change_nothing(make_settings, run_local, shuffled_group, without_times, rules):
+    one = run_local(make_settings(number_of_actors=1, **rules))
+    shuffled_group(np.random.default_rng(5))
+    two = run_local(make_settings(number_of_actors=2, **rules))
+    assert one.summary.weights_sha256 == two.summary.weights_sha256
+    for table in ("rounds", "clients", "chunks", "ledger"):
+        assert without_times(one.rows(table)) == without_times(two.rows(table))
+
+
+def test_another_seed_gives_other_weights(make_settings, run_local):
+    runs = {run_local(make_settings(random_seed=seed)).summary.weights_sha256 for seed in (1, 2, 3)}
+    assert len(runs) == 3
+
+
+def test_measuring_the_clients_changes_no_weights(make_settings, run_local):
+    runs = {run_local(make_settings(evaluate_clients=on)).summary.weights_sha256 for on in (False, True)}
+    assert len(runs) == 1
+
+
+def test_what_is_recorded_changes_no_weights(make_settings, run_local):
+    runs = {run_local(make_settings(record_chunks=on)).summary.weights_sha256 for on in (False, True)}
+    assert len(runs) == 1

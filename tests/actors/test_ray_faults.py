@@ -1,0 +1,154 @@
+"""Real Ray: the bits of the in-process run, with actors killed, frozen or unable to start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from actors.ray_backend import RayFederation
+from orchestrator.errors import ActorsUnavailable, ConfigError
+
+pytestmark = pytest.mark.ray
+
+
+def client_pids():
+    """Process ids of the client actors under this process's own Ray."""
+    pids = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            title = process.cmdline()
+        except psutil.NoSuchProcess:
+            continue
+        if title and title[0].startswith("ray::_ClientShell"):
+            pids.append(process.pid)
+    return pids
+
+
+class Saboteur:
+    """Does something to a client actor once in each round, as soon as the round's first client is done."""
+
+    def __init__(self, pids, signal_number, rounds):
+        self._pids, self._signal, self._rounds = pids, signal_number, rounds
+        self.struck = []
+
+    def stage(self, name):
+        pass
+
+    def clients_done(self, round_index, done, cohort):
+        if round_index in self._rounds and round_index not in self.struck and 0 < done < cohort:
+            os.kill(self._pids()[0], self._signal)
+            self.struck.append(round_index)
+
+    def round_done(self, result):
+        pass
+
+
+def slowly(seconds):
+    """Client actors that take a while for each client, so that there is time to strike."""
+
+    def make(settings, device, data):
+        from actors.client import Client
+
+        class Slow(Client):
+            def train(self, order, downlink, state):
+                time.sleep(seconds)
+                return super().train(order, downlink, state)
+
+        return Slow(settings, device, data.dataset, data.partition)
+
+    return make
+
+
+def test_ray_gives_the_bits_and_the_tables_of_the_local_run(
+    ray_here, make_settings, run_local, run_entered, observer, without_times
+):
+    rules = {"number_of_clients": 8, "evaluate_clients": True, "dynamic_sensitivity_percentage": True}
+    local = run_local(make_settings(**rules))
+    for actors in (1, 2):
+        settings = make_settings(number_of_actors=actors, **rules)
+        with RayFederation(settings, None, observer) as federation:
+            assert federation.info.number_of_actors == actors
+            run = run_entered(federation, settings)
+        assert run.summary.weights_sha256 == local.summary.weights_sha256
+        for table in ("rounds", "clients", "chunks", "ledger"):
+            assert without_times(run.rows(table)) == without_times(local.rows(table))
+
+
+@pytest.mark.slow
+def test_an_actor_killed_in_each_of_ten_rounds_costs_no_update_and_no_bit(
+    ray_here, make_settings, run_local, run_entered
+):
+    settings = make_settings(number_of_actors=2, number_of_clients=8, federated_learning_rounds=10)
+    saboteur = Saboteur(client_pids, signal.SIGKILL, range(1, 11))
+    with RayFederation(settings, None, saboteur, slowly(0.15)) as federation:
+        run = run_entered(federation, settings, saboteur)
+    assert saboteur.struck == list(range(1, 11))
+    assert [row["participants"] for row in run.rows("rounds")] == [8] * 10
+    assert sum(row["attempts"] for row in run.rows("clients")) > 80
+    assert run.summary.weights_sha256 == run_local(settings).summary.weights_sha256
+
+
+@pytest.mark.slow
+def test_a_frozen_actor_is_replaced_when_its_time_is_up(ray_here, make_settings, run_local, run_entered):
+    settings = make_settings(number_of_actors=2, federated_learning_rounds=2, client_timeout_s=5.0)
+    saboteur = Saboteur(client_pids, signal.SIGSTOP, [1])
+    with RayFederation(settings, None, saboteur, slowly(0.3)) as federation:
+        run = run_entered(federation, settings, saboteur)
+    assert saboteur.struck == [1]
+    assert [row["participants"] for row in run.rows("rounds")] == [5, 5]
+    assert run.summary.weights_sha256 == run_local(settings).summary.weights_sha256
+
+
+def test_no_actor_outlives_its_federation(ray_here, make_settings, observer):
+    with RayFederation(make_settings(number_of_actors=2), None, observer):
+        assert len(client_pids()) == 2
+    for _ in range(100):
+        if not client_pids():
+            break
+        time.sleep(0.1)
+    assert client_pids() == []
+
+
+def test_an_actor_that_cannot_start_says_why(ray_here, make_settings, observer):
+    def make(settings, device, data):
+        raise ZeroDivisionError("broken on purpose")
+
+    with (
+        pytest.raises(ActorsUnavailable, match="broken on purpose"),
+        RayFederation(make_settings(number_of_actors=1), None, observer, make),
+    ):
+        pass
+
+
+def test_too_many_chunks_is_a_fault_of_the_settings(ray_here, make_settings, observer):
+    settings = make_settings(number_of_actors=1, chunking_parts=10_000_000)
+    with (
+        pytest.raises(ConfigError, match="chunking_parts must be between 1 and"),
+        RayFederation(settings, None, observer),
+    ):
+        pass
+
+
+def test_actors_that_find_no_room_are_named_with_what_the_cluster_has(ray_here, make_settings, observer):
+    settings = make_settings(number_of_actors=64, startup_timeout_s=1.0)
+    with pytest.raises(ActorsUnavailable, match="64 client actors"), RayFederation(settings, None, observer):
+        pass
+
+
+def test_a_gpu_that_is_not_there_is_a_fault_of_the_settings(ray_here, make_settings, observer):
+    if ray_here.cluster_resources().get("GPU"):
+        pytest.skip("this machine has a GPU")
+    with (
+        pytest.raises(ConfigError, match="cuda needs a GPU"),
+        RayFederation(make_settings(device="cuda"), None, observer),
+    ):
+        pass
+
+
+def test_the_driver_and_the_coordinator_need_no_torch():
+    code = "import actors.ray_backend, actors.coordinator, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

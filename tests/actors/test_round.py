@@ -1,0 +1,275 @@
+"""A round's records against what can be worked out by hand; every byte in the ledger; bad updates."""
+
+import numpy as np
+import pytest
+
+from actors.client import Client
+from actors.local_backend import LocalClientGroup, make_client
+from orchestrator.chunking.encoding import decode, encode
+from orchestrator.chunking.layout import Layout
+from orchestrator.messages import COORDINATOR
+
+
+def test_full_exchange_costs_what_full_exchange_is_said_to_cost(make_settings, run_local):
+    run = run_local(make_settings(chunking=False))
+    assert run.summary.uplink_bytes == run.summary.dense_uplink_bytes
+    assert run.summary.downlink_bytes == run.summary.dense_downlink_bytes
+    num_parameters = run.spec.num_parameters
+    assert run.summary.dense_uplink_bytes == 3 * 5 * (64 + 4 + 4 * num_parameters)
+
+
+def test_a_fixed_share_of_chunks_is_sent_and_billed(make_settings, run_local):
+    run = run_local(make_settings())
+    layout = Layout(run.spec.num_parameters, 20)
+    for row in run.rows("clients"):
+        assert row["chunks_sent"] == 6
+        chosen = [
+            chunk["selected"]
+            for chunk in run.rows("chunks")
+            if (chunk["round"], chunk["client"]) == (row["round"], row["client"])
+        ]
+        assert sum(chosen) == 6
+        assert row["uplink_bytes"] == 64 + 4 + 4 * layout.num_values(np.array(chosen))
+
+
+def test_the_first_download_is_the_whole_model_and_later_ones_what_somebody_sent(make_settings, run_local):
+    run = run_local(make_settings())
+    layout = Layout(run.spec.num_parameters, 20)
+    downlinks = {(row["round"], row["client"]): row["downlink_bytes"] for row in run.rows("clients")}
+    assert downlinks[1, 0] == 64 + 4 + 4 * run.spec.num_parameters
+    union_C = np.zeros(20, bool)
+    for chunk in run.rows("chunks"):
+        if chunk["round"] == 1:
+            union_C[chunk["chunk"]] |= chunk["selected"]
+    assert downlinks[2, 0] == 64 + 4 + 4 * layout.num_values(union_C)
+    assert run.rows("rounds")[0]["coverage"] == union_C.mean()
+
+
+def test_ages_count_the_rounds_since_a_chunk_was_sent(make_settings, run_local):
+    run = run_local(make_settings(chunking_random_section=True, federated_learning_rounds=5))
+    last_sent = {}
+    for row in run.rows("chunks"):
+        key = row["client"], row["chunk"]
+        assert row["age"] == row["round"] - 1 - last_sent.get(key, 0)
+        if row["selected"]:
+            last_sent[key] = row["round"]
+
+
+def test_the_ledger_adds_up_to_the_rounds_and_clients_tables(make_settings, run_local):
+    run = run_local(make_settings(evaluate_clients=True, chunk_reconstruction="own_weights"))
+    ledger = run.rows("ledger")
+    for row in run.rows("rounds"):
+        mine = [entry for entry in ledger if entry["round"] == row["round"]]
+        assert sum(e["bytes"] for e in mine if e["receiver"] == COORDINATOR) == row["uplink_bytes"]
+        assert sum(e["bytes"] for e in mine if e["sender"] == COORDINATOR) == row["downlink_bytes"]
+    for row in run.rows("clients"):
+        mine = [entry for entry in ledger if entry["round"] == row["round"]]
+        assert sum(e["bytes"] for e in mine if e["sender"] == row["client"]) == row["uplink_bytes"]
+        assert sum(e["bytes"] for e in mine if e["receiver"] == row["client"]) == row["downlink_bytes"]
+    assert {"header", "mask", "values", "shares"} == {entry["kind"] for entry in ledger}
+
+
+@pytest.mark.parametrize("rules", [{}, {"client_sampling_rate": 0.5}, {"evaluate_clients": True}])
+def test_the_ledger_is_what_the_transport_carried(make_settings, run_local, monkeypatch, rules):
+    carried = {"up": 0, "down": 0}
+    run = LocalClientGroup.next_outcome
+
+    def weigh(group):
+        call = group._queue[0]
+        outcome = run(group)
+        if call.method in ("train", "evaluate_client"):
+            carried["down"] += len(call.arguments[1].value())
+        if call.method == "train":
+            carried["up"] += len(outcome.values[1])
+        return outcome
+
+    monkeypatch.setattr(LocalClientGroup, "next_outcome", weigh)
+    notebook = run_local(make_settings(**rules))
+    assert carried == {"up": notebook.summary.uplink_bytes, "down": notebook.summary.downlink_bytes}
+
+
+def test_a_sampled_client_is_sent_everything_it_missed(make_settings, run_local):
+    run = run_local(make_settings(client_sampling_rate=0.4, federated_learning_rounds=6, sensitivity_percentage=5.0))
+    layout = Layout(run.spec.num_parameters, 20)
+    changed_C, known = np.zeros(20, int), {}
+    for index in range(1, 7):
+        rows = [row for row in run.rows("clients") if row["round"] == index]
+        for row in rows:
+            missed_C = changed_C > known[row["client"]] if row["client"] in known else np.ones(20, bool)
+            assert row["downlink_bytes"] == 64 + 4 + 4 * layout.num_values(missed_C)
+            known[row["client"]] = index - 1
+        for chunk in run.rows("chunks"):
+            if chunk["round"] == index and chunk["selected"]:
+                changed_C[chunk["chunk"]] = index
+
+
+def test_evaluating_clients_moves_the_download_forward_and_adds_only_the_last_one(make_settings, run_local):
+    plain, measured = (run_local(make_settings(evaluate_clients=on)) for on in (False, True))
+    downloads = [row["downlink_bytes"] for row in plain.rows("rounds")]
+    header = 5 * (64 + 4)
+    early = [row["downlink_bytes"] for row in measured.rows("rounds")]
+    assert early[0] == downloads[0] + downloads[1]
+    assert early[1] == downloads[2] + header
+    assert all(row["client_accuracy_mean"] is None for row in plain.rows("rounds"))
+    for row in measured.rows("rounds"):
+        accuracies = [c["accuracy"] for c in measured.rows("clients") if c["round"] == row["round"]]
+        assert row["client_accuracy_mean"] == pytest.approx(np.mean(accuracies))
+        assert (row["client_accuracy_min"], row["client_accuracy_max"]) == (min(accuracies), max(accuracies))
+
+
+def test_batch_norm_buffers_travel_and_are_billed(make_settings, run_local):
+    data = {"synthetic_size": 32, "synthetic_samples": 40, "synthetic_test_samples": 8, "number_of_clients": 2}
+    few = {"federated_learning_rounds": 1, "learning_rate": 0.01, "data_distribution_kind": "iid"}
+    run = run_local(make_settings(model_type="resnet18", **data, **few))
+    buffers = [row["bytes"] for row in run.rows("ledger") if row["kind"] == "buffers"]
+    assert buffers == [4 * run.spec.num_float_buffers + 8 * run.spec.num_integer_buffers] * 4
+    assert run.model.counters_I.min() > 0
+
+
+def test_a_run_stops_at_the_accuracy_asked_for(make_settings, run_local):
+    rounds = run_local(make_settings(federated_learning_rounds=30, stop_avg_accuracy=0.5)).rows("rounds")
+    assert len(rounds) < 30
+    assert rounds[-1]["accuracy"] >= 0.5
+    assert all(row["accuracy"] < 0.5 for row in rounds[:-1])
+
+
+def test_evaluation_can_be_rare_but_never_misses_the_last_round(make_settings, run_local):
+    rows = run_local(make_settings(federated_learning_rounds=5, evaluation_interval=2)).rows("rounds")
+    assert [row["accuracy"] is not None for row in rows] == [False, True, False, True, True]
+
+
+def with_payload(make):
+    """A client actor whose client 2 sends what ``make(report, payload, layout)`` gives instead of its payload."""
+
+    class Bad(Client):
+        def train(self, order, downlink, state):
+            report, payload, new_state = super().train(order, downlink, state)
+            return report, make(payload, self._layout) if order.client_id == 2 else payload, new_state
+
+    return lambda settings, device, data: Bad(settings, device, data.dataset, data.partition)
+
+
+def recoded(**changes):
+    """The same update with other fields in its header."""
+
+    def make(payload, layout):
+        message = decode(payload, layout, 0, 0)
+        vector_P = np.zeros(layout.num_parameters, np.float32)
+        layout.paste(message.values, message.mask_C, vector_P)
+        fields = {
+            "mask_C": message.mask_C,
+            "round_index": message.round_index,
+            "sender": message.sender,
+            "num_samples": message.num_samples,
+            "buffers_B": np.empty(0, np.float32),
+            "counters_I": np.empty(0, np.int64),
+        }
+        return encode(layout, vector_P, **fields | changes)[0]
+
+    return make
+
+
+def flipped(payload, layout):
+    damaged = payload.copy()
+    damaged[len(damaged) // 2] ^= 4
+    return damaged
+
+
+def not_finite(payload, layout):
+    vector_P = np.full(layout.num_parameters, np.nan, np.float32)
+    message = decode(payload, layout, 0, 0)
+    nothing = {"buffers_B": np.empty(0, np.float32), "counters_I": np.empty(0, np.int64)}
+    return encode(layout, vector_P, message.mask_C, round_index=message.round_index, sender=2,
+                  num_samples=message.num_samples, **nothing)[0]  # fmt: skip
+
+
+BAD = {
+    "not a number": (not_finite, "not finite"),
+    "another length": (lambda payload, layout: payload[:-4], "checksum"),
+    "another type": (lambda payload, layout: payload.astype(np.float32), "not a run of bytes"),
+    "damaged": (flipped, "checksum"),
+    "no chunk": (recoded(mask_C=np.zeros(20, bool)), "no chunk"),
+    "another client's name": (recoded(sender=3), "expected"),
+    "another round": (recoded(round_index=9), "expected"),
+    "a billion samples": (recoded(num_samples=10**9), "expected"),
+    "negative samples": (recoded(num_samples=-80), "expected"),
+    "shares": (recoded(shares_K=np.ones(6, np.float32)), "shares"),
+    "nothing": (lambda payload, layout: np.empty(0, np.uint8), "too short"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_update_is_left_out_counted_and_named_and_the_run_lives(make_settings, run_local, kind):
+    make, reason = BAD[kind]
+    run = run_local(make_settings(aggregation_sample_scaling=True), with_payload(make))
+    assert run.summary.status == "finished"
+    for result, row in zip(run.results, run.rows("rounds"), strict=True):
+        assert (row["participants"], row["failed"]) == (4, 1)
+        assert len(result.problems) == 1
+        assert "client 2" in result.problems[0]
+    bad = [row for row in run.rows("clients") if row["client"] == 2]
+    assert all(row["status"] == "rejected" and reason in row["reason"] for row in bad)
+    assert np.isfinite(run.model.weights_P).all()
+    without = [row for row in run.rows("chunks") if row["client"] == 2]
+    assert without == []
+
+
+def test_bytes_of_a_rejected_payload_are_billed(make_settings, run_local):
+    run = run_local(make_settings(), with_payload(flipped))
+    rejected = [row for row in run.rows("ledger") if row["kind"] == "rejected"]
+    assert [row["sender"] for row in rejected] == [2, 2, 2]
+    sent = [row["uplink_bytes"] for row in run.rows("clients") if row["client"] == 2]
+    assert [row["bytes"] for row in rejected] == sent
+
+
+def test_a_client_that_raises_fails_alone(make_settings, run_local):
+    def make(settings, device, data):
+        class Broken(Client):
+            def train(self, order, downlink, state):
+                if order.client_id == 1 and order.round_index == 2:
+                    raise ZeroDivisionError("broken on purpose")
+                return super().train(order, downlink, state)
+
+        return Broken(settings, device, data.dataset, data.partition)
+
+    run = run_local(make_settings(), make)
+    statuses = [(row["round"], row["status"]) for row in run.rows("clients") if row["client"] == 1]
+    assert statuses == [(1, "ok"), (2, "failed"), (3, "ok")]
+    (failed,) = [row for row in run.rows("clients") if row["status"] == "failed"]
+    assert failed["reason"] == "ZeroDivisionError: broken on purpose"
+    assert failed["downlink_bytes"] > 0
+    assert failed["uplink_bytes"] == 0
+
+
+def test_a_round_with_too_few_clients_fails_with_every_reason(make_settings, run_local):
+    settings = make_settings(min_completion_rate=1.0)
+    run = run_local(settings, with_payload(flipped))
+    assert run.summary.status == "failed"
+    assert run.summary.rounds_completed == 0
+    assert "round 1 failed: 4 clients finished, 5 are needed" in run.summary.error
+    assert "client 2: checksum" in run.summary.error
+
+
+def test_diverging_training_is_a_failure_of_the_clients_not_of_the_process(make_settings, run_local):
+    run = run_local(make_settings(learning_rate=1e30))
+    assert run.summary.status == "failed"
+    assert "train" in run.summary.error
+
+
+def test_messages_arrive_read_only(make_settings, run_local):
+    seen = []
+
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        train = client.train
+
+        def spy(order, downlink, state):
+            seen.append((downlink.flags.writeable, state is not None and state.model.weights_P.flags.writeable))
+            return train(order, downlink, state)
+
+        client.train = spy
+        return client
+
+    run_local(make_settings(), make)
+    assert seen
+    assert not any(any(flags) for flags in seen)

@@ -1,0 +1,33 @@
+"""Fixtures that several packages' tests share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one, with no setting of the caller's environment in reach."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def ray_here():
+    """One Ray for all tests: starting it takes longer than most of them."""
+    import ray
+
+    from actors.ray_start import start_ray
+    from orchestrator.settings import RuntimeSettings
+
+    start_ray(RuntimeSettings(number_of_actors=2, object_store_memory_mb=300), None)
+    yield ray
+    ray.shutdown()

@@ -1,0 +1,68 @@
+"""The cut: every value in exactly one chunk, whatever P and C."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+from orchestrator.chunking.layout import Layout
+
+
+@st.composite
+def layouts(draw):
+    num_parameters = draw(st.integers(1, 300))
+    return Layout(num_parameters, draw(st.integers(1, num_parameters)))
+
+
+@st.composite
+def cuts(draw):
+    layout = draw(layouts())
+    vector_P = draw(hnp.arrays(np.float32, layout.num_parameters, elements=st.floats(-1e6, 1e6, width=32)))
+    return layout, vector_P, draw(hnp.arrays(np.bool_, layout.num_chunks))
+
+
+@given(layouts())
+def test_each_value_is_in_exactly_one_chunk_and_sizes_differ_by_at_most_one(layout):
+    covered = np.zeros(layout.num_parameters, int)
+    for start, stop in zip(layout.bounds[:-1], layout.bounds[1:], strict=True):
+        covered[start:stop] += 1
+    assert (covered == 1).all()
+    assert layout.sizes_C.max() - layout.sizes_C.min() <= 1
+    assert layout.sizes_C.min() >= 1
+
+
+def test_borders_are_those_of_the_design():
+    layout = Layout(25_557_032, 50)
+    assert layout.bounds.tolist() == [c * 25_557_032 // 50 for c in range(51)]
+
+
+@given(cuts())
+def test_cut_and_paste_is_the_identity_on_the_chosen_chunks_and_touches_nothing_else(cut):
+    layout, vector_P, mask_C = cut
+    values = np.empty(layout.num_values(mask_C), np.float32)
+    layout.cut(vector_P, mask_C, values)
+    out_P = np.full(layout.num_parameters, np.nan, np.float32)
+    layout.paste(values, mask_C, out_P)
+    chosen_P = np.repeat(mask_C, layout.sizes_C)
+    assert np.array_equal(out_P[chosen_P], vector_P[chosen_P])
+    assert np.isnan(out_P[~chosen_P]).all()
+
+
+@given(layouts(), st.data())
+def test_runs_join_neighbours(layout, data):
+    mask_C = data.draw(hnp.arrays(np.bool_, layout.num_chunks))
+    runs = layout.runs(mask_C)
+    assert sum(stop - start for start, stop in runs) == layout.num_values(mask_C)
+    assert all(runs[i][1] < runs[i + 1][0] for i in range(len(runs) - 1))
+
+
+@pytest.mark.parametrize(("num_parameters", "num_chunks"), [(10, 0), (10, 11), (10, -1), (0, 1)])
+def test_a_cut_that_would_leave_a_chunk_empty_is_refused_with_the_limit(num_parameters, num_chunks):
+    with pytest.raises(ValueError, match=f"between 1 and {num_parameters}"):
+        Layout(num_parameters, num_chunks)
+
+
+@given(layouts(), layouts())
+def test_fingerprints_differ_exactly_when_layouts_do(one, other):
+    assert (one.fingerprint == other.fingerprint) == (one == other)
