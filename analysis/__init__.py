@@ -1,1 +1,14 @@
-"""Reads recorded runs. No ray, no torch: opens on any laptop."""
+"""Reads recorded runs. No ray, no torch: opens on any laptop.
+
+Example:
+    >>> from analysis import ChunkAnalyzer, load_run
+    >>> run = load_run("runs/quickstart")  # doctest: +SKIP
+    >>> print(ChunkAnalyzer().analyze_chunk_distribution(run.clients, run.config))  # doctest: +SKIP
+
+Drawing (:mod:`analysis.figures`) and the report (:mod:`analysis.report`) import matplotlib and are asked for by name.
+"""
+
+from analysis.chunk_analyzer import ChunkAnalyzer
+from analysis.load import Run, load_run
+
+__all__ = ["ChunkAnalyzer", "Run", "load_run"]

@@ -1,0 +1,70 @@
+"""Style and small helpers of the figures. No pyplot: nothing global is touched, so threads may draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis.layers import LayerMark
+
+BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#767676",
+)  # fmt: skip
+"""Okabe and Ito's palette: told apart with every kind of colour vision."""
+
+KIND_COLORS = {"values": BLUE, "buffers": SKY, "mask": ORANGE, "header": GREEN, "shares": PURPLE, "rejected": VERMILION}
+"""The ledger's kinds; the order is that of the stack, from the bottom."""
+
+MARKED_POINTS = 40
+"""Up to so many points a line shows each of them; beyond, markers hide the line."""
+
+LABEL_GAP = 0.03
+"""Least distance of two layer labels, as a share of the axis: one line of small text."""
+
+
+def figure(panels: int, width: float, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """An empty figure (inches) with its panels beside each other."""
+    drawn = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    axes = list(drawn.subplots(1, panels, sharey=sharey, squeeze=False)[0])
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(True, color="#e3e3e3", linewidth=0.6)
+        ax.set_axisbelow(True)
+    return drawn, axes
+
+
+def round_axis(ax: Axes, first: int, last: int) -> None:
+    """A horizontal axis of whole rounds, wide enough for a single one."""
+    ax.set_xlabel("round")
+    ax.set_xlim(first - 0.5, last + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+
+
+def marker(points: int) -> str:
+    """The marker of a line of so many points."""
+    return "o" if points <= MARKED_POINTS else ""
+
+
+def legend_below(drawn: Figure, ax: Axes, columns: int = 5) -> None:
+    """One legend for the whole figure, where it covers nothing; the comparison comes last."""
+    entries = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda entry: "full" in entry[1])
+    drawn.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=columns, frameon=False)
+
+
+def readable(marks: Sequence[LayerMark], num_chunks: int) -> list[tuple[float, str]]:
+    """Middle and label of the layers that can be labelled without overlap; long layers go first."""
+    kept: list[tuple[float, str]] = []
+    for mark in sorted(marks, key=lambda mark: (mark.first - mark.stop, mark.first)):
+        middle = (mark.first + mark.stop) / 2
+        if all(abs(middle - other) >= LABEL_GAP * num_chunks for other, _ in kept):
+            kept.append((middle, _short(mark.name)))
+    return sorted(kept)
+
+
+def _short(name: str, limit: int = 22) -> str:
+    """The end of a long name, which tells layers apart; a bare number is the place in a ``Sequential``."""
+    name = f"layer {name}" if name.isdecimal() else name
+    return name if len(name) <= limit else "\u2026" + name[1 - limit :]

@@ -1,0 +1,134 @@
+"""The figures of a run. Each is drawn from :func:`analysis.figure_data.figure_data`, which holds its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from analysis.chunk_figures import draw_importance, draw_selection
+from analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
+from analysis.figure_data import figure_data
+from analysis.load import Run
+from analysis.text import bytes_text
+
+__all__ = ["draw_accuracy", "draw_all", "draw_bytes", "draw_importance", "draw_selection", "figure_data", "save_all"]
+
+OFF_SCALE = 3.0
+"""Full exchange is drawn beside the bytes if it costs at most so many times as much; beyond, it flattens them."""
+
+
+def draw_all(run: Run) -> dict[str, Figure]:
+    """Every figure that the run has data for: ``accuracy``, ``bytes``, ``chunk_selection``, ``importance``."""
+    return draw(figure_data(run))
+
+
+def draw(data: Mapping[str, pa.Table]) -> dict[str, Figure]:
+    """The figures of already computed data; see :func:`draw_all`."""
+    drawn = {}
+    if "accuracy" in data:
+        drawn["accuracy"] = draw_accuracy(data["accuracy"])
+    if "bytes" in data:
+        drawn["bytes"] = draw_bytes(data["bytes"], data["full_exchange"])
+    if "chunk_selection" in data:
+        drawn["chunk_selection"] = draw_selection(data["chunk_selection"], data["layers"])
+    if "importance" in data:
+        drawn["importance"] = draw_importance(
+            data["importance"], data["concentration"], data["concentration_summary"], data["layers"]
+        )
+    return drawn
+
+
+def save_all(figures: Mapping[str, Figure], folder: Path) -> tuple[Path, ...]:
+    """Writes ``<name>.png`` of each figure into ``folder``, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / f"{name}.png" for name in figures)
+    for path, drawn in zip(paths, figures.values(), strict=True):
+        drawn.savefig(path)
+    return paths
+
+
+def draw_accuracy(accuracy: pa.Table) -> Figure:
+    """Accuracy per round, and per megabyte of both directions; the mark is what full exchange would have cost."""
+    drawn, (per_round, per_megabyte) = figure(2, 11, 4.4, sharey=True)
+    rounds, total = accuracy["round"].to_numpy(), accuracy["total_mb"].to_numpy()
+    _accuracy_lines(per_round, rounds, accuracy)
+    _accuracy_lines(per_megabyte, total, accuracy)
+    round_axis(per_round, int(rounds[0]), int(rounds[-1]))
+    per_round.set_ylabel("accuracy on the test set")
+    per_round.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    per_round.set_title("Accuracy per round", loc="left")
+    dense = float(accuracy["dense_mb"].to_numpy()[-1])
+    per_megabyte.axvline(dense, color=GREY, linestyle="--", label="full exchange, same rounds")
+    if total[0] > 0 and dense > OFF_SCALE * total[-1]:
+        per_megabyte.set_xscale("log")
+        per_megabyte.set_xlabel("megabytes up and down so far (log scale)")
+    else:
+        per_megabyte.set_xlim(left=0)
+        per_megabyte.set_xlabel("megabytes up and down so far")
+    per_megabyte.set_title(
+        f"Accuracy per megabyte ({bytes_text(total[-1] * 1e6)}; full exchange {bytes_text(dense * 1e6)})", loc="left"
+    )
+    legend_below(drawn, per_megabyte)
+    return drawn
+
+
+def _accuracy_lines(ax: Axes, x: np.ndarray, accuracy: pa.Table) -> None:
+    """The coordinator's model and the clients' mean, each where it was measured."""
+    for column, color, label in (
+        ("accuracy", BLUE, "coordinator's model"),
+        ("client_accuracy_mean", ORANGE, "clients' own models, mean"),
+    ):
+        values = accuracy[column].to_numpy()
+        known = ~np.isnan(values)
+        if known.any():
+            ax.plot(x[known], values[known], color=color, marker=marker(len(x)), markersize=4, label=label)
+    low, high = (accuracy[f"client_accuracy_{end}"].to_numpy() for end in ("min", "max"))
+    if not np.isnan(low).all():
+        known = ~np.isnan(low)
+        ax.fill_between(
+            x[known], low[known], high[known], color=ORANGE, alpha=0.2, linewidth=0, label="worst to best client"
+        )
+
+
+def draw_bytes(parts: pa.Table, full_exchange: pa.Table) -> Figure:
+    """Bytes of each round, stacked by kind, for both directions; full exchange beside them or in the title."""
+    drawn, axes = figure(2, 11, 4.2, sharey=True)
+    kinds = [kind for kind in KIND_COLORS if kind in parts["kind"].to_pylist()]
+    others = sorted(set(parts["kind"].to_pylist()) - set(kinds))
+    rounds = np.unique(full_exchange["round"].to_numpy())
+    stacks = [_stack(parts, direction, [*kinds, *others], rounds) for direction in ("uplink", "downlink")]
+    edges = np.append(rounds - 0.5, rounds[-1] + 0.5)
+    highest = max(float(stack.sum(axis=0).max()) for stack in stacks) / 1e6
+    for ax, direction, stack in zip(axes, ("uplink", "downlink"), stacks, strict=True):
+        tops = np.cumsum(stack / 1e6, axis=0)
+        bottoms = np.vstack([np.zeros(len(rounds)), tops[:-1]])
+        for kind, bottom, top in zip([*kinds, *others], bottoms, tops, strict=True):
+            ax.stairs(top, edges, baseline=bottom, fill=True, color=KIND_COLORS.get(kind, GREY), label=kind)
+        dense = full_exchange.filter(pc.equal(full_exchange["direction"], direction))["bytes"].to_numpy() / 1e6
+        if dense.max() <= OFF_SCALE * highest:
+            ax.stairs(dense, edges, baseline=None, color=GREY, linestyle="--", linewidth=1.5, label="full exchange")
+        ax.set_title(
+            f"{direction.capitalize()}: {bytes_text(stack.sum())} (full exchange {bytes_text(dense.sum() * 1e6)})",
+            loc="left",
+        )
+        round_axis(ax, int(rounds[0]), int(rounds[-1]))
+    axes[0].set_ylabel("megabytes in the round")
+    axes[0].set_ylim(0, axes[0].dataLim.ymax * 1.06)
+    legend_below(drawn, axes[0], columns=6)
+    return drawn
+
+
+def _stack(parts: pa.Table, direction: str, kinds: list[str], rounds: np.ndarray) -> np.ndarray:
+    """Bytes by kind and round, shape (kinds, R); 0 where nothing of the kind was sent."""
+    own = parts.filter(pc.equal(parts["direction"], direction))
+    stack = np.zeros((len(kinds), len(rounds)))
+    rows = [kinds.index(kind) for kind in own["kind"].to_pylist()]
+    np.add.at(stack, (rows, np.searchsorted(rounds, own["round"].to_numpy())), own["bytes"].to_numpy())
+    return stack

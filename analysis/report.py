@@ -1,0 +1,110 @@
+"""The report of a run: figures, tables that spreadsheets open, and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pv
+
+from analysis.figures import draw_all, save_all
+from analysis.load import Run, load_run
+from analysis.page import Section, page, preformatted, table
+from analysis.summaries import byte_rows, chunk_texts, client_rows, headline, missing_figures
+
+CSV_ROWS = 500
+"""Rows of clients.csv at most: MLflow shows no more of a CSV file."""
+
+FIGURE_TITLES = {
+    "accuracy": "Accuracy",
+    "bytes": "Bytes per round",
+    "chunk_selection": "Which chunks are sent",
+    "importance": "How importance spreads",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the parts of a report are."""
+
+    run: Path
+    html: Path
+    rounds_csv: Path
+    clients_csv: Path
+    figures: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, str | list[str]]:
+        """The same as JSON's types."""
+        named = {name: str(getattr(self, name)) for name in ("run", "html", "rounds_csv", "clients_csv")}
+        return {**named, "figures": [str(path) for path in self.figures]}
+
+    def __str__(self) -> str:
+        paths = (self.html, self.rounds_csv, self.clients_csv, *self.figures)
+        return "\n".join([f"report of {self.run}:", *(f"  {path}" for path in paths)])
+
+
+def write_report(run_path: str | Path, output: str | Path | None = None) -> Report:
+    """Writes ``report.html``, ``rounds.csv``, ``clients.csv`` and ``figures/*.png`` of a run, finished or not.
+
+    Args:
+        run_path: the run's folder.
+        output: where to write; None: into the run's folder. Files of these names are replaced.
+
+    Raises:
+        RecordsError: the folder is not a run's, or damaged.
+    """
+    run = load_run(run_path)
+    folder = Path(output) if output is not None else run.path
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = save_all(draw_all(run), folder / "figures")
+    report = Report(run.path, folder / "report.html", folder / "rounds.csv", folder / "clients.csv", figures)
+    pv.write_csv(run.tables["rounds"], report.rounds_csv)
+    pv.write_csv(last_rows(run.tables["clients"], CSV_ROWS), report.clients_csv)
+    report.html.write_text(report_html(run, figures), encoding="utf-8")
+    return report
+
+
+def last_rows(clients: pa.Table, limit: int) -> pa.Table:
+    """The newest rounds of the ``clients`` table that fit whole into ``limit`` rows, or the start of the last one."""
+    if clients.num_rows <= limit:
+        return clients
+    rounds = clients["round"]
+    whole = [r for r in rounds.unique().to_pylist() if pc.sum(pc.greater_equal(rounds, r)).as_py() <= limit]
+    first = min(whole, default=pc.max(rounds).as_py())
+    return clients.filter(pc.greater_equal(rounds, first)).slice(0, limit)
+
+
+def report_html(run: Run, figures: tuple[Path, ...]) -> str:
+    """The page: everything in it is inline and escaped."""
+    sections = [Section("In short", table(("", ""), headline(run)))]
+    sections.append(Section("Bytes", table(("direction", "sent", "full exchange", "saved"), byte_rows(run))))
+    sections += [Section(FIGURE_TITLES.get(path.stem, path.stem), _image(path)) for path in figures]
+    notes = missing_figures(run)
+    if notes:
+        sections.append(Section("Not shown", table(("figure", "why"), notes)))
+    sections += [Section(title, preformatted(text)) for title, text in chunk_texts(run)]
+    sections.append(Section("Rounds", _arrow(run.tables["rounds"])))
+    sections.append(Section("Clients in the last rounds", table(*client_rows(last_rows(run.tables["clients"], 100)))))
+    sections.append(Section("Settings", _mapping(run.config)))
+    if run.summary:
+        sections.append(Section("Summary", _mapping(run.summary)))
+    name = str(run.config.get("federation_id") or run.path.resolve().name)
+    return page(f"fedchunk run {name}", sections)
+
+
+def _image(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{FIGURE_TITLES.get(path.stem, "figure")}" src="data:image/png;base64,{data}">'
+
+
+def _arrow(values: pa.Table) -> str:
+    rows = values.slice(max(0, values.num_rows - CSV_ROWS)).to_pylist()
+    return table(values.column_names, [list(row.values()) for row in rows])
+
+
+def _mapping(values: Mapping[str, object]) -> str:
+    return table(("name", "value"), sorted(values.items()))
