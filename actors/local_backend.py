@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from actors.assembly import build_coordinator, describe
@@ -107,9 +106,7 @@ class LocalFederation:
         )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Nothing to end: there are no processes."""
 
     @property

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import ray
@@ -146,13 +145,11 @@ class RayFederation:
         try:
             self._start()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Ends the actors that this started (clients go with the coordinator, their owner) and its own Ray."""
         if self._coordinator is not None:
             ray.kill(self._coordinator, no_restart=True)

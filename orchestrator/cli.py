@@ -1,0 +1,305 @@
+"""The command line: reads arguments and environment, wires the parts together, answers. Nothing imports it.
+
+Heavy parts are imported by the command that needs them, so that ``--help`` and ``validate`` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.config import json_schema, load, to_yaml
+from orchestrator.console import FAILED, INTERRUPTED, OK, Answer, answering
+from orchestrator.errors import ConfigError, Fault, FedchunkError
+from orchestrator.masking import mask_settings, mask_uri
+from orchestrator.settings import RuntimeSettings, Settings
+from orchestrator.tracking_uri import is_server, resolve_store
+
+if TYPE_CHECKING:
+    from orchestrator.ports import Federation, Observer
+
+EXIT_CODES = {"finished": OK, "failed": FAILED, "interrupted": INTERRUPTED}
+UI_PORT = 5000
+
+app = typer.Typer(
+    name="fedchunk",
+    help="Federated learning on Ray in which clients exchange only the chunks of the model that matter.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file with the settings.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Settings that win over the file's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="MLflow store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."),
+]
+
+
+def main() -> None:
+    """Entry point of ``fedchunk``."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(metadata.version("fedchunk"))
+        raise typer.Exit
+
+
+@app.callback()
+def fedchunk(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of the program itself; the commands follow."""
+
+
+@app.command()
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the results: new or empty.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Join a running Ray; auto: the one here, or RAY_ADDRESS."),
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")] = False,
+    tracking_uri: TrackingUri = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment."""
+    with answering(as_json) as answer:
+        settings = _settings(answer, config, overrides)
+        if local and address is not None:
+            raise ConfigError([Fault("--address", "", "--local starts no Ray, so none can be joined; leave one out")])
+        uri = tracking_uri or settings.tracking.mlflow_tracking_uri or _environment_uri()
+        _run(answer, settings, output, address, local, uri)
+
+
+def _run(
+    answer: Answer, settings: Settings, output: Path | None, address: str | None, local: bool, uri: str | None
+) -> None:
+    from orchestrator.experiment import run_experiment
+    from orchestrator.ports import Recorder
+    from orchestrator.progress import ProgressLine
+    from orchestrator.run_folder import RunFolder
+    from orchestrator.run_summary import never_started, summary_dict, summary_text
+
+    folder = RunFolder.create(output, settings, to_yaml(settings))
+    tracker = None
+    recorders: list[Recorder] = [folder]
+    if settings.tracking.mlflow_enabled:
+        from orchestrator.tracking import MlflowRecorder
+
+        tracker = MlflowRecorder(settings.tracking, settings.flat(), folder.path, uri)
+        recorders.append(tracker)
+    with ProgressLine(settings.federation.federated_learning_rounds) as progress:
+        try:
+            with _federation(settings, address, local, progress) as federation:
+                # Batch systems and `ray job stop` say it with SIGTERM. Set here, because Ray sets its own.
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                summary = run_experiment(federation, settings.federation, recorders, progress)
+        except (FedchunkError, KeyboardInterrupt) as error:
+            if not progress.rounds_done:
+                folder.finish(never_started(error), None, None)
+            raise
+        progress.stage("writing the report")
+        report = _write_report(folder.path)
+        if tracker is not None:
+            progress.stage("sending the results to MLflow")
+            tracker.upload()
+    answer.give(
+        summary_dict(summary, folder.path, tracker.run_id if tracker else None),
+        summary_text(summary, folder.path, report, _how_to_open(uri) if tracker else None),
+    )
+    if summary.error is not None:
+        print(summary.error, file=sys.stderr)
+    answer.exit_code = EXIT_CODES[summary.status]
+
+
+def _federation(settings: Settings, address: str | None, local: bool, observer: Observer) -> Federation:
+    if local:
+        from actors.local_backend import LocalFederation
+
+        return LocalFederation(settings, observer)
+    from actors.ray_backend import RayFederation
+
+    return RayFederation(settings, address, observer)
+
+
+def _write_report(folder: Path) -> Path:
+    from analysis.report import write_report
+
+    return write_report(folder).html
+
+
+def _how_to_open(uri: str | None) -> str:
+    """What a user types to see the store, or the address of a server."""
+    store = resolve_store(uri)
+    if is_server(store):
+        return mask_uri(store)
+    return (
+        "fedchunk ui" if store == resolve_store(_environment_uri()) else f"fedchunk ui --tracking-uri {mask_uri(store)}"
+    )
+
+
+@app.command()
+def validate(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check a configuration: everything that is wrong, at once."""
+    with answering(as_json) as answer:
+        loaded = load(config, overrides or ())
+        result = {
+            "status": "valid",
+            "notices": list(loaded.notices),
+            "settings": mask_settings(loaded.settings.flat()),
+        }
+        answer.give(result, "\n".join([*loaded.notices, f"{config}: valid"]))
+
+
+@app.command()
+def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Say what an experiment will cost: bytes beside full exchange, memory, actors."""
+    with answering(as_json) as answer:
+        settings = _settings(answer, config, overrides)
+        from orchestrator.learning.models import model_spec
+        from orchestrator.plan import make_plan, model_input
+        from orchestrator.plan_report import plan_text
+
+        spec = model_spec(settings.training, *model_input(settings.data))
+        result = make_plan(settings, spec, actors=_actors_here(settings))
+        answer.give(result.as_dict(), plan_text(result))
+
+
+def _actors_here(settings: Settings) -> int | None:
+    """Client actors that a run would start on this machine, None where not one fits."""
+    import torch
+
+    from actors.placement import plan_placement
+
+    resources = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+    try:
+        return plan_placement(settings, resources).number_of_actors
+    except ConfigError:
+        return None
+
+
+@app.command()
+def analyze(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, or its run id in MLflow.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the report; without: the run's.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a run, and say which chunks its clients sent."""
+    with answering(as_json) as answer:
+        from analysis.load import load_run
+        from analysis.report import write_report
+        from analysis.summaries import chunk_texts
+
+        folder = _run_folder(run, tracking_uri)
+        report = write_report(folder, output)
+        texts = [f"{title}\n\n{text}" for title, text in chunk_texts(load_run(folder))]
+        answer.give(report.to_dict(), "\n\n".join([*texts, str(report)]))
+
+
+def _run_folder(run: str, tracking_uri: str | None) -> Path:
+    """The folder ``run``, or that of the MLflow run of this name, downloaded below ``runs`` if it is not here."""
+    is_run_id = len(run) == 32 and all(letter in "0123456789abcdef" for letter in run)
+    if not is_run_id or Path(run).exists():
+        return Path(run)
+    from orchestrator.run_folder import RUNS_FOLDER
+    from orchestrator.tracking_sync import download_run
+
+    return download_run(run, tracking_uri or _environment_uri(), RUNS_FOLDER / run)
+
+
+@app.command()
+def sync(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)],
+    tracking_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow store; without: the one that the run was logged to.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send to MLflow what could not be sent during a run. May be repeated: nothing is doubled."""
+    with answering(as_json) as answer:
+        from orchestrator.tracking_sync import sync as send
+
+        report = send(run, tracking_uri)
+        text = (
+            f"run {report.run_id}: {report.metrics_sent} metrics sent, {report.artifacts_uploaded} artifacts uploaded"
+        )
+        if report.remaining:
+            text += f", {report.remaining} metrics still wait: the run goes on"
+        answer.give(asdict(report), text)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the page, on this machine only.", min=1, max=65535)] = UI_PORT,
+    tracking_uri: TrackingUri = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs in MLflow's UI, lean: one worker, this machine only. Ctrl-C ends it."""
+    with answering(as_json) as answer:
+        from orchestrator.ui import ui_command
+
+        uri = tracking_uri or _environment_uri()
+        command, environment = ui_command(uri, port=port)
+        url = f"http://127.0.0.1:{port}"
+        text = f"MLflow's UI comes up at {url} in a few seconds; Ctrl-C ends it"
+        answer.give({"url": url, "tracking_uri": mask_uri(resolve_store(uri)), "pid": os.getpid()}, text)
+        if as_json:
+            os.dup2(2, 1)  # the server's own lines go to standard error
+        os.execve(command[0], command, environment)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look whether this machine can run experiments, and say what to do where it cannot."""
+    with answering(as_json) as answer:
+        from orchestrator.doctor import examine, report, worst
+
+        ports = {
+            RuntimeSettings().ray_dashboard_port: "only if you turn Ray's dashboard on: set another ray_dashboard_port",
+            UI_PORT: "perhaps `fedchunk ui` already runs; else choose another port: fedchunk ui --port 5001",
+        }
+        checks = examine(Path.home(), Path.cwd(), os.environ, ports)
+        status = worst(checks)
+        answer.give({"status": status, "checks": [asdict(check) for check in checks]}, report(checks))
+        answer.exit_code = FAILED if status == "fail" else OK
+
+
+@app.command()
+def schema(as_json: AsJson = False) -> None:
+    """Print the JSON schema of the configuration, for editors."""
+    with answering(as_json) as answer:
+        answer.give(json_schema(), json.dumps(json_schema(), indent=2))
+
+
+def _settings(answer: Answer, config: str, overrides: list[str] | None) -> Settings:
+    """The settings of a command; what is worth saying about them is said."""
+    loaded = load(config, overrides or ())
+    for notice in loaded.notices:
+        answer.say(notice)
+    return loaded.settings
+
+
+def _environment_uri() -> str | None:
+    return os.environ.get("MLFLOW_TRACKING_URI")

@@ -1,0 +1,37 @@
+"""Addresses of tracking stores. No mlflow here: the command line asks before it is needed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+"""A file in the current folder: needs no server, and the UI shows it."""
+
+_SQLITE = re.compile(r"(sqlite(?:\+\w+)?):///([^?]+)(\?.*)?")
+
+
+def resolve_store(uri: str | None) -> str:
+    """The store to use: ``uri`` or the default, a SQLite file with its whole path so that every folder finds it.
+
+    Example:
+        >>> resolve_store("http://127.0.0.1:5000")
+        'http://127.0.0.1:5000'
+    """
+    store = uri or DEFAULT_STORE
+    sqlite = _SQLITE.fullmatch(store)
+    if sqlite is None:
+        return store
+    scheme, path, query = sqlite.groups()
+    return f"{scheme}:///{Path(path).absolute().as_posix()}{query or ''}"
+
+
+def is_server(uri: str) -> bool:
+    """Whether a server of its own stands behind the address, and not a database that we open ourselves."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def artifact_folder(uri: str) -> str | None:
+    """Where artifacts of a SQLite store go: ``mlartifacts`` beside its file, as an address. None: the store decides."""
+    sqlite = _SQLITE.fullmatch(uri)
+    return (Path(sqlite.group(2)).absolute().parent / "mlartifacts").as_uri() if sqlite else None

@@ -1,0 +1,163 @@
+"""Which way the arrows point: every import in our packages, read from the source, also those inside functions."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("orchestrator", "actors", "analysis")
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+LONGEST_FILE = 400
+
+HOMES = {
+    "ray": ("actors.ray_",),
+    "mlflow": ("orchestrator.tracking", "orchestrator.ui"),
+    "yaml": ("orchestrator.config", "orchestrator.yaml_source"),
+    "typer": ("orchestrator.cli",),
+    "rich": ("orchestrator.progress",),
+    "matplotlib": ("analysis.",),
+    "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
+    "torchvision": ("orchestrator.learning.",),
+    "sklearn": ("orchestrator.learning.",),
+    "pydantic": ("orchestrator.settings", "orchestrator.config"),
+}
+"""The only modules (by the beginning of their names) that may import a library."""
+
+PURE = {"numpy", "numpy.typing", "__future__", "collections.abc", "dataclasses", "functools", "typing"} | {
+    "fractions", "hashlib", "math", "struct", "zlib",
+}  # fmt: skip
+"""All that ``orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
+
+
+def imports(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
+    """Modules that a file imports; ``from a import b`` counts as ``a.b`` where that is a module of ours."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in _at_start(tree) if only_at_start else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import in line {node.lineno}"
+            assert node.module is not None
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            ours = [name for name in inner if name in SOURCES]
+            yield from ours
+            if len(ours) < len(inner):
+                yield node.module
+
+
+def _at_start(tree: ast.AST) -> Iterator[ast.AST]:
+    """Statements that run when the module is imported: not those in functions or for type checkers."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _at_start(node)
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def arrows(origin: str, *targets: str) -> list[str]:
+    """Imports from modules of ``origin``, the command line apart, into ``targets``."""
+    return [
+        f"{module} imports {imported}"
+        for module, path in SOURCES.items()
+        if within(module, origin) and module != "orchestrator.cli"
+        for imported in imports(path)
+        if any(within(imported, target) for target in targets)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("origin", "targets"),
+    [
+        ("orchestrator", ("actors", "analysis", "ray")),
+        ("actors", ("analysis", "mlflow", "yaml")),
+        ("analysis", ("actors", "ray", "torch", "mlflow", "yaml")),
+        ("orchestrator.learning", ("orchestrator.chunking", "orchestrator.exchange", "ray")),
+        ("orchestrator.chunking", ("orchestrator.learning", "orchestrator.settings", "torch")),
+        ("orchestrator", ("orchestrator.cli",)),
+        ("actors", ("orchestrator.cli",)),
+        ("analysis", ("orchestrator.cli",)),
+    ],
+)
+def test_no_arrow_turns_round(origin, targets):
+    assert arrows(origin, *targets) == []
+
+
+def test_analysis_knows_only_the_tables_and_the_errors():
+    ours = {
+        imported
+        for module, path in SOURCES.items()
+        if within(module, "analysis")
+        for imported in imports(path)
+        if within(imported, "orchestrator") or within(imported, "actors")
+    }
+
+    assert ours <= {"orchestrator.records", "orchestrator.errors"}
+
+
+@pytest.mark.parametrize(("library", "homes"), HOMES.items(), ids=list(HOMES))
+def test_a_library_is_imported_in_its_one_place(library, homes):
+    importers = {module for module, path in SOURCES.items() for imported in imports(path) if within(imported, library)}
+
+    assert importers, f"nothing imports {library}: take it out of this test and of pyproject.toml"
+    assert {module for module in importers if not module.startswith(homes)} == set()
+
+
+def test_chunk_mathematics_is_pure():
+    used = {
+        f"{module} imports {imported}"
+        for module, path in SOURCES.items()
+        if within(module, "orchestrator.chunking")
+        for imported in imports(path)
+        if imported not in PURE | {"orchestrator.errors"} and not within(imported, "orchestrator.chunking")
+    }
+
+    assert used == set()
+
+
+def test_the_environment_is_read_by_the_command_line_and_where_ray_asks_for_it():
+    readers = {
+        module
+        for module, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "os.putenv")
+    }
+
+    # Ray, MLflow and torch take some of their switches from the environment only.
+    assert readers <= {
+        "orchestrator.cli",
+        "actors.ray_start",
+        "orchestrator.ui",
+        "orchestrator.tracking_store",
+        "orchestrator.learning.preprocess",
+    }
+
+
+def test_no_file_is_too_long_to_be_read_in_one_go():
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in SOURCES.items()}
+
+    assert {module: length for module, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = {
+        module: {imported for imported in imports(path, only_at_start=True) if imported in SOURCES} - {module}
+        for module, path in SOURCES.items()
+    }
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
