@@ -44,10 +44,10 @@ class _ClientShell:
     """
 
     def __init__(self, make_actor: ActorFactory, settings: Settings, device: str, data: ExperimentData) -> None:
-        self._make = lambda: make_actor(settings, device, data)
+        self._make_actor, self._arguments = make_actor, (settings, device, data)
 
     def ready(self) -> int:
-        self._client = self._make()
+        self._client = self._make_actor(*self._arguments)
         return os.getpid()
 
     def initial_model(self) -> Any:

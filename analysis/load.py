@@ -1,7 +1,8 @@
 """Reads a run's folder: settings, summary and tables, checked against the schemas.
 
 A run in progress, or one that was killed, is read up to its last finished round: until a run ends, each table is a
-folder of part files (``orchestrator/table_files.py`` says how), and only the rounds that ``rounds`` names are whole.
+folder of part files (``orchestrator/recording/table_files.py`` says how), and only the rounds that ``rounds`` names
+are whole.
 """
 
 from __future__ import annotations

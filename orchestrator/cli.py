@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.commands.console import FAILED, INTERRUPTED, OK, Answer, answering
 from orchestrator.config import json_schema, load, to_yaml
-from orchestrator.console import FAILED, INTERRUPTED, OK, Answer, answering
 from orchestrator.errors import ConfigError, Fault, FedchunkError
 from orchestrator.masking import mask_settings, mask_uri
 from orchestrator.settings import RuntimeSettings, Settings
-from orchestrator.tracking_uri import is_server, resolve_store
+from orchestrator.tracking.uri import is_server, resolve_store
 
 if TYPE_CHECKING:
     from orchestrator.ports import Federation, Observer
@@ -91,11 +91,11 @@ def run(
 def _run(
     answer: Answer, settings: Settings, output: Path | None, address: str | None, local: bool, uri: str | None
 ) -> None:
+    from orchestrator.commands.progress import ProgressLine
+    from orchestrator.commands.run_summary import never_started, summary_dict, summary_text
     from orchestrator.experiment import run_experiment
     from orchestrator.ports import Recorder
-    from orchestrator.progress import ProgressLine
-    from orchestrator.run_folder import RunFolder
-    from orchestrator.run_summary import never_started, summary_dict, summary_text
+    from orchestrator.recording.run_folder import RunFolder
 
     folder = RunFolder.create(output, settings, to_yaml(settings))
     tracker = None
@@ -115,11 +115,13 @@ def _run(
             if not progress.rounds_done:
                 folder.finish(never_started(error), None, None)
             raise
-        progress.stage("writing the report")
-        report = _write_report(folder.path)
-        if tracker is not None:
-            progress.stage("sending the results to MLflow")
-            tracker.upload()
+        try:
+            progress.stage("writing the report")
+            report = _write_report(folder.path)
+        finally:
+            if tracker is not None:
+                progress.stage("sending the results to MLflow")
+                tracker.upload()
     answer.give(
         summary_dict(summary, folder.path, tracker.run_id if tracker else None),
         summary_text(summary, folder.path, report, _how_to_open(uri) if tracker else None),
@@ -173,9 +175,9 @@ def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
     """Say what an experiment will cost: bytes beside full exchange, memory, actors."""
     with answering(as_json) as answer:
         settings = _settings(answer, config, overrides)
+        from orchestrator.commands.plan import make_plan, model_input
+        from orchestrator.commands.plan_report import plan_text
         from orchestrator.learning.models import model_spec
-        from orchestrator.plan import make_plan, model_input
-        from orchestrator.plan_report import plan_text
 
         spec = model_spec(settings.training, *model_input(settings.data))
         result = make_plan(settings, spec, actors=_actors_here(settings))
@@ -223,8 +225,8 @@ def _run_folder(run: str, tracking_uri: str | None) -> Path:
     is_run_id = len(run) == 32 and all(letter in "0123456789abcdef" for letter in run)
     if not is_run_id or Path(run).exists():
         return Path(run)
-    from orchestrator.run_folder import RUNS_FOLDER
-    from orchestrator.tracking_sync import download_run
+    from orchestrator.recording.run_folder import RUNS_FOLDER
+    from orchestrator.tracking.later import download_run
 
     return download_run(run, tracking_uri or _environment_uri(), RUNS_FOLDER / run)
 
@@ -239,7 +241,7 @@ def sync(
 ) -> None:
     """Send to MLflow what could not be sent during a run. May be repeated: nothing is doubled."""
     with answering(as_json) as answer:
-        from orchestrator.tracking_sync import sync as send
+        from orchestrator.tracking.later import sync as send
 
         report = send(run, tracking_uri)
         text = (
@@ -258,7 +260,7 @@ def ui(
 ) -> None:
     """Show the runs in MLflow's UI, lean: one worker, this machine only. Ctrl-C ends it."""
     with answering(as_json) as answer:
-        from orchestrator.ui import ui_command
+        from orchestrator.tracking.ui import ui_command
 
         uri = tracking_uri or _environment_uri()
         command, environment = ui_command(uri, port=port)
@@ -274,7 +276,7 @@ def ui(
 def doctor(as_json: AsJson = False) -> None:
     """Look whether this machine can run experiments, and say what to do where it cannot."""
     with answering(as_json) as answer:
-        from orchestrator.doctor import examine, report, worst
+        from orchestrator.commands.doctor import examine, report, worst
 
         ports = {
             RuntimeSettings().ray_dashboard_port: "only if you turn Ray's dashboard on: set another ray_dashboard_port",

@@ -2,7 +2,7 @@
 
     Federation    actors.ray_backend, actors.local_backend    the running clients and coordinator, seen by the driver
     ClientGroup   the same two                                the client actors, seen by the coordinator
-    Recorder      orchestrator.run_folder, orchestrator.tracking
+    Recorder      orchestrator.recording.run_folder, orchestrator.tracking
     Observer      the command line's progress display
 
 Handles stand for values that stay where they are (Ray's object store). Nobody but the backend looks into one.

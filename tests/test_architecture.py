@@ -18,15 +18,15 @@ LONGEST_FILE = 400
 
 HOMES = {
     "ray": ("actors.ray_",),
-    "mlflow": ("orchestrator.tracking", "orchestrator.ui"),
-    "yaml": ("orchestrator.config", "orchestrator.yaml_source"),
+    "mlflow": ("orchestrator.tracking.",),
+    "yaml": ("orchestrator.config.yaml_source",),
     "typer": ("orchestrator.cli",),
-    "rich": ("orchestrator.progress",),
+    "rich": ("orchestrator.commands.progress",),
     "matplotlib": ("analysis.",),
     "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
     "torchvision": ("orchestrator.learning.",),
     "sklearn": ("orchestrator.learning.",),
-    "pydantic": ("orchestrator.settings", "orchestrator.config"),
+    "pydantic": ("orchestrator.settings", "orchestrator.config."),
 }
 """The only modules (by the beginning of their names) that may import a library."""
 
@@ -139,8 +139,8 @@ def test_the_environment_is_read_by_the_command_line_and_where_ray_asks_for_it()
     assert readers <= {
         "orchestrator.cli",
         "actors.ray_start",
-        "orchestrator.ui",
-        "orchestrator.tracking_store",
+        "orchestrator.tracking.ui",
+        "orchestrator.tracking.store",
         "orchestrator.learning.preprocess",
     }
 

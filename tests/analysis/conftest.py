@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from orchestrator import table_files
+from orchestrator.recording import table_files
 from orchestrator.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
 
 COORDINATOR = -1

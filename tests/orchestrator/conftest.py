@@ -9,8 +9,8 @@ import pytest
 from orchestrator.experiment import weights_sha256
 from orchestrator.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec, RoundResult
 from orchestrator.ports import DataDescription, FederationInfo, RunSummary
+from orchestrator.recording.run_folder import RunFolder
 from orchestrator.records import table_from_columns, table_from_rows
-from orchestrator.run_folder import RunFolder
 from orchestrator.settings import Settings
 
 CLIENTS, CHUNKS = 3, 4
@@ -120,7 +120,7 @@ def run_folder(tmp_path):
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory):
     """An MLflow database with all its tables; making one takes seconds, so that tests copy this one."""
-    from orchestrator.tracking_store import open_store
+    from orchestrator.tracking.store import open_store
 
     folder = tmp_path_factory.mktemp("mlflow")
     open_store(f"sqlite:///{folder / 'mlflow.db'}")

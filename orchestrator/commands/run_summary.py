@@ -1,0 +1,62 @@
+"""How a run ended, as text for people and as the object that ``fedchunk run --json`` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestrator.commands.console import duration, percent, size, table
+from orchestrator.ports import RunSummary
+from orchestrator.recording.run_folder import summary_json
+
+
+def summary_dict(summary: RunSummary, folder: Path, run_id: str | None) -> dict[str, Any]:
+    """The summary with where it lies: ``output_dir``, and ``run_id`` in MLflow (null if there is none)."""
+    fields: dict[str, Any] = json.loads(summary_json(summary))
+    return {"run_id": run_id, "output_dir": str(folder), **fields}
+
+
+def never_started(error: BaseException) -> RunSummary:
+    """Of a run that ended before its first round."""
+    interrupted = isinstance(error, KeyboardInterrupt)
+    status, reason = ("interrupted", "interrupted by the user") if interrupted else ("failed", str(error))
+    return RunSummary(status, 0, None, None, None, 0, 0, 0, 0, 0.0, None, reason)
+
+
+def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_with: str | None) -> str:
+    """What people want to know at the end.
+
+    Args:
+        summary: how the run ended.
+        folder: the run's folder.
+        report: the report in it, None if there is none.
+        open_with: the command that shows the run in MLflow's UI, None if it is not there.
+    """
+    rounds = f"{summary.rounds_completed} round{'' if summary.rounds_completed == 1 else 's'}"
+    lines = [f"{summary.status} after {rounds} in {duration(summary.wall_s)}"]
+    if summary.accuracy is not None:
+        lines.append(f"accuracy {percent(summary.accuracy)} (the coordinator's model, whole test set)")
+    if summary.client_accuracy_mean is not None:
+        lines.append(f"accuracy {percent(summary.client_accuracy_mean)} (mean of the clients' own models)")
+    if summary.rounds_completed:
+        lines += ["", _traffic(summary)]
+    places = [("results", str(folder)), ("report", report and str(report)), ("MLflow", open_with)]
+    return "\n".join([*lines, "", *(f"{name:8} {place}" for name, place in places if place)])
+
+
+def _traffic(summary: RunSummary) -> str:
+    sent = summary.uplink_bytes + summary.downlink_bytes
+    dense = summary.dense_uplink_bytes + summary.dense_downlink_bytes
+    return table(
+        [
+            ("", "sent", "full exchange", "saved"),
+            _row("up", summary.uplink_bytes, summary.dense_uplink_bytes),
+            _row("down", summary.downlink_bytes, summary.dense_downlink_bytes),
+            _row("both", sent, dense),
+        ]
+    )
+
+
+def _row(name: str, sent: int, dense: int) -> tuple[str, ...]:
+    return name, size(sent), size(dense), percent(1 - sent / dense)

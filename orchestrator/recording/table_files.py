@@ -1,0 +1,122 @@
+"""The tables of a run as Parquet files that can be read at every moment.
+
+While a run goes, a table is the folder ``<name>.parts`` with one file per round, and ``<name>.parquet`` is a link to
+it, so that ``pyarrow.parquet.read_table`` and pandas read either. A round counts once it is in ``rounds``, which is
+written last: what a killed run left of a round in the other tables is skipped by that rule.
+
+At the end each folder becomes one file, in this order, table by table and ``rounds`` last:
+
+    1. the whole table is written to a hidden file        readers see the folder
+    2. it is renamed to <name>.parquet (over the link)    readers see the file, from one instant to the next
+    3. the folder is removed                              readers see the file and pass over what is left
+
+A reader takes ``<name>.parquet`` where it is, else ``<name>.parts``. A crash at any point loses nothing, and
+:func:`compact` may be called again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.recording.atomic import write_atomically
+from orchestrator.records import ROUND_TABLES, SCHEMAS
+
+_ROUNDS_LAST = tuple(sorted(ROUND_TABLES, key=lambda name: name == "rounds"))
+_ROW_GROUP = 2**17
+"""Rows that are joined before they are written: one-row parts would make one-row groups."""
+
+
+def begin(tables: Path) -> None:
+    """Makes empty tables in the folder ``tables``, readable at once. Raises OSError."""
+    for name in ROUND_TABLES:
+        _parts_folder(tables, name).mkdir(parents=True)
+        _write(SCHEMAS[name].empty_table(), _part(tables, name, 0))
+        # Some network file systems know no links. There the folder alone is what readers find.
+        with contextlib.suppress(OSError):
+            os.symlink(f"{name}.parts", tables / f"{name}.parquet")
+    write_table(tables, "layout", SCHEMAS["layout"].empty_table())
+
+
+def write_table(tables: Path, name: str, table: pa.Table) -> None:
+    """Writes a whole table as its one file. Raises OSError or pyarrow.ArrowException."""
+    _write(table, tables / f"{name}.parquet")
+
+
+def append_round(tables: Path, round_index: int, round_tables: Mapping[str, pa.Table]) -> None:
+    """Adds a round to each of the ``ROUND_TABLES``; a table without rows gets no file.
+
+    Args:
+        tables: the folder, after :func:`begin`.
+        round_index: from 1.
+        round_tables: the rows of this round by name of the table.
+
+    Raises:
+        OSError, pyarrow.ArrowException: the round is not recorded; those before it are.
+    """
+    for name in _ROUNDS_LAST:
+        if round_tables[name].num_rows:
+            _write(round_tables[name], _part(tables, name, round_index))
+
+
+def compact(tables: Path) -> None:
+    """Makes one file of each table that is still a folder; rounds that ``rounds`` does not name are left out.
+
+    Raises:
+        OSError, pyarrow.ArrowException: tables that were not reached are still folders.
+    """
+    finished = {_number(part) for part in _parts(tables, "rounds")}
+    for name in _ROUNDS_LAST:
+        file, folder = tables / f"{name}.parquet", _parts_folder(tables, name)
+        if file.is_symlink() or not file.exists():
+            parts = [part for part in _parts(tables, name) if _number(part) in finished]
+            write_atomically(file, partial(_join, parts, SCHEMAS[name]))
+        # Only now, and whatever is left of it: a folder beside a whole file is an earlier removal that was cut short.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _join(parts: Sequence[Path], schema: pa.Schema, to: Path) -> None:
+    """Part by part, so that a chunks table larger than the memory passes."""
+    with pq.ParquetWriter(to, schema, compression="zstd") as writer:
+        for table in _row_groups(parts):
+            writer.write_table(table)
+
+
+def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    for part in parts:
+        with pq.ParquetFile(part) as parquet:
+            waiting.append(parquet.read())
+        if sum(table.num_rows for table in waiting) >= _ROW_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def _parts_folder(tables: Path, name: str) -> Path:
+    return tables / f"{name}.parts"
+
+
+def _part(tables: Path, name: str, round_index: int) -> Path:
+    return _parts_folder(tables, name) / f"part-{round_index:05d}.parquet"
+
+
+def _parts(tables: Path, name: str) -> list[Path]:
+    """In the order of the rounds, also past round 99999."""
+    return sorted(_parts_folder(tables, name).glob("part-*.parquet"), key=_number)
+
+
+def _number(part: Path) -> int:
+    return int(part.stem.removeprefix("part-"))

@@ -1,0 +1,180 @@
+"""All that fedchunk asks of MLflow, through its client; the only module that imports mlflow.
+
+Import it by :func:`orchestrator.tracking_store.open_store` only, which first says through the environment how MLflow
+is to behave. Every failure becomes a :class:`TrackingError` without secrets in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.errors import TrackingError
+from orchestrator.masking import mask_uri
+from orchestrator.tracking.description import RunDescription
+from orchestrator.tracking.spool import FOLDER, Point
+from orchestrator.tracking.uri import artifact_folder, is_server
+
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_MAX_PARAMS = 100
+"""In one call."""
+
+
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens the experiment in the UI's view for training runs; without it the UI guesses, often the one for prompts."""
+
+
+class MlflowStore:
+    """One tracking store. Methods may be called from any thread; each raises TrackingError."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        with self._translated():
+            _check_database_answers(uri)
+            self._client = MlflowClient(tracking_uri=uri)
+
+    def begin(self, experiment: str, description: RunDescription) -> str:
+        """Creates a run in the experiment (which is made if there is none); its id."""
+        with self._translated():
+            run = self._client.create_run(
+                self._experiment_id(experiment), tags=dict(description.tags), run_name=description.name
+            )
+            run_id: str = run.info.run_id
+            params = [Param(key, value) for key, value in description.params.items()]
+            for first in range(0, len(params), _MAX_PARAMS):
+                self._client.log_batch(run_id, params=params[first : first + _MAX_PARAMS])
+            dataset = Dataset(
+                name=description.dataset_name,
+                digest=description.dataset_digest,
+                source_type="fedchunk",
+                source=description.dataset_source,
+                profile=description.dataset_profile,
+            )
+            training = InputTag("mlflow.data.context", "training")
+            self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[training])])
+        return run_id
+
+    def send(self, run_id: str, points: Sequence[Point]) -> None:
+        """Logs points in one call."""
+        with self._translated():
+            self._client.log_batch(run_id, metrics=[Metric(p.key, p.value, p.timestamp_ms, p.step) for p in points])
+
+    def upload(self, run_id: str, run_path: Path) -> int:
+        """Makes every file of the run's folder an artifact, over an older one; how many there were."""
+        with self._translated():
+            files = artifacts_of(run_path)
+            for file in files:
+                folder = file.parent.relative_to(run_path).as_posix()
+                self._client.log_artifact(run_id, str(file), None if folder == "." else folder)
+        return len(files)
+
+    def create_model(self, run_id: str, params: Mapping[str, str]) -> str:
+        """Makes a LoggedModel of the run's weights, which stay where they are among its artifacts; its id."""
+        with self._translated():
+            run = self._client.get_run(run_id)
+            model = self._client.create_logged_model(
+                run.info.experiment_id,
+                name="global-model",
+                source_run_id=run_id,
+                tags={"mlflow.model.isExternal": "true", "weights": f"runs:/{run_id}/weights.safetensors"},
+                params=dict(params),
+                model_type="federated",
+            )
+            model_id: str = self._client.finalize_logged_model(model.model_id, "READY").model_id
+        return model_id
+
+    def end(
+        self, run_id: str, points: Sequence[Point], tags: Mapping[str, str], model_id: str | None, step: int
+    ) -> None:
+        """Logs the final figures, of the run and of its model. May be repeated."""
+        with self._translated():
+            metrics = [Metric(p.key, p.value, p.timestamp_ms, p.step, model_id=model_id) for p in points]
+            self._client.log_batch(run_id, metrics=metrics, tags=[RunTag(k, v) for k, v in tags.items()])
+            outputs = self._client.get_run(run_id).outputs
+            known = {output.model_id for output in outputs.model_outputs} if outputs else set()
+            if model_id is not None and model_id not in known:
+                self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+
+    def terminate(self, run_id: str, status: str, ended_ms: int | None) -> None:
+        """Ends the run as FINISHED, FAILED or KILLED. May be repeated."""
+        with self._translated():
+            self._client.set_terminated(run_id, status, ended_ms)
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The tags of a run."""
+        with self._translated():
+            return dict(self._client.get_run(run_id).data.tags)
+
+    def download(self, run_id: str, destination: Path) -> None:
+        """Copies the run's artifacts into an existing folder."""
+        with self._translated():
+            self._client.download_artifacts(run_id, "", str(destination))
+
+    def _experiment_id(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return self._usable(found)
+        try:
+            return str(
+                self._client.create_experiment(name, artifact_location=artifact_folder(self.uri), tags=_EXPERIMENT_TAGS)
+            )
+        except MlflowException as error:
+            found = self._client.get_experiment_by_name(name)
+            if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._usable(found)  # another run was quicker
+
+    def _usable(self, experiment: Experiment) -> str:
+        if experiment.lifecycle_stage == "deleted":
+            raise TrackingError(
+                f"experiment {experiment.name!r} of MLflow store {mask_uri(self.uri)} is deleted; "
+                "restore it, or set mlflow_experiment_prefix to another name"
+            )
+        return str(experiment.experiment_id)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            reason = mask_uri(str(error)).partition("\n")[0][:500]
+            # "from None": the original may quote the address with its password
+            raise TrackingError(f"MLflow store {mask_uri(self.uri)}: {reason or type(error).__name__}") from None
+
+
+def artifacts_of(run_path: Path) -> list[Path]:
+    """The files of a run's folder that are uploaded: all but hidden ones, links and what waits to be sent."""
+    files = []
+    for folder, folders, names in os.walk(run_path):
+        at_top = Path(folder) == run_path
+        folders[:] = sorted(name for name in folders if name[0] != "." and not (at_top and name == FOLDER))
+        files += [Path(folder) / name for name in sorted(names) if name[0] != "."]
+    return [file for file in files if not file.is_symlink()]
+
+
+def _check_database_answers(uri: str) -> None:
+    """Raises OSError in seconds where MLflow would try to connect for two minutes."""
+    if is_server(uri) or "://" not in uri:
+        return
+    url = make_url(uri)
+    port = url.port or _DATABASE_PORTS.get(url.get_backend_name())
+    if url.host and port:
+        socket.create_connection((url.host, port), timeout=5).close()

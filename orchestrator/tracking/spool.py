@@ -1,0 +1,173 @@
+"""What waits to be sent to the tracking store, on the disk: nothing here knows MLflow or waits for a network.
+
+    <run>/mlflow/spool.jsonl    one line per round: {"points": [[key, value, step, timestamp_ms], ...]}
+    <run>/mlflow/state.json     which run of which store they belong to, and how far they have been sent
+
+The time stamps are those of the round. A store that gets a point twice (same key, value, step and time) keeps it once,
+so whoever is unsure what arrived sends it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from orchestrator.errors import RecordsError
+from orchestrator.recording.atomic import write_text_atomically
+
+FOLDER = "mlflow"
+"""Of a run's folder; never uploaded."""
+
+MAX_BATCH = 1000
+"""Points in one call; MLflow takes no more."""
+
+
+class Point(NamedTuple):
+    """One value of one metric."""
+
+    key: str
+    value: float
+    """Finite."""
+    step: int
+    timestamp_ms: int
+
+
+class Spool:
+    """The file of lines. One process appends, any may read."""
+
+    def __init__(self, run_path: Path) -> None:
+        self._file = run_path / FOLDER / "spool.jsonl"
+
+    def append(self, points: Sequence[Point]) -> None:
+        """Adds one line, on the disk when this returns.
+
+        Raises:
+            OSError: nothing was added.
+        """
+        line = json.dumps({"points": points}, allow_nan=False).encode() + b"\n"
+        with open(self._file, "ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(f"{self._file}: the disk took only a part of the line")
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), size)  # else the next line would be glued to half of this one
+                raise
+
+    def next_batch(self, offset: int) -> tuple[list[Point], int]:
+        """Whole lines from the byte ``offset`` on, at most ``MAX_BATCH`` points, and the byte where they end.
+
+        The last line of a killed run may be half a line; it has no end and is not returned.
+        """
+        points: list[Point] = []
+        if not self._file.exists():
+            return points, offset
+        with open(self._file, "rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                more = [Point(*values) for values in json.loads(line)["points"]]
+                if points and len(points) + len(more) > MAX_BATCH:
+                    break
+                points += more
+                offset += len(line)
+        return points, offset
+
+    def written_ms(self) -> int | None:
+        """When the last line was written; None if there is none. For a killed run, its last sign of life."""
+        return int(self._file.stat().st_mtime * 1000) if self._file.exists() else None
+
+    def count(self, offset: int) -> int:
+        """Points from the byte ``offset`` on."""
+        total = 0
+        while True:
+            points, end = self.next_batch(offset)
+            if end == offset:
+                return total
+            total, offset = total + len(points), end
+
+
+@dataclass(frozen=True)
+class TrackingState:
+    """Where a run is tracked and what of it has arrived there."""
+
+    run_id: str
+    tracking_uri: str
+    """Masked: an address with a password has to be given again."""
+    host: str
+    pid: int
+    process_started: float
+    """With ``host`` and ``pid``: tells a run that goes on from one that was killed."""
+    sent_bytes: int = 0
+    """How much of the spool has been sent."""
+    ended_ms: int | None = None
+    """When the run ended; None while it goes on, or if it was killed."""
+    model_id: str | None = None
+    delivered: bool = False
+    """Artifacts, model and the end of the run have arrived too."""
+
+
+class StateFile:
+    """The file of a :class:`TrackingState`; the sender's thread and the main thread share one."""
+
+    def __init__(self, run_path: Path, state: TrackingState) -> None:
+        self._file = run_path / FOLDER / "state.json"
+        self._state = state
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, run_path: Path, run_id: str, masked_uri: str) -> StateFile:
+        """Starts the record of this process's run. Raises OSError."""
+        process = psutil.Process()
+        (run_path / FOLDER).mkdir(exist_ok=True)
+        opened = cls(
+            run_path, TrackingState(run_id, masked_uri, socket.gethostname(), process.pid, process.create_time())
+        )
+        opened.update()
+        return opened
+
+    @classmethod
+    def open(cls, run_path: Path) -> StateFile:
+        """The record of an earlier run. Raises RecordsError when the folder has none."""
+        file = run_path / FOLDER / "state.json"
+        try:
+            return cls(run_path, TrackingState(**json.loads(file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            raise RecordsError(
+                f"{run_path} is not the folder of a run that was logged to MLflow: {file} cannot be read ({error}); "
+                "give the folder that `fedchunk run` named at its end"
+            ) from error
+
+    @property
+    def state(self) -> TrackingState:
+        """As it is on the disk."""
+        return self._state
+
+    def update(self, **changes: Any) -> None:
+        """Replaces fields and the file. Raises OSError; then only the file is old."""
+        with self._lock:
+            self._state = dataclasses.replace(self._state, **changes)
+            write_text_atomically(self._file, json.dumps(dataclasses.asdict(self._state), indent=2) + "\n")
+
+
+def still_running(state: TrackingState) -> bool:
+    """Whether the process that records the run is alive; one on another machine is taken to be, if it has not ended."""
+    if state.ended_ms is not None:
+        return False
+    if state.host != socket.gethostname():
+        return True
+    try:
+        return bool(abs(psutil.Process(state.pid).create_time() - state.process_started) < 1)
+    except psutil.NoSuchProcess:
+        return False

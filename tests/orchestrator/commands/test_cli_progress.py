@@ -1,0 +1,89 @@
+import pyarrow as pa
+import pytest
+
+from orchestrator.commands.progress import ProgressLine, Totals
+from orchestrator.commands.run_summary import never_started, summary_dict, summary_text
+from orchestrator.messages import RoundResult
+from orchestrator.ports import RunSummary
+
+FIRST = {
+    "round": 1, "accuracy": 0.5, "client_accuracy_mean": 0.4,
+    "uplink_bytes": 1000, "downlink_bytes": 3000, "dense_bytes": 8000,
+}  # fmt: skip
+NOT_EVALUATED = FIRST | {"round": 2, "accuracy": None, "client_accuracy_mean": None}
+SUMMARY = RunSummary("finished", 2, 0.9, 0.1, None, 20_000_000, 70_000_000, 100_000_000, 100_000_000, 65.0, "ab")
+
+
+def result(row: dict, problems: tuple[str, ...] = ()) -> RoundResult:
+    return RoundResult(row["round"], {"rounds": pa.Table.from_pylist([row])}, problems)
+
+
+def test_totals_add_bytes_and_keep_the_last_accuracy_that_was_measured():
+    totals = Totals().after(FIRST).after(NOT_EVALUATED)
+
+    assert totals == Totals(2, 0.5, 0.4, 2000, 6000, 16_000)
+    assert totals.line() == "accuracy 50.0 %  clients 40.0 %  up 2.00 kB  down 6.00 kB  50.0 % of full exchange"
+
+
+def test_before_the_first_evaluation_there_is_a_dash():
+    assert Totals().after(NOT_EVALUATED).line().startswith("accuracy -  up ")
+
+
+def test_without_a_terminal_each_round_is_a_line_on_standard_error(capsys):
+    with ProgressLine(rounds=2) as progress:
+        progress.stage("loading digits")
+        progress.clients_done(1, 1, 2)
+        progress.round_done(result(FIRST))
+        progress.clients_done(2, 2, 2)
+        progress.round_done(result(NOT_EVALUATED, ("client 3: payload rejected [bad]",)))
+
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert lines[0] == "loading digits"
+    assert lines[1].startswith("round 1/2  accuracy 50.0 %")
+    assert lines[2] == "round 2: left out: client 3: payload rejected [bad]"
+    assert lines[3].startswith("round 2/2  ")
+    assert lines[3].endswith("ETA 0:00")
+    assert len(lines) == 4
+    assert progress.rounds_done == 2
+
+
+def test_on_a_terminal_one_line_is_drawn_over(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+    with ProgressLine(rounds=2) as progress:
+        progress.clients_done(1, 1, 2)
+        progress.round_done(result(FIRST))
+
+    err = capsys.readouterr().err
+    assert "accuracy 50.0 %" in err
+    assert "\x1b[2K" in err  # erases the line that it draws over
+
+
+def test_summary_shows_what_was_saved_in_each_direction(tmp_path):
+    text = summary_text(SUMMARY, tmp_path, tmp_path / "report.html", "fedchunk ui")
+
+    assert text.splitlines()[:2] == [
+        "finished after 2 rounds in 1:05",
+        "accuracy 90.0 % (the coordinator's model, whole test set)",
+    ]
+    rows = [line.split() for line in text.splitlines() if line.startswith(("up ", "down ", "both "))]
+    assert [row[-2] for row in rows] == ["80.0", "30.0", "55.0"]
+    assert str(tmp_path / "report.html") in text
+    assert text.endswith("MLflow   fedchunk ui")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [(KeyboardInterrupt(), "interrupted", "interrupted by the user"), (ValueError("no data"), "failed", "no data")],
+)
+def test_a_run_that_never_started_says_why_and_claims_no_figures(tmp_path, error, status, reason):
+    summary = never_started(error)
+
+    assert (summary.status, summary.error, summary.rounds_completed) == (status, reason, 0)
+    assert summary_dict(summary, tmp_path, None)["accuracy"] is None
+    assert "saved" not in summary_text(summary, tmp_path, None, None)
