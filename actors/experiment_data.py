@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from orchestrator.learning.shards import shards
 
 from orchestrator.learning.data import Dataset, digest, load_dataset
 from orchestrator.learning.partition import partition
+from orchestrator.learning.shards import shards
 from orchestrator.ports import DataDescription
 from orchestrator.settings import Settings
 
