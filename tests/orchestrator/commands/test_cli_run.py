@@ -1,5 +1,6 @@
 """Whole experiments through the command line, in this process (``--local``)."""
 
+import functools
 import json
 import os
 import signal
@@ -134,10 +135,14 @@ def test_an_interrupted_run_keeps_what_had_finished(config, in_folder, name):
     arguments = command_line(
         "run", config, "federated_learning_rounds=100000", "--local", "--output", "results", "--json"
     )
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A shell that starts a command in the background lets it ignore Ctrl-C, and children inherit that.
+    hears_ctrl_c = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    ) as process:
         next(line for line in process.stderr if line.startswith("round 2/"))
         process.send_signal(signal.Signals[name])
-        out, _ = process.communicate()
+        out, _ = process.communicate(timeout=60)
 
     answer = json.loads(out)
     assert (process.returncode, answer["status"]) == (130, "interrupted")
