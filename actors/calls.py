@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.ports import Call, ClientGroup, Lost, Raised, Returned
-from orchestrator.rounds import Decision, first_attempts
+from orchestrator.rounds import Decision, InOrder, first_attempts
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,27 @@ def run_calls(
                 continue
         open_calls -= 1
         yield _settled(key, attempts.made[key], outcome)
+
+
+def run_calls_in_order(
+    group: ClientGroup,
+    calls: Sequence[Call],
+    max_attempts: int,
+    again: Callable[[Lost], Call] = same_call,
+    note: Callable[[int], None] = lambda done: None,
+) -> Iterator[Settled]:
+    """As :func:`run_calls`, but yields in the order of ``calls``, each as soon as all before it are settled.
+
+    ``note`` is told how many calls have ended, in whatever order.
+    """
+    order = InOrder(tuple(call.key for call in calls))
+    waiting: dict[int, Settled] = {}
+    for done, settled in enumerate(run_calls(group, calls, max_attempts, again), start=1):
+        note(done)
+        waiting[settled.key] = settled
+        order, ready = order.settle(settled.key)
+        for key in ready:
+            yield waiting.pop(key)
 
 
 def _settled(key: int, attempts: int, outcome: Returned | Lost | Raised) -> Settled:

@@ -28,7 +28,9 @@ class RoundFacts:
     rejected: Mapping[int, str]
     scores: EvaluationSums | None
     client_scores: Mapping[int, EvaluationSums]
-    dense_message_bytes: int
+    consensus_distance: float | None
+    dense_bytes_each_way: int
+    """What full exchange would have cost in each direction."""
     with_chunks: bool
     aggregate_s: float
     evaluate_s: float
@@ -54,7 +56,8 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
     counted = facts.counted
     accuracies = [sums.accuracy for sums in facts.client_scores.values()]
     sent_C = np.any([report.selected_C for report in counted], axis=0)
-    dense = len(facts.samples) * facts.dense_message_bytes
+    dense = facts.dense_bytes_each_way
+    residuals = [report.residual_norm for report in counted if report.residual_norm is not None]
     return {
         "round": facts.round_index,
         "participants": len(counted),
@@ -64,6 +67,8 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
         "client_accuracy_mean": float(np.mean(accuracies)) if accuracies else None,
         "client_accuracy_min": min(accuracies, default=None),
         "client_accuracy_max": max(accuracies, default=None),
+        "consensus_distance": facts.consensus_distance,
+        "residual_norm": float(np.mean(residuals)) if residuals else None,
         "train_loss": float(np.average([r.train_loss for r in counted], weights=[r.num_samples for r in counted])),
         "uplink_bytes": ledger.uplink_bytes(),
         "downlink_bytes": ledger.downlink_bytes(),
@@ -91,12 +96,22 @@ def _client_row(facts: RoundFacts, ledger: Ledger, client: int) -> dict[str, Any
         "train_loss": report.train_loss if report else None,
         "chunks_sent": report.chunks_sent if report else None,
         "sensitivity_percentage": report.sensitivity_percentage if report else None,
+        "sensitivity_reason": report.sensitivity_reason if report else None,
+        "energy": _energy(report) if report else None,
+        "residual_norm": report.residual_norm if report else None,
         "accuracy": score.accuracy if score else None,
         "uplink_bytes": ledger.uplink_bytes(client),
         "downlink_bytes": ledger.downlink_bytes(client),
         "train_s": report.train_s if report else None,
         "attempts": facts.attempts[client],
     }
+
+
+def _energy(report: ClientReport) -> float | None:
+    """Share of a client's summed squared scores that the chunks it sent hold."""
+    energies_C = np.square(report.scores_C, dtype=np.float64)
+    total = float(energies_C.sum())
+    return float(energies_C[report.selected_C].sum()) / total if total else None
 
 
 def _chunks(facts: RoundFacts) -> pa.Table:

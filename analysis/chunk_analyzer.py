@@ -13,16 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.overlap import Agreement, agreement, expected_jaccard
 from analysis.recorded import RecordedClient
 from analysis.results import ChunkDistribution, ChunkImportance, ChunkOverlap, ClientSelection
 from analysis.statistics import (
-    Agreement,
-    agreement,
     bottom_indices,
     coverage,
     effective_chunks,
     energy_captured,
-    expected_jaccard,
     gini,
     selection_counts,
     top_indices,

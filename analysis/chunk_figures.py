@@ -9,7 +9,21 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from analysis.drawing import BLUE, GREY, ORANGE, VERMILION, figure, readable, round_axis
+from analysis.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    columns_of,
+    figure,
+    heat_map,
+    legend_inside,
+    readable,
+    round_axis,
+    round_edges,
+    share_axis,
+    short,
+)
 from analysis.layers import LayerMark
 
 SQUARE_ROOT_FROM = 8.0
@@ -19,14 +33,10 @@ SQUARE_ROOT_FROM = 8.0
 def draw_selection(selection: pa.Table, layers: pa.Table) -> Figure:
     """Heat map of chunk by round: the share of the round's clients that sent the chunk, layers marked at the right."""
     drawn, (ax,) = figure(1, 10.5, 5.6)
-    ax.grid(False)
-    columns = {name: selection[name].to_numpy() for name in selection.column_names}
-    rounds = np.append(np.unique(columns["first_round"]) - 0.5, columns["last_round"].max() + 0.5)
+    columns, rounds = columns_of(selection), round_edges(selection)
     chunks = np.append(np.unique(columns["first_chunk"]), columns["stop_chunk"].max()) - 0.5
     share = columns["sent_share"].reshape(len(rounds) - 1, len(chunks) - 1).T
-    scale = PowerNorm(0.5, vmin=0, vmax=max(float(np.nanmax(share)), 0.01))  # at 1 % sent there is something to see
-    cells = ax.pcolormesh(rounds, chunks, np.ma.masked_invalid(share), cmap="viridis", norm=scale, rasterized=True)
-    ax.set_facecolor("#e9e9e9")  # a round without participants
+    cells = heat_map(ax, rounds, chunks, share, norm=share_scale(share))
     round_axis(ax, int(columns["first_round"].min()), int(columns["last_round"].max()))
     num_chunks = int(columns["stop_chunk"].max())
     ax.set_ylim(num_chunks - 0.5, -0.5)
@@ -36,6 +46,29 @@ def draw_selection(selection: pa.Table, layers: pa.Table) -> Figure:
     _layer_axis(ax, _marks(layers), num_chunks)
     bar = drawn.colorbar(cells, ax=ax, pad=0.02, format=PercentFormatter(1.0, decimals=0))
     bar.set_label("clients of the round that sent it")
+    return drawn
+
+
+def share_scale(share: np.ndarray) -> PowerNorm:
+    """Colours of shares: at 1 % sent there is something to see, and nothing known is no fault."""
+    known = share[~np.isnan(share)]
+    return PowerNorm(0.5, vmin=0, vmax=max(float(known.max(initial=0.0)), 0.01))
+
+
+def draw_layers(layers: pa.Table) -> Figure:
+    """Heat map of layer by round: the share of the layer's chunks that a client sent."""
+    columns, rounds = columns_of(layers), round_edges(layers)
+    names = list(dict.fromkeys(layers["layer"].to_pylist()))
+    share = columns["sent_share"].reshape(len(rounds) - 1, len(names)).T
+    drawn, (ax,) = figure(1, 10.5, min(8.0, 1.9 + 0.32 * len(names)))
+    cells = heat_map(ax, rounds, np.arange(len(names) + 1) - 0.5, share, norm=share_scale(share))
+    round_axis(ax, int(columns["first_round"].min()), int(columns["last_round"].max()))
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_yticks(range(len(names)), [short(name) for name in names], parse_math=False, fontsize=8)
+    ax.tick_params(axis="y", length=0)
+    ax.set_title("How much of each layer is sent", loc="left")
+    bar = drawn.colorbar(cells, ax=ax, pad=0.02, format=PercentFormatter(1.0, decimals=None))
+    bar.set_label("of its chunks, by a client")
     return drawn
 
 
@@ -68,7 +101,7 @@ def draw_importance(importance: pa.Table, curve: pa.Table, summary: pa.Table, la
 
 
 def _draw_quantiles(ax: Axes, importance: pa.Table, marks: list[LayerMark]) -> None:
-    columns = {name: importance[name].to_numpy() for name in importance.column_names}
+    columns = columns_of(importance)
     edges = np.append(columns["first_chunk"], columns["stop_chunk"][-1]) - 0.5
     for low, high, alpha, label in (("p05", "p95", 0.18, "90 % of scores"), ("p25", "p75", 0.4, "middle half")):
         ax.stairs(
@@ -85,7 +118,7 @@ def _draw_quantiles(ax: Axes, importance: pa.Table, marks: list[LayerMark]) -> N
     ax.set_xlabel("chunk (dotted: a layer begins)")
     ax.set_ylabel("score (1 = the client's mean chunk in the round)")
     ax.set_title("Importance of each chunk", loc="left")
-    ax.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none", fontsize=8)
+    legend_inside(ax)
 
 
 def _root(values: np.ndarray) -> np.ndarray:
@@ -114,9 +147,9 @@ def _draw_concentration(ax: Axes, curve: pa.Table, summary: dict[str, float]) ->
     )
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.02)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    share_axis(ax.xaxis)
+    share_axis(ax.yaxis)
     ax.set_xlabel("share of chunks, most important first")
     ax.set_ylabel("share of importance that they hold")
     ax.set_title("How few chunks hold how much (Lorenz curve)", loc="left")
-    ax.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none", fontsize=8)
+    legend_inside(ax, "lower right")

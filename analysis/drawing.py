@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.layers import LayerMark
 
-BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#767676",
+BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#F0E442", "#767676",
 )  # fmt: skip
 """Okabe and Ito's palette: told apart with every kind of colour vision."""
 
-KIND_COLORS = {"values": BLUE, "buffers": SKY, "mask": ORANGE, "header": GREEN, "shares": PURPLE, "rejected": VERMILION}
+INDIGO = "#332288"
+
+PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, INDIGO)
+"""Colours of things without a meaning of their own, in this order."""
+
+KIND_COLORS = {
+    "values": BLUE, "scales": YELLOW, "buffers": SKY, "scores": INDIGO, "mask": ORANGE, "shares": PURPLE,
+    "header": GREEN, "rejected": VERMILION,
+}  # fmt: skip
 """The ledger's kinds; the order is that of the stack, from the bottom."""
+
+MISSING = "#e9e9e9"
+"""Cells of a heat map of which nothing is known."""
 
 MARKED_POINTS = 40
 """Up to so many points a line shows each of them; beyond, markers hide the line."""
@@ -48,6 +64,34 @@ def marker(points: int) -> str:
     return "o" if points <= MARKED_POINTS else ""
 
 
+def share_axis(axis: Axis) -> None:
+    """An axis of shares, as percentages."""
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+
+
+def legend_inside(ax: Axes, where: Literal["best", "upper left", "lower right"] = "best") -> None:
+    """A legend that may lie over lines without hiding them."""
+    ax.legend(loc=where, frameon=True, framealpha=0.85, edgecolor="none", fontsize=8)
+
+
+def heat_map(ax: Axes, x_edges: np.ndarray, y_edges: np.ndarray, cells_YX: np.ndarray, **scale: Any) -> QuadMesh:
+    """Coloured cells between the edges; unknown ones (nan) in grey. ``scale``: ``norm``, or ``vmin`` and ``vmax``."""
+    ax.grid(False)
+    ax.set_facecolor(MISSING)
+    scale = {"cmap": "viridis", **scale}
+    return ax.pcolormesh(x_edges, y_edges, np.ma.masked_invalid(cells_YX), rasterized=True, **scale)
+
+
+def round_edges(table: pa.Table) -> np.ndarray:
+    """Borders of the rounds (or bins of them) of a table of cells."""
+    return np.append(np.unique(table["first_round"].to_numpy()) - 0.5, table["last_round"].to_numpy().max() + 0.5)
+
+
+def columns_of(table: pa.Table) -> dict[str, np.ndarray]:
+    """The columns as arrays; null becomes nan."""
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
 def legend_below(drawn: Figure, ax: Axes, columns: int = 5) -> None:
     """One legend for the whole figure, where it covers nothing; the comparison comes last."""
     entries = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda entry: "full" in entry[1])
@@ -60,11 +104,11 @@ def readable(marks: Sequence[LayerMark], num_chunks: int) -> list[tuple[float, s
     for mark in sorted(marks, key=lambda mark: (mark.first - mark.stop, mark.first)):
         middle = (mark.first + mark.stop) / 2
         if all(abs(middle - other) >= LABEL_GAP * num_chunks for other, _ in kept):
-            kept.append((middle, _short(mark.name)))
+            kept.append((middle, short(mark.name)))
     return sorted(kept)
 
 
-def _short(name: str, limit: int = 22) -> str:
+def short(name: str, limit: int = 22) -> str:
     """The end of a long name, which tells layers apart; a bare number is the place in a ``Sequential``."""
     name = f"layer {name}" if name.isdecimal() else name
     return name if len(name) <= limit else "\u2026" + name[1 - limit :]

@@ -15,11 +15,21 @@ from numpy.typing import NDArray
 
 from analysis.layers import layer_marks
 from analysis.load import Run
+from analysis.overlap_data import client_overlap_data, overlap_data
 from analysis.recorded import RecordedClient
-from analysis.statistics import energy_captured, gini, lorenz, selection_counts
-
-MAX_BINS = 250
-"""Cells along an axis of a figure: about what its pixels can show."""
+from analysis.round_data import (
+    age_data,
+    bins,
+    consensus_data,
+    coverage_data,
+    energy_data,
+    layer_selection_data,
+    participants,
+    reason_data,
+    residual_data,
+    selection_data,
+)
+from analysis.statistics import age_counts, energy_captured, gini, lorenz, selection_counts
 
 QUANTILES = (5, 25, 50, 75, 95)
 
@@ -28,28 +38,59 @@ COORDINATOR = -1
 
 
 def figure_data(run: Run) -> dict[str, pa.Table]:
-    """The tables behind the figures of a run, by name. What was not recorded is left out.
+    """The tables behind the figures of a run, by name. What was not recorded is left out, and so is what says
+    nothing because every client always sent every chunk.
 
     - ``accuracy``: a row per evaluated round, with megabytes spent until then, also by full exchange;
     - ``bytes`` and ``full_exchange``: bytes of a round by direction (and kind);
     - ``chunk_selection``: a row per cell of the heat map, share of the participants that sent the chunk;
     - ``layers``: the layers' marks on the chunk axis;
+    - ``layer_selection``: a row per layer and round, share of the layer's chunks that a client sent;
+    - ``overlap``: by round, similarity of a client's choice to its last one and to the others', raw and corrected;
+    - ``client_overlap``: a row per pair of clients, the same over the run, similar clients beside each other;
+    - ``coverage``: by round, share of the chunks that anybody sent, then and so far;
+    - ``age`` and ``age_distribution``: by round, how long chunks had waited at their clients;
     - ``importance``: quantiles of the scores of each chunk, relative to the mean chunk of the same client and round;
     - ``concentration``: the Lorenz curve, most important chunk first, and the same of squared scores (energy);
-    - ``concentration_summary``: Gini, share sent and what the sent chunks held.
+    - ``concentration_summary``: Gini, share sent and what the sent chunks held;
+    - ``energy`` and ``sensitivity_reasons``: by round, what the sent chunks held, and why they were so many;
+    - ``residual`` and ``consensus``: by round, what clients keep back, and how far apart they are.
     """
+    clients = run.tables["clients"]
     data = {"accuracy": accuracy_data(run)} | byte_data(run)
     counted = [client for client in run.clients if len(client.rounds_R)]
     if counted:
-        marks = layer_marks(run.tables["layout"]["parameters"].to_pylist())
-        layers = {
-            "layer": pa.array([mark.name for mark in marks], pa.string()),
-            "first_chunk": pa.array([mark.first for mark in marks], pa.int32()),
-            "stop_chunk": pa.array([mark.stop for mark in marks], pa.int32()),
-        }
-        data |= {"chunk_selection": selection_data(run, counted), "layers": pa.table(layers)}
-        data |= importance_data(counted)
+        data |= _choice_data(run, counted) | importance_data(counted)
+    data |= {"energy": energy_data(clients), "sensitivity_reasons": reason_data(clients)}
+    data |= {"residual": residual_data(clients), "consensus": consensus_data(run.tables["rounds"])}
     return {name: table for name, table in data.items() if table.num_rows}
+
+
+def _choice_data(run: Run, clients: Sequence[RecordedClient]) -> dict[str, pa.Table]:
+    """The tables about which chunks were sent, and when; where everything is always sent there is little to say."""
+    rounds_R = run.tables["rounds"]["round"].to_numpy()
+    counts_RC = selection_counts(rounds_R, ((c.rounds_R, c.selected_RC) for c in clients), run.num_chunks)
+    participants_R = participants(rounds_R, [client.rounds_R for client in clients])
+    sent = {"chunk_selection": selection_data(run, counts_RC, participants_R), "layers": _marks(run)}
+    if (counts_RC == participants_R[:, None]).all():
+        return sent
+    return sent | {
+        "layer_selection": layer_selection_data(run, counts_RC, participants_R),
+        "overlap": overlap_data(clients, rounds_R),
+        "client_overlap": client_overlap_data(clients, rounds_R),
+        "coverage": coverage_data(run, counts_RC),
+        **age_data(run, age_counts(rounds_R, ((c.rounds_R, c.age_RC) for c in clients))),
+    }
+
+
+def _marks(run: Run) -> pa.Table:
+    marks = layer_marks(run.tables["layout"]["parameters"].to_pylist())
+    layers = {
+        "layer": pa.array([mark.name for mark in marks], pa.string()),
+        "first_chunk": pa.array([mark.first for mark in marks], pa.int32()),
+        "stop_chunk": pa.array([mark.stop for mark in marks], pa.int32()),
+    }
+    return pa.table(layers)
 
 
 def accuracy_data(run: Run) -> pa.Table:
@@ -90,35 +131,6 @@ def byte_data(run: Run) -> dict[str, pa.Table]:
     order = [("direction", "descending"), ("round", "ascending"), ("kind", "ascending")]
     parts_table = pa.concat_tables(parts).rename_columns(["round", "direction", "kind", "bytes"]).sort_by(order)
     return {"bytes": parts_table, "full_exchange": pa.concat_tables(dense)}
-
-
-def bins(count: int) -> NDArray[np.intp]:
-    """Borders of at most ``MAX_BINS`` nearly equal bins over ``count`` things; first 0, last ``count``."""
-    return np.unique(np.linspace(0, count, min(count, MAX_BINS) + 1).astype(np.intp))
-
-
-def selection_data(run: Run, clients: Sequence[RecordedClient]) -> pa.Table:
-    """Cells of the heat map: share of the participants that sent a chunk; null where a round had no participant.
-
-    Both axes are binned when long; a cell is the mean over its chunks and over its participants.
-    """
-    rounds_R = run.tables["rounds"]["round"].to_numpy()
-    counts_RC = selection_counts(rounds_R, ((c.rounds_R, c.selected_RC) for c in clients), run.num_chunks)
-    participants_R = sum(np.isin(rounds_R, client.rounds_R).astype(np.int64) for client in clients)
-    chunk_edges, round_edges = bins(run.num_chunks), bins(len(rounds_R))
-    sent = np.add.reduceat(np.add.reduceat(counts_RC, chunk_edges[:-1], axis=1), round_edges[:-1], axis=0)
-    possible = np.add.reduceat(participants_R, round_edges[:-1])[:, None] * np.diff(chunk_edges)[None, :]
-    share = np.divide(sent, possible, out=np.full(sent.shape, np.nan), where=possible > 0)
-    first_round, first_chunk = np.meshgrid(rounds_R[round_edges[:-1]], chunk_edges[:-1], indexing="ij")
-    last_round, stop_chunk = np.meshgrid(rounds_R[round_edges[1:] - 1], chunk_edges[1:], indexing="ij")
-    columns = {
-        "first_round": pa.array(first_round.ravel(), pa.int32()),
-        "last_round": pa.array(last_round.ravel(), pa.int32()),
-        "first_chunk": pa.array(first_chunk.ravel(), pa.int32()),
-        "stop_chunk": pa.array(stop_chunk.ravel(), pa.int32()),
-        "sent_share": pa.array(share.ravel(), from_pandas=True),
-    }
-    return pa.table(columns)
 
 
 def importance_data(clients: Sequence[RecordedClient]) -> dict[str, pa.Table]:

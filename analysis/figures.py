@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pv
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from analysis.chunk_figures import draw_importance, draw_selection
+from analysis.chunk_figures import draw_importance, draw_layers, draw_selection
 from analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
 from analysis.figure_data import figure_data
 from analysis.load import Run
+from analysis.round_figures import (
+    draw_age,
+    draw_client_overlap,
+    draw_consensus,
+    draw_overlap,
+    draw_residual,
+    draw_sensitivity,
+)
 from analysis.text import bytes_text
 
-__all__ = ["draw_accuracy", "draw_all", "draw_bytes", "draw_importance", "draw_selection", "figure_data", "save_all"]
+__all__ = ["FIGURES", "draw", "draw_accuracy", "draw_all", "draw_bytes", "figure_data", "save_all", "save_data"]
 
 OFF_SCALE = 3.0
 """Full exchange is drawn beside the bytes if it costs at most so many times as much; beyond, it flattens them."""
 
+FIGURES = (
+    "accuracy", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap", "age", "sensitivity",
+    "residual", "consensus",
+)  # fmt: skip
+"""Names of all figures that a run may have, in the report's order."""
+
 
 def draw_all(run: Run) -> dict[str, Figure]:
-    """Every figure that the run has data for: ``accuracy``, ``bytes``, ``chunk_selection``, ``importance``."""
+    """Every one of :data:`FIGURES` that the run has data for."""
     return draw(figure_data(run))
 
 
 def draw(data: Mapping[str, pa.Table]) -> dict[str, Figure]:
     """The figures of already computed data; see :func:`draw_all`."""
-    drawn = {}
-    if "accuracy" in data:
-        drawn["accuracy"] = draw_accuracy(data["accuracy"])
-    if "bytes" in data:
-        drawn["bytes"] = draw_bytes(data["bytes"], data["full_exchange"])
-    if "chunk_selection" in data:
-        drawn["chunk_selection"] = draw_selection(data["chunk_selection"], data["layers"])
-    if "importance" in data:
-        drawn["importance"] = draw_importance(
-            data["importance"], data["concentration"], data["concentration_summary"], data["layers"]
-        )
-    return drawn
+    needs: dict[str, tuple[Callable[..., Figure], tuple[str, ...]]] = {
+        "accuracy": (draw_accuracy, ("accuracy",)),
+        "bytes": (draw_bytes, ("bytes", "full_exchange")),
+        "chunk_selection": (draw_selection, ("chunk_selection", "layers")),
+        "layers": (draw_layers, ("layer_selection",)),
+        "importance": (draw_importance, ("importance", "concentration", "concentration_summary", "layers")),
+        "overlap": (draw_overlap, ("overlap", "coverage")),
+        "client_overlap": (draw_client_overlap, ("client_overlap",)),
+        "age": (draw_age, ("age", "age_distribution")),
+        "residual": (draw_residual, ("residual",)),
+        "consensus": (draw_consensus, ("consensus",)),
+    }
+    drawn = {
+        name: drawing(*(data[part] for part in parts))
+        for name, (drawing, parts) in needs.items()
+        if all(part in data for part in parts)
+    }
+    if "energy" in data or "sensitivity_reasons" in data:
+        drawn["sensitivity"] = draw_sensitivity(data.get("energy"), data.get("sensitivity_reasons"))
+    return {name: drawn[name] for name in FIGURES if name in drawn}
 
 
 def save_all(figures: Mapping[str, Figure], folder: Path) -> tuple[Path, ...]:
@@ -51,6 +74,15 @@ def save_all(figures: Mapping[str, Figure], folder: Path) -> tuple[Path, ...]:
     paths = tuple(folder / f"{name}.png" for name in figures)
     for path, drawn in zip(paths, figures.values(), strict=True):
         drawn.savefig(path)
+    return paths
+
+
+def save_data(data: Mapping[str, pa.Table], folder: Path) -> tuple[Path, ...]:
+    """Writes ``<name>.csv`` of each table into ``folder``, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / f"{name}.csv" for name in data)
+    for path, table in zip(paths, data.values(), strict=True):
+        pv.write_csv(table, path)
     return paths
 
 
@@ -120,7 +152,7 @@ def draw_bytes(parts: pa.Table, full_exchange: pa.Table) -> Figure:
         )
         round_axis(ax, int(rounds[0]), int(rounds[-1]))
     axes[0].set_ylabel("megabytes in the round")
-    axes[0].set_ylim(0, axes[0].dataLim.ymax * 1.06)
+    axes[0].set_ylim(0, max(ax.dataLim.ymax for ax in axes) * 1.06)
     legend_below(drawn, axes[0], columns=6)
     return drawn
 

@@ -8,7 +8,7 @@ are whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from analysis.recorded import RecordedClient, recorded_clients
 from orchestrator.errors import RecordsError
-from orchestrator.records import ROUND_TABLES, SCHEMA_VERSION, SCHEMAS, checked
+from orchestrator.records import SCHEMA_VERSION, SCHEMAS, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Run:
     summary: Mapping[str, Any]
     """How the run ended; its status is ``running`` until then, and for ever if the run was killed."""
     tables: Mapping[str, pa.Table]
-    """The five tables by name, exactly in the schemas of :mod:`orchestrator.records`."""
+    """The tables by name, exactly in the schemas of :mod:`orchestrator.records`: all five, unless fewer were read."""
 
     @property
     def status(self) -> str:
@@ -60,8 +60,12 @@ class Run:
         return f"run {self.path}: {self.status}, {self.num_rounds} rounds, {self.num_chunks} chunks"
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
     """The run that is recorded in the folder ``path``.
+
+    Args:
+        path: the run's folder.
+        tables: the tables to read beside ``rounds``; ``chunks`` may be as large as all others together.
 
     Raises:
         RecordsError: there is no such folder, it is not a run's, or a file in it cannot be read or has other columns
@@ -77,17 +81,22 @@ def load_run(path: str | Path) -> Run:
         )
     config = _read_json(folder / "config.json")
     summary = _read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    tables = {"rounds": _sorted(_read_table(folder, "rounds", may_miss=True))}
-    begun = tables["rounds"].num_rows > 0
+    rounds = _sorted(_read_table(folder, "rounds", may_miss=True))
+    read = {"rounds": rounds}
     for name in SCHEMAS:
-        if name == "rounds":
-            continue
-        may_miss = not begun or (name == "chunks" and config.get("record_chunks") is False)
-        table = _read_table(folder, name, may_miss)
-        if name in ROUND_TABLES:
-            table = table.filter(pc.is_in(table["round"], tables["rounds"]["round"]))
-        tables[name] = _sorted(table) if name == "clients" else table
-    return Run(folder, MappingProxyType(config), MappingProxyType(summary), MappingProxyType(tables))
+        if name in tables and name != "rounds":
+            may_miss = not rounds.num_rows or (name == "chunks" and config.get("record_chunks") is False)
+            table = _whole_rounds(_read_table(folder, name, may_miss), rounds)
+            read[name] = _sorted(table) if name == "clients" else table
+    return Run(folder, MappingProxyType(config), MappingProxyType(summary), MappingProxyType(read))
+
+
+def _whole_rounds(table: pa.Table, rounds: pa.Table) -> pa.Table:
+    """The rows of rounds that have finished; the table itself, not a copy, where that is all of them."""
+    if "round" not in table.column_names:
+        return table
+    whole = pc.is_in(table["round"], rounds["round"])
+    return table if pc.all(whole).as_py() is not False else table.filter(whole)
 
 
 def _sorted(table: pa.Table) -> pa.Table:

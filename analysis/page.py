@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from analysis.text import number_text
 
@@ -49,3 +51,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def preformatted(text: str) -> str:
     """Text as it is, in columns."""
     return f"<pre>{escape(text)}</pre>"
+
+
+def image(path: Path, title: str) -> str:
+    """A PNG file, inside the page."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'

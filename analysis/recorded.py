@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,50 +51,69 @@ def recorded_clients(tables: Mapping[str, pa.Table], num_chunks: int, path: obje
     Raises:
         RecordsError: a client's round has not exactly one row for each chunk.
     """
-    rows = _sorted_rows(tables["chunks"])
-    client, round_index, chunk = (rows[name] for name in ("client", "round", "chunk"))
-    starts = np.flatnonzero(np.r_[True, (client[1:] != client[:-1]) | (round_index[1:] != round_index[:-1])])
-    starts = starts if len(client) else starts[:0]
-    _check_complete(client, round_index, chunk, starts, num_chunks, path)
-    block_clients, block_rounds = client[starts], round_index[starts]
-    columns = {name: rows[name].reshape(len(starts), num_chunks) for name in ("score", "distance", "selected", "age")}
     known = np.unique(tables["clients"]["client"].to_numpy())
-    firsts, stops = np.searchsorted(block_clients, known), np.searchsorted(block_clients, known, side="right")
+    chunks = tables["chunks"]
+    order = _order(chunks, num_chunks)
+    keys = {name: _ordered(chunks, name, order) for name in ("client", "round", "chunk")}
+    _check_complete(keys["client"], keys["round"], keys["chunk"], num_chunks, path)
+    block_clients, block_rounds = (keys[name][:: num_chunks or 1] for name in ("client", "round"))
+    by_client = np.argsort(block_clients, kind="stable")  # rounds stay ascending
+    columns = {
+        name: _blocks(_ordered(chunks, name, order), num_chunks) for name in ("score", "distance", "selected", "age")
+    }
+    borders = np.searchsorted(block_clients[by_client], np.append(known, np.iinfo(np.int32).max))
+    rows_of = [by_client[first:stop] for first, stop in pairwise(borders)]
     return tuple(
         RecordedClient(
             int(number),
             num_chunks,
-            block_rounds[first:stop],
-            columns["score"][first:stop],
-            columns["distance"][first:stop],
-            columns["selected"][first:stop],
-            columns["age"][first:stop],
+            _read_only(block_rounds[rows]),
+            _read_only(columns["score"][rows]),
+            _read_only(columns["distance"][rows].astype(np.float32, copy=False)),  # a null has become nan
+            _read_only(columns["selected"][rows]),
+            _read_only(columns["age"][rows]),
         )
-        for number, first, stop in zip(known, firsts, stops, strict=True)
+        for number, rows in zip(known, rows_of, strict=True)
     )
 
 
-def _sorted_rows(chunks: pa.Table) -> dict[str, NDArray[Any]]:
-    """The columns of the table sorted by client, round and chunk; read-only."""
-    columns = {name: chunks[name].to_numpy() for name in chunks.column_names}
-    order = np.lexsort((columns["chunk"], columns["round"], columns["client"]))
-    rows = {name: values[order] for name, values in columns.items()}
-    rows["distance"] = rows["distance"].astype(np.float32)  # a null has become nan
-    for values in rows.values():
-        values.flags.writeable = False
-    return rows
+def _order(chunks: pa.Table, num_chunks: int) -> NDArray[np.intp] | None:
+    """The order by round, client and chunk; None where the rows already have it, as a run writes them."""
+    columns = {name: chunks[name].to_numpy() for name in ("round", "client", "chunk")}
+    if num_chunks > 0 and chunks.num_rows % num_chunks == 0:
+        rounds, clients, numbers = (_blocks(values, num_chunks) for values in columns.values())
+        keys = rounds[:, 0].astype(np.int64) * 2**31 + clients[:, 0]
+        alike = all((values == values[:, :1]).all() for values in (rounds, clients))
+        if alike and (numbers == np.arange(num_chunks)).all() and (np.diff(keys) > 0).all():
+            return None
+    return np.lexsort((columns["chunk"], columns["client"], columns["round"]))
+
+
+def _ordered(chunks: pa.Table, name: str, order: NDArray[np.intp] | None) -> NDArray[Any]:
+    values: NDArray[Any] = chunks[name].to_numpy()
+    return values if order is None else values[order]
+
+
+def _blocks(values: NDArray[Any], num_chunks: int) -> NDArray[Any]:
+    return values.reshape(-1, num_chunks) if num_chunks else values.reshape(0, 0)
+
+
+def _read_only(values: NDArray[Any]) -> NDArray[Any]:
+    values.flags.writeable = False
+    return values
 
 
 def _check_complete(
     client: NDArray[np.integer],
     round_index: NDArray[np.integer],
     chunk: NDArray[np.integer],
-    starts: NDArray[np.integer],
     num_chunks: int,
     path: object,
 ) -> None:
-    stops = np.append(starts, len(chunk))[1:]
-    for start, stop in zip(starts, stops, strict=True):
+    """Each client's round has the rows 0 to C - 1; the rows come by round, client and chunk."""
+    new = (client[1:] != client[:-1]) | (round_index[1:] != round_index[:-1])
+    borders = np.flatnonzero(np.r_[True, new, True]) if len(client) else np.zeros(1, np.intp)
+    for start, stop in pairwise(borders):
         if stop - start != num_chunks or not np.array_equal(chunk[start:stop], np.arange(num_chunks)):
             raise RecordsError(
                 f"{path}: table chunks: client {client[start]} in round {round_index[start]} has {stop - start} rows, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from analysis.figures import draw_all, save_all
+from analysis.figures import FIGURES, draw, figure_data, save_all, save_data
 from analysis.load import Run, load_run
-from analysis.page import Section, page, preformatted, table
+from analysis.page import Section, image, page, preformatted, table
 from analysis.summaries import byte_rows, chunk_texts, client_rows, headline, missing_figures
 
 CSV_ROWS = 500
@@ -23,7 +22,14 @@ FIGURE_TITLES = {
     "accuracy": "Accuracy",
     "bytes": "Bytes per round",
     "chunk_selection": "Which chunks are sent",
+    "layers": "Layers",
     "importance": "How importance spreads",
+    "overlap": "Overlap and coverage",
+    "client_overlap": "Which clients choose alike",
+    "age": "Age of chunks",
+    "sensitivity": "How many chunks are sent, and why",
+    "residual": "What is kept back",
+    "consensus": "Consensus",
 }
 
 
@@ -36,32 +42,40 @@ class Report:
     rounds_csv: Path
     clients_csv: Path
     figures: tuple[Path, ...]
+    data: tuple[Path, ...]
+    """The numbers behind the figures, as CSV."""
 
     def to_dict(self) -> dict[str, str | list[str]]:
         """The same as JSON's types."""
         named = {name: str(getattr(self, name)) for name in ("run", "html", "rounds_csv", "clients_csv")}
-        return {**named, "figures": [str(path) for path in self.figures]}
+        listed = {name: [str(path) for path in getattr(self, name)] for name in ("figures", "data")}
+        return {**named, **listed}
 
     def __str__(self) -> str:
         paths = (self.html, self.rounds_csv, self.clients_csv, *self.figures)
-        return "\n".join([f"report of {self.run}:", *(f"  {path}" for path in paths)])
+        numbers = [f"  {self.data[0].parent} ({len(self.data)} tables of the figures' numbers)"] if self.data else []
+        return "\n".join([f"report of {self.run}:", *(f"  {path}" for path in paths), *numbers])
 
 
-def write_report(run_path: str | Path, output: str | Path | None = None) -> Report:
-    """Writes ``report.html``, ``rounds.csv``, ``clients.csv`` and ``figures/*.png`` of a run, finished or not.
+def write_report(run: Run | str | Path, output: str | Path | None = None) -> Report:
+    """Writes ``report.html``, ``rounds.csv``, ``clients.csv`` and ``figures/`` of a run, finished or not.
+
+    ``figures/*.png`` are the figures, ``figures/data/*.csv`` the numbers behind them.
 
     Args:
-        run_path: the run's folder.
+        run: the run, or its folder.
         output: where to write; None: into the run's folder. Files of these names are replaced.
 
     Raises:
         RecordsError: the folder is not a run's, or damaged.
     """
-    run = load_run(run_path)
+    run = run if isinstance(run, Run) else load_run(run)
     folder = Path(output) if output is not None else run.path
     folder.mkdir(parents=True, exist_ok=True)
-    figures = save_all(draw_all(run), folder / "figures")
-    report = Report(run.path, folder / "report.html", folder / "rounds.csv", folder / "clients.csv", figures)
+    numbers = figure_data(run)
+    figures = save_all(draw(numbers), folder / "figures")
+    data = save_data(numbers, folder / "figures" / "data")
+    report = Report(run.path, folder / "report.html", folder / "rounds.csv", folder / "clients.csv", figures, data)
     pv.write_csv(run.tables["rounds"], report.rounds_csv)
     pv.write_csv(last_rows(run.tables["clients"], CSV_ROWS), report.clients_csv)
     report.html.write_text(report_html(run, figures), encoding="utf-8")
@@ -82,8 +96,8 @@ def report_html(run: Run, figures: tuple[Path, ...]) -> str:
     """The page: everything in it is inline and escaped."""
     sections = [Section("In short", table(("", ""), headline(run)))]
     sections.append(Section("Bytes", table(("direction", "sent", "full exchange", "saved"), byte_rows(run))))
-    sections += [Section(FIGURE_TITLES.get(path.stem, path.stem), _image(path)) for path in figures]
-    notes = missing_figures(run)
+    sections += [Section(FIGURE_TITLES[path.stem], image(path, FIGURE_TITLES[path.stem])) for path in figures]
+    notes = missing_figures(run, {path.stem for path in figures}, FIGURES)
     if notes:
         sections.append(Section("Not shown", table(("figure", "why"), notes)))
     sections += [Section(title, preformatted(text)) for title, text in chunk_texts(run)]
@@ -94,11 +108,6 @@ def report_html(run: Run, figures: tuple[Path, ...]) -> str:
         sections.append(Section("Summary", _mapping(run.summary)))
     name = str(run.config.get("federation_id") or run.path.resolve().name)
     return page(f"fedchunk run {name}", sections)
-
-
-def _image(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{FIGURE_TITLES.get(path.stem, "figure")}" src="data:image/png;base64,{data}">'
 
 
 def _arrow(values: pa.Table) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.statistics import Agreement, chance_corrected, top_indices
+from analysis.overlap import Agreement, chance_corrected
+from analysis.statistics import top_indices
 from analysis.text import list_text, number_text, table_text
 
 SHOWN = 20
@@ -159,7 +160,7 @@ class ChunkImportance:
 
     client: int
     score: str
-    """The rule that made the scores: gradient, distance or random."""
+    """The rule that made the scores; see the setting ``chunk_score``."""
     rounds: tuple[int, ...]
     """The rounds that were counted."""
     chunk_importance_C: NDArray[np.float64]

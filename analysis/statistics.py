@@ -43,17 +43,46 @@ class AgeStatistics:
     """Rounds that chunks have waited since they were last sent."""
 
     mean: float
-    median: float
-    p95: float
+    median: int
+    p95: int
     maximum: int
 
 
-def age_statistics(ages: NDArray[np.integer]) -> AgeStatistics:
-    """Mean, median, 95th percentile and maximum of ages (rounds), of any shape but empty."""
-    if not ages.size:
+def age_counts(
+    rounds_R: NDArray[np.integer], ages: Iterable[tuple[NDArray[np.integer], NDArray[np.integer]]]
+) -> IntArray:
+    """How many chunks of how many clients had which age in each round, shape (R, oldest + 1).
+
+    Everything that is said of ages follows from these counts, however many chunks there are.
+
+    Args:
+        rounds_R: the rounds to count, ascending, all that the clients took part in.
+        ages: for each client the rounds it took part in and the ages of its chunks in them, shape (its rounds, C).
+    """
+    parts = list(ages)
+    oldest = max((int(ages_RC.max(initial=0)) for _, ages_RC in parts), default=0)
+    counts_RA = np.zeros((len(rounds_R), oldest + 1), dtype=np.int64)
+    for own_rounds, ages_RC in parts:
+        np.add.at(counts_RA, (np.searchsorted(rounds_R, own_rounds)[:, None], ages_RC), 1)
+    return counts_RA
+
+
+def age_statistics(counts_A: IntArray) -> AgeStatistics:
+    """Mean, median, 95th percentile and maximum of ages (rounds) of which ``counts_A[a]`` are ``a``.
+
+    A percentile is the least age that so many percent of the chunks do not exceed (nearest rank).
+
+    Raises:
+        ValueError: nothing was counted.
+    """
+    below_A = np.cumsum(counts_A)
+    total = int(below_A[-1])
+    if not total:
         raise ValueError("age_statistics: got no ages; at least one chunk of one client and round is needed")
-    median, p95 = np.percentile(ages, [50, 95])
-    return AgeStatistics(float(ages.mean()), float(median), float(p95), int(ages.max()))
+    # In whole numbers: 0.95 * total would be rounded.
+    median, p95 = (int(np.searchsorted(below_A * 100, total * percent)) for percent in (50, 95))
+    mean = float(np.arange(len(counts_A)) @ counts_A / total)
+    return AgeStatistics(mean, median, p95, int(np.flatnonzero(counts_A)[-1]))
 
 
 def _importance(values_C: ArrayLike) -> FloatArray:
@@ -134,85 +163,6 @@ def energy_captured(scores: NDArray[np.floating], selected: BoolArray) -> FloatA
     kept = np.where(selected, squares, 0.0).sum(axis=-1)
     share = np.where(total == 0, 1.0, np.nan)
     return np.asarray(np.divide(kept, total, out=share, where=(total > 0) & np.isfinite(total)))
-
-
-def jaccard(first_C: BoolArray, second_C: BoolArray) -> float:
-    """``|A and B| / |A or B|`` of two selections, 0 to 1. Two empty selections are equal: 1."""
-    union = int(np.sum(first_C | second_C))
-    return float(np.sum(first_C & second_C)) / union if union else 1.0
-
-
-def jaccard_matrix(selected_NC: BoolArray) -> FloatArray:
-    """Jaccard similarity of each client's selection with each other's, shape (N, N); 1 on the diagonal."""
-    ones = selected_NC.astype(np.float32)  # a matrix product; exact below 2**24 chunks
-    shared = (ones @ ones.T).astype(np.float64)
-    sizes = np.diag(shared)
-    union = sizes[:, None] + sizes[None, :] - shared
-    return np.divide(shared, union, out=np.ones_like(shared), where=union > 0)
-
-
-def expected_jaccard(first_size: int, second_size: int, num_chunks: int) -> float:
-    """Mean Jaccard similarity of two *random* selections of these sizes out of ``num_chunks``.
-
-    Exact: the intersection X is hypergeometric, and the mean of ``X / (a + b - X)`` is taken over it. For
-    a = b = k it is near ``k / (2C - k)``: at 80 % sent even random clients show 0.67. Only the X within twelve
-    standard deviations plus 30 of the mean are added; by Bernstein's inequality the rest holds less than 1e-12.
-
-    Raises:
-        ValueError: a size below 0 or above ``num_chunks``.
-    """
-    for size in (first_size, second_size):
-        if not 0 <= size <= num_chunks:
-            raise ValueError(f"expected_jaccard: a selection has 0 to num_chunks={num_chunks} chunks, got {size}")
-    if first_size + second_size == 0:
-        return 1.0
-    a, b, C = first_size, second_size, num_chunks
-    mean = a * b / C
-    spread = 30 + 12 * np.sqrt(mean * (1 - a / C) * (1 - b / C))
-    low, high = max(0, a + b - C, int(mean - spread)), min(a, b, int(mean + spread) + 1)
-    shared = np.arange(low, high + 1)
-    ratios = np.log((a - shared[:-1]) * (b - shared[:-1])) - np.log(shared[1:] * (C - a - b + shared[1:]))
-    logs = np.concatenate(([0.0], np.cumsum(ratios)))
-    weights = np.exp(logs - logs.max())
-    return float(weights @ (shared / (a + b - shared)) / weights.sum())
-
-
-def chance_corrected(similarity: float, expected: float) -> float | None:
-    """``(J - E) / (1 - E)``: 0 for what chance gives, 1 for equal, negative for less than chance.
-
-    None where chance alone gives 1 (both send everything, or nothing): then agreement says nothing.
-    """
-    return (similarity - expected) / (1 - expected) if expected < 1 - 1e-12 else None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How much clients choose the same chunks, as means over pairs of clients."""
-
-    pairs: int
-    jaccard: float
-    expected_jaccard: float
-    """What random selections of the same sizes would show."""
-
-    @property
-    def chance_corrected(self) -> float | None:
-        """``(J - E) / (1 - E)``; see :func:`chance_corrected`."""
-        return chance_corrected(self.jaccard, self.expected_jaccard)
-
-
-def agreement(selected_NC: BoolArray) -> Agreement | None:
-    """Agreement of N clients in one round, over all pairs; None for fewer than two clients."""
-    num_clients, num_chunks = selected_NC.shape
-    if num_clients < 2:
-        return None
-    first, second = np.triu_indices(num_clients, k=1)
-    similarity = jaccard_matrix(selected_NC)[first, second].mean()
-    sizes_N = selected_NC.sum(axis=1)
-    # Pairs of equal sizes share one expectation: with fixed sensitivity a single one.
-    pairs = np.sort(np.stack((sizes_N[first], sizes_N[second]), axis=1), axis=1)
-    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
-    chances = [expected_jaccard(int(a), int(b), num_chunks) for a, b in kinds]
-    return Agreement(len(first), float(similarity), float(np.average(chances, weights=counts)))
 
 
 def top_indices(values_C: NDArray[np.floating], count: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 
 from analysis.chunk_analyzer import ChunkAnalyzer
 from analysis.load import Run
-from analysis.statistics import age_statistics
+from analysis.overlap import chance_corrected
+from analysis.overlap_data import own_overlap
+from analysis.round_data import reason_data
+from analysis.statistics import age_counts, age_statistics
 from analysis.text import bytes_text, list_text, number_text, table_text
 
 CLIENTS_SHOWN = 50
@@ -62,17 +65,35 @@ def byte_rows(run: Run) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def missing_figures(run: Run) -> list[tuple[str, str]]:
-    """Figures that cannot be drawn, and why."""
-    rounds = run.tables["rounds"]
-    notes = []
-    if not rounds.num_rows:
+def missing_figures(run: Run, drawn: Collection[str], names: Collection[str]) -> list[tuple[str, str]]:
+    """Which of the figures ``names`` are not ``drawn``, and why."""
+    if not run.num_rounds:
         return [("all", "no round has finished")]
-    if all(rounds[name].null_count == rounds.num_rows for name in ("accuracy", "client_accuracy_mean")):
-        notes.append(("accuracy", "no round was evaluated"))
+    return [(name, _why_missing(run, name)) for name in names if name not in drawn]
+
+
+def _why_missing(run: Run, name: str) -> str:
+    config = run.config
+    if name == "residual":
+        return f"chunk_reconstruction is {config.get('chunk_reconstruction', 'contributors')}: nothing is kept back"
+    if name == "accuracy":
+        return "no round was evaluated"
+    if name == "consensus":
+        return "clients do not exchange peer to peer, or no round was evaluated"
+    if name == "sensitivity":
+        return "neither energy nor reasons are recorded: no update counted, or the run is older than these columns"
     if not _has_chunks(run):
-        notes.append(("chunks", "no chunk was recorded; set record_chunks: true"))
-    return notes
+        return "no chunk was recorded; set record_chunks: true"
+    if name == "importance":
+        return "no client has scores that are all finite"
+    if name == "client_overlap" and _partial(run):
+        return "a single client took part"
+    return "every client sent every chunk in every round"
+
+
+def _partial(run: Run) -> bool:
+    """Whether some client left out some chunk."""
+    return any(not client.selected_RC.all() for client in run.clients)
 
 
 def _has_chunks(run: Run) -> bool:
@@ -85,25 +106,53 @@ def client_rows(clients: pa.Table) -> tuple[Sequence[str], list[list[object]]]:
 
 
 def chunk_texts(run: Run) -> list[tuple[str, str]]:
-    """Title and text of the ChunkAnalyzer's answers; none where no chunk was recorded."""
-    if not _has_chunks(run):
-        return []
-    analyzer = ChunkAnalyzer()
-    whole = analyzer.analyze_chunk_distribution(run.clients, run.config)
-    last = analyzer.analyze_chunk_distribution(run.clients, run.config, whole.rounds[-1])
-    return [
-        ("Chunks over all rounds", f"{whole}\n\n{_ages(run)}"),
-        (f"Chunks in round {whole.rounds[-1]}", str(last)),
-        ("Importance, client by client", _importance(run)),
-    ]
+    """Title and text of the ChunkAnalyzer's answers, and why chunks were so many; only what was recorded."""
+    texts = []
+    if _has_chunks(run):
+        analyzer = ChunkAnalyzer()
+        whole = analyzer.analyze_chunk_distribution(run.clients, run.config)
+        last = analyzer.analyze_chunk_distribution(run.clients, run.config, whole.rounds[-1])
+        texts += [
+            ("Chunks over all rounds", f"{whole}\n\n{_self_overlap(run)}\n{_ages(run)}"),
+            (f"Chunks in round {whole.rounds[-1]}", str(last)),
+            ("Importance, client by client", _importance(run)),
+        ]
+    reasons = sensitivity_text(run.tables["clients"])
+    return [*texts, ("Why so many chunks were sent", reasons)] if reasons else texts
 
 
 def _ages(run: Run) -> str:
-    ages = age_statistics(np.concatenate([client.age_RC.ravel() for client in run.clients]))
+    rounds_R = run.tables["rounds"]["round"].to_numpy()
+    counts_RA = age_counts(rounds_R, ((client.rounds_R, client.age_RC) for client in run.clients))
+    ages = age_statistics(counts_RA.sum(axis=0))
     return (
-        f"rounds a chunk had waited at a client: mean {ages.mean:.2f}, median {ages.median:.0f}, "
-        f"95th percentile {ages.p95:.0f}, at most {ages.maximum}"
+        f"rounds a chunk had waited at a client: mean {ages.mean:.2f}, median {ages.median}, "
+        f"95th percentile {ages.p95}, at most {ages.maximum}"
     )
+
+
+def _self_overlap(run: Run) -> str:
+    counted = [client for client in run.clients if len(client.rounds_R) > 1]
+    if not counted:
+        return "no client took part twice: nothing to compare its choices with"
+    similarity, expected = np.concatenate([own_overlap(client) for client in counted], axis=1).mean(axis=1)
+    return (
+        f"Jaccard of a client with its own last choice {similarity:.3f}, by chance {expected:.3f}, "
+        f"corrected {number_text(chance_corrected(similarity, expected))}"
+    )
+
+
+def sensitivity_text(clients: pa.Table) -> str:
+    """Why clients sent as many chunks as they did, and what these held; empty where that is not recorded."""
+    counts = reason_data(clients).group_by("reason").aggregate([("clients", "sum")])
+    order = [("clients_sum", "descending"), ("reason", "ascending")]
+    rows = [(row["reason"], row["clients_sum"]) for row in counts.sort_by(order).to_pylist()]
+    lines = [table_text(("reason", "times"), rows)] if rows else []
+    energy = pc.drop_null(clients["energy"])
+    if len(energy):
+        mean, low, high = pc.mean(energy).as_py(), pc.min(energy).as_py(), pc.max(energy).as_py()
+        lines.append(f"share of the energy in the chunks sent: mean {mean:.3f}, lowest {low:.3f}, highest {high:.3f}")
+    return "\n\n".join(lines)
 
 
 def _importance(run: Run) -> str:

@@ -101,7 +101,7 @@ def _run(
     tracker = None
     recorders: list[Recorder] = [folder]
     if settings.tracking.mlflow_enabled:
-        from orchestrator.tracking import MlflowRecorder
+        from orchestrator.tracking.recorder import MlflowRecorder
 
         tracker = MlflowRecorder(settings.tracking, settings.flat(), folder.path, uri)
         recorders.append(tracker)

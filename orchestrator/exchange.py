@@ -8,29 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.chunking import distance, reconstruction, scoring, selection, sensitivity
-from orchestrator.chunking.encoding import Message
+from orchestrator.chunking.encoding import PLAIN, Message, Packing, message_bytes
 from orchestrator.chunking.layout import Layout
 from orchestrator.errors import ConfigError, Fault
 from orchestrator.messages import ModelState
+from orchestrator.sensitivity import decide
 from orchestrator.settings import ChunkingSettings
 
 
 @dataclass(frozen=True)
 class LocalChange:
-    """What a client knows after local training: weights before and after, and the mean gradient."""
+    """What a client knows after local training."""
 
     before_P: NDArray[np.float32]
     after_P: NDArray[np.float32]
     gradient_P: NDArray[np.float32]
+    withheld_P: NDArray[np.float32] | None
+    """Everything not sent yet, this round's change included; None where the settings have no use for it."""
+
+
+@dataclass(frozen=True)
+class Ages:
+    """What a choice has to know of the past."""
+
+    round_index: int
+    ages_C: NDArray[np.int32]
+    """Rounds since each chunk was sent, before this choice; 0 if it was sent last round."""
+    first: int = 0
+    """The chunk that a client begins with when chunks go in turn."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which chunks a client sends, and why."""
+    """Which chunks go, and why so many."""
 
     selected_C: NDArray[np.bool_]
-    scores_C: NDArray[np.float32]
-    distances_C: NDArray[np.float32] | None
+    reason: str
 
 
 def layout_for(settings: ChunkingSettings, num_parameters: int) -> Layout:
@@ -45,62 +58,111 @@ def layout_for(settings: ChunkingSettings, num_parameters: int) -> Layout:
         raise ConfigError([Fault("", "chunking_parts", str(error))]) from error
 
 
-def choose(
-    settings: ChunkingSettings, layout: Layout, change: LocalChange, rng: np.random.Generator, *, measure: bool
-) -> Choice:
-    """Scores the chunks of a client's change and selects those it sends.
+def packing_of(settings: ChunkingSettings) -> Packing:
+    """How values travel; full exchange is always plain float32."""
+    return Packing(settings.chunk_encoding, settings.chunk_compression) if settings.chunking else PLAIN
+
+
+def withholds(settings: ChunkingSettings) -> bool:
+    """Whether clients keep what they did not send: to send it later, or to score by it."""
+    return settings.feeds_back or (settings.chunking and settings.score == "accumulated")
+
+
+def measure_distances(
+    settings: ChunkingSettings, layout: Layout, change: LocalChange, *, for_records: bool
+) -> NDArray[np.float32] | None:
+    """Distance of each chunk between after and before training, where a score or the records need it."""
+    if not settings.chunking or not (for_records or settings.score == "distance"):
+        return None
+    return distance.distances(settings.distance_metric, change.after_P, change.before_P, layout)
+
+
+def score(
+    settings: ChunkingSettings,
+    layout: Layout,
+    change: LocalChange,
+    distances_C: NDArray[np.float32] | None,
+    ages: Ages,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """How much each chunk matters by the rule in force, its age taken in."""
+    rule = settings.score
+    if rule == "random":
+        scores_C = scoring.at_random(layout.num_chunks, rng)
+    elif rule == "round_robin":
+        scores_C = scoring.round_robin(ages.ages_C, ages.first)
+    elif rule == "distance" and distances_C is not None:
+        scores_C = distances_C
+    elif rule == "update":
+        update_P = change.after_P - change.before_P
+        scores_C = scoring.per_value(scoring.norms(update_P, layout), layout.sizes_C)
+    elif rule == "relative":
+        scores_C = scoring.relative(change.after_P - change.before_P, change.before_P, layout)
+    elif rule == "accumulated" and change.withheld_P is not None:
+        scores_C = scoring.per_value(scoring.norms(change.withheld_P, layout), layout.sizes_C)
+    else:
+        scores_C = scoring.norms(change.gradient_P, layout)
+    return scoring.with_age(scores_C, ages.ages_C, settings.chunk_age_exponent)
+
+
+def choose(settings: ChunkingSettings, scores_C: NDArray[np.float32], ages: Ages, affordable: int | None) -> Choice:
+    """The chunks to send: as many as the policy, the budget and the ages say, by score.
 
     Args:
         settings: the rules.
-        layout: the cut.
-        change: what local training did.
-        rng: for random scores.
-        measure: also work out distances that the choice itself does not need, for the records.
+        scores_C: from :func:`score`, or agreed.
+        ages: the past.
+        affordable: most chunks that the round's bytes allow; None: no budget.
     """
-    by_distance = settings.score == "distance" and settings.chunking
-    distances_C = None
-    if by_distance or (measure and settings.chunking):
-        distances_C = distance.distances(settings.distance_metric, change.after_P, change.before_P, layout)
-    if distances_C is not None and by_distance:
-        scores_C = distances_C
-    elif settings.score == "random":
-        scores_C = scoring.at_random(layout.num_chunks, rng)
-    else:
-        scores_C = scoring.norms(change.gradient_P, layout)
-    return Choice(selection.best(scores_C, count(settings, scores_C)), scores_C, distances_C)
+    overdue = 0 if settings.chunk_max_age is None else int((ages.ages_C >= settings.chunk_max_age).sum())
+    count = decide(settings, scores_C, round_index=ages.round_index, overdue=overdue, affordable=affordable)
+    if settings.chunk_max_age is None:
+        return Choice(selection.best(scores_C, count.chunks), count.reason)
+    selected_C = selection.best_with_oldest_first(scores_C, count.chunks, ages.ages_C, settings.chunk_max_age)
+    return Choice(selected_C, count.reason)
 
 
-def count(settings: ChunkingSettings, scores_C: NDArray[np.float32]) -> int:
-    """K, the number of chunks to send: all of them when chunking is off."""
-    if not settings.chunking:
-        return len(scores_C)
-    ceiling = sensitivity.fixed(len(scores_C), settings.sensitivity_percentage)
-    if settings.dynamic_sensitivity_percentage:
-        return sensitivity.energy(scores_C, settings.sensitivity_energy, ceiling)
-    return ceiling
+def affordable_chunks(
+    settings: ChunkingSettings, layout: Layout, num_float: int, num_integer: int, most_bytes: int | None
+) -> int | None:
+    """How many chunks fit into a message of ``most_bytes``, counted with the largest chunk; None: no limit."""
+    if most_bytes is None:
+        return None
+
+    def length(chunks: int) -> int:
+        sizes = message_bytes(
+            layout.num_chunks,
+            chunks * int(layout.sizes_C.max()),
+            num_float,
+            num_integer,
+            num_selected=chunks,
+            encoding=settings.chunk_encoding,
+        )
+        return sum(sizes.values())
+
+    return sensitivity.budget(layout.num_chunks, most_bytes, length)
 
 
 def reconstruct(own: ModelState | None, message: Message, layout: Layout) -> ModelState:
     """A receiver's next model from its own and from what arrived; the message says by which rule.
 
-    A message with shares is mixed with the receiver's own weights, one without replaces them. A receiver that has
-    no model yet must have been sent the whole of it.
+    Changes are added; values with shares are mixed with the receiver's own; other values take their place. A
+    receiver that has no model yet must have been sent the whole of it.
     """
     if own is None:
         assert message.mask_C.all(), "a client without weights was sent a part of the model"
-        own_P = np.empty(layout.num_parameters, np.float32)
+        own_P = np.zeros(layout.num_parameters, np.float32)
         weights_P = reconstruction.from_contributors(own_P, message.mask_C, message.values, layout)
+    elif message.is_change:
+        weights_P = own.weights_P.copy()
+        layout.add(message.values, message.mask_C, weights_P)
     elif message.shares_K is None:
         weights_P = reconstruction.from_contributors(own.weights_P, message.mask_C, message.values, layout)
     else:
         weights_P = reconstruction.with_own_weights(
             own.weights_P, message.mask_C, message.values, message.shares_K, layout
         )
-    return ModelState(weights_P, *_buffers(own, message))
-
-
-def _buffers(own: ModelState | None, message: Message) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     if message.buffers_B is not None and message.counters_I is not None:
-        return message.buffers_B, message.counters_I
+        return ModelState(weights_P, message.buffers_B, message.counters_I)
     assert own is not None, "a client without buffers was sent none"
-    return own.buffers_B, own.counters_I
+    return ModelState(weights_P, own.buffers_B, own.counters_I)

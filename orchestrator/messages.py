@@ -88,8 +88,14 @@ class ClientState:
     """Everything a client remembers between rounds. Any actor that has this and the data *is* the client."""
 
     model: ModelState
+    """Its own model; with error feedback the model that it shares with the coordinator."""
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
+    withheld_P: NDArray[np.float32] | None = None
+    """Change that was not sent yet. With error feedback it will be; else it only tells what matters. None where
+    the settings have no use for it."""
+    choice_C: NDArray[np.bool_] | None = None
+    """The chunks that all clients were last told to send, with consensus."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ class TrainOrder:
 
     round_index: int
     client_id: int
+    affordable_bytes: int | None = None
+    """Most bytes that its payload may have; None: no budget."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,10 @@ class ClientReport:
     chunks_sent: int
     sensitivity_percentage: float
     """Share of chunks sent, in percent."""
+    sensitivity_reason: str
+    """Why so many chunks."""
+    residual_norm: float | None
+    """L2 norm of what it keeps back after sending; None without error feedback."""
     scores_C: NDArray[np.float32]
     distances_C: NDArray[np.float32] | None
     """Distance of each chunk between after and before local training, or None when not recorded."""

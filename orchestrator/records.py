@@ -42,6 +42,14 @@ ROUNDS = [
     ),
     _field("client_accuracy_min", pa.float64(), "share", "The worst of them.", null="as client_accuracy_mean"),
     _field("client_accuracy_max", pa.float64(), "share", "The best of them.", null="as client_accuracy_mean"),
+    _field(
+        "consensus_distance", pa.float64(), "", "Mean squared distance of the clients' models from their mean.",
+        null="not peer to peer, or the round was not evaluated",
+    ),
+    _field(
+        "residual_norm", pa.float64(), "", "Mean L2 norm of what clients keep back after sending.",
+        null="chunk_reconstruction is not error_feedback",
+    ),
     _field("train_loss", pa.float64(), "nat", "Mean local training loss, weighted by samples."),
     _field("uplink_bytes", pa.int64(), "byte", "All bytes that clients sent."),
     _field("downlink_bytes", pa.int64(), "byte", "All bytes that clients received."),
@@ -67,6 +75,18 @@ CLIENTS = [
     _field(
         "sensitivity_percentage", pa.float64(), "percent", "Share of its chunks that it sent.",
         null="status is 'failed'",
+    ),
+    _field(
+        "sensitivity_reason", pa.string(), "", "Why it sent so many chunks: the policy, and what capped or raised it.",
+        null="status is 'failed'",
+    ),
+    _field(
+        "energy", pa.float64(), "share", "Share of its summed squared scores that the chunks it sent hold.",
+        null="status is 'failed', or all scores are 0",
+    ),
+    _field(
+        "residual_norm", pa.float64(), "", "L2 norm of what it keeps back after sending.",
+        null="chunk_reconstruction is not error_feedback, or status is 'failed'",
     ),
     _field(
         "accuracy", pa.float64(), "share", "Accuracy of its own model after reconstruction, whole test set.",
@@ -106,7 +126,7 @@ LEDGER = [
         "kind",
         pa.string(),
         "",
-        "header, mask, values, shares or buffers; rejected: a payload that did not pass the checks.",
+        "header, mask, values, scales, shares or buffers; scores (to agree); rejected (did not pass the checks).",
     ),
     _field("bytes", pa.int64(), "byte", "What this part of the message really occupied."),
 ]

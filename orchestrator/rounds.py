@@ -76,6 +76,11 @@ class InOrder:
         return InOrder(self.waiting[len(ready) :], settled.difference(ready)), ready
 
 
+def is_evaluated(round_index: int, interval: int, last_round: int) -> bool:
+    """Whether a round is measured: every ``interval`` rounds, and the last."""
+    return round_index % interval == 0 or round_index == last_round
+
+
 def needed(cohort_size: int, min_completion_rate: float) -> int:
     """Clients that must count for a round to stand; at least one."""
     return max(1, math.ceil(cohort_size * min_completion_rate))

@@ -25,6 +25,18 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _fixed(value: Any) -> Any:
+    """YAML has lists only; settings are frozen through and through."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Score = Literal["gradient", "distance", "random", "update", "accumulated", "relative", "round_robin"]
+Policy = Literal["fixed", "energy", "threshold", "knee", "utopia", "schedule", "budget"]
+Reconstruction = Literal["contributors", "own_weights", "error_feedback", "stale_copies"]
+Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
+Topology = Literal["star", "ring", "k_connected", "complete", "custom"]
+
+
 class AnyCase:
     """Marks a choice of words that may be written in capitals or not: ``LENET`` is ``lenet``."""
 
@@ -40,6 +52,7 @@ class AnyCase:
 
 Count = Annotated[int, BeforeValidator(_integral)]
 Text = Annotated[str, BeforeValidator(_text)]
+Percentages = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], BeforeValidator(_fixed)]
 MOST = 2**31 - 1
 """The largest count: the tables' columns have 32 bits."""
 
@@ -59,8 +72,17 @@ class ChunkingSettings(Section):
         True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
     )
     chunking_random_section: bool = Field(False, description="Choose chunks at random, whatever else is said.")
-    chunk_score: Annotated[Literal["gradient", "distance", "random"], AnyCase()] | None = Field(
-        None, description="Score by name; null: as the two switches above say."
+    chunk_score: Annotated[Score, AnyCase()] | None = Field(
+        None,
+        description="Score by name; null: as the two switches above say. update: norm of this round's change. "
+        "accumulated: norm of the change since the chunk was last sent. relative: update over weight norm. "
+        "round_robin: in turn.",
+    )
+    chunk_age_exponent: float = Field(
+        0.0, ge=0, le=10, description="Multiply a score by (rounds since sent + 1) to this power."
+    )
+    chunk_max_age: Count | None = Field(
+        None, ge=1, le=MOST, description="A chunk that was not sent for this many rounds goes first."
     )
     sensitivity_percentage: float = Field(
         100.0, gt=0, le=100, description="Percentage of its chunks that a client sends in a round."
@@ -76,20 +98,90 @@ class ChunkingSettings(Section):
     distance_metric: Annotated[Literal["cosine", "euclidean", "coordinate"], AnyCase()] = Field(
         "cosine", description="Distance between a chunk after and before local training."
     )
-    chunk_reconstruction: Annotated[Literal["contributors", "own_weights"], AnyCase()] = Field(
+    sensitivity_policy: Annotated[Policy, AnyCase()] | None = Field(
+        None,
+        description="How many chunks go; null: energy if dynamic_sensitivity_percentage, else fixed. "
+        "sensitivity_percentage stays the ceiling of every policy.",
+    )
+    sensitivity_threshold: float | None = Field(
+        None, gt=0, description="Policy threshold: send chunks whose score is at least this."
+    )
+    sensitivity_schedule: Percentages = Field(
+        (), description="Policy schedule: percentages of the first rounds, as [50, 20, 5]; the last one stays."
+    )
+    sensitivity_budget_mb: float | None = Field(
+        None, gt=0, description="Cap on the uplink of the whole run, all clients together, in MB (10^6 bytes)."
+    )
+    sensitivity_warmup_rounds: Count = Field(
+        0,
+        ge=0,
+        le=MOST,
+        description="Rounds at the start that send sensitivity_warmup_percentage, whatever the policy.",
+    )
+    sensitivity_warmup_percentage: float = Field(
+        100.0, gt=0, le=100, description="Percentage of the chunks sent in warm-up rounds."
+    )
+    chunk_reconstruction: Annotated[Reconstruction, AnyCase()] = Field(
         "contributors",
         description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
-        "send it counts with the receiver's own weights.",
+        "send it counts with the receiver's own weights. error_feedback (star): clients send changes, divided by the "
+        "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last.",
+    )
+    stale_copy_step: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="Step of stale_copies towards the neighbours' copies; below 0.5 unless all is sent.",
+    )
+    downlink_sensitivity_percentage: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="error_feedback: percentage of the chunks that the coordinator sends; null: all that changed.",
+    )
+    chunk_agreement: Annotated[Literal["independent", "consensus"], AnyCase()] = Field(
+        "independent", description="consensus (star): the coordinator picks one set of chunks for all clients."
+    )
+    agreement_scores: Annotated[Literal["float32", "byte", "none"], AnyCase()] = Field(
+        "byte",
+        description="What clients send to agree: a float32 or a byte (logarithmic) per chunk; none: nothing, the "
+        "coordinator foresees scores from the updates it has seen.",
+    )
+    agreement_interval: Count = Field(
+        1, ge=1, le=MOST, description="Clients send scores every so many rounds; between them they are foreseen."
+    )
+    chunk_encoding: Annotated[Encoding, AnyCase()] = Field(
+        "float32", description="How values travel, both directions; int8 and int4 have one scale per chunk."
+    )
+    chunk_compression: Annotated[Literal["none", "lz4", "zstd"], AnyCase()] = Field(
+        "none", description="Lossless compression of a message's values, used where it makes them smaller."
     )
 
     @property
-    def score(self) -> Literal["gradient", "distance", "random"]:
+    def score(self) -> Score:
         """The rule in force: ``chunk_score``, or what the seed's switches say."""
         if self.chunk_score is not None:
             return self.chunk_score
         if self.chunking_random_section:
             return "random"
         return "gradient" if self.chunking_with_gradients else "distance"
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: ``sensitivity_policy``, or what the seed's switch says."""
+        if self.sensitivity_policy is not None:
+            return self.sensitivity_policy
+        return "energy" if self.dynamic_sensitivity_percentage else "fixed"
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether clients send changes and keep what was not sent."""
+        return self.chunking and self.chunk_reconstruction == "error_feedback"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether one set of chunks is chosen for all clients."""
+        return self.chunking and self.chunk_agreement == "consensus"
 
 
 class TrainingSettings(Section):
@@ -112,6 +204,9 @@ class TrainingSettings(Section):
         "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
     )
     number_of_epochs: Count = Field(1, ge=1, le=MOST, description="Local epochs in a round.")
+    local_steps: Count | None = Field(
+        None, ge=1, le=MOST, description="Batches of local training in a round; null: number_of_epochs."
+    )
     train_batch_size: Count = Field(64, ge=1, le=MOST, description="Samples in a training batch.")
     test_batch_size: Count = Field(128, ge=1, le=MOST, description="Samples in an evaluation batch.")
     max_grad_norm: float | None = Field(
@@ -165,17 +260,36 @@ class FederationSettings(Section):
     number_of_clients: Count = Field(10, ge=1, le=MOST, description="Clients of the federation.")
     client_sampling_rate: float = Field(1.0, gt=0, le=1, description="Share of the clients that takes part in a round.")
     federated_learning_rounds: Count = Field(8, ge=1, le=MOST, description="Rounds at most.")
-    federated_learning_schema: Annotated[Literal["TraditionalFederatedLearning"], AnyCase()] = Field(
-        "TraditionalFederatedLearning", description="With a coordinator that aggregates."
+    federated_learning_schema: Annotated[
+        Literal["TraditionalFederatedLearning", "DecentralizedFederatedLearning"], AnyCase()
+    ] = Field(
+        "TraditionalFederatedLearning",
+        description="Traditional: a coordinator aggregates (star). Decentralized: peers exchange with neighbours.",
     )
-    federated_learning_topology: Annotated[Literal["star"], AnyCase()] = Field(
-        "star", description="Who may send to whom."
+    federated_learning_topology: Annotated[Topology, AnyCase()] = Field(
+        "star", description="Who may send to whom; all but star are for DecentralizedFederatedLearning."
+    )
+    k_value: Count | None = Field(None, ge=1, le=MOST, description="Neighbours of each client in k_connected.")
+    adjacency_matrix_file_name: str | None = Field(
+        None, min_length=1, description="CSV file of 0 and 1, one row per client, for topology custom."
+    )
+    server_learning_rate: float = Field(
+        1.0, gt=0, le=100, description="Step of the coordinator's model towards the clients' mean."
+    )
+    initial_model: Annotated[Literal["broadcast", "seed"], AnyCase()] = Field(
+        "broadcast",
+        description="broadcast: clients download the initial model. seed: they make it themselves from random_seed.",
     )
     aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
     stop_avg_accuracy: float | None = Field(
-        None, gt=0, le=1, description="Stop once the coordinator's model is this accurate."
+        None,
+        gt=0,
+        le=1,
+        description="Stop once the coordinator's model (peer to peer: the clients' mean) is this accurate.",
     )
-    evaluate_clients: bool = Field(False, description="Also measure the clients' own models after each round.")
+    evaluate_clients: bool = Field(
+        False, description="Also measure the clients' own models after each round; peer to peer this is always done."
+    )
     evaluation_interval: Count = Field(
         1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
     )
@@ -208,6 +322,10 @@ class RuntimeSettings(Section):
     )
     object_store_memory_mb: Count | None = Field(
         None, ge=80, le=MOST, description="Ray's object store; null: Ray's default."
+    )
+    transport: Annotated[Literal["object_store", "tcp"], AnyCase()] = Field(
+        "object_store",
+        description="tcp: messages go through TCP sockets on this machine (with --local), to prove bytes.",
     )
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard (on this machine only).")
     ray_dashboard_port: Count = Field(8265, ge=1, le=65535, description="Port of Ray's dashboard.")

@@ -31,7 +31,7 @@ HOMES = {
 """The only modules (by the beginning of their names) that may import a library."""
 
 PURE = {"numpy", "numpy.typing", "__future__", "collections.abc", "dataclasses", "functools", "typing"} | {
-    "fractions", "hashlib", "math", "struct", "zlib",
+    "bisect", "enum", "fractions", "hashlib", "math", "pyarrow", "struct", "zlib",
 }  # fmt: skip
 """All that ``orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
 

@@ -34,14 +34,23 @@ class ChunkSum:
         """Summed weight of each chunk's contributors; 0 where nobody sent it."""
         return self._weights_C.copy()
 
+    @property
+    def sent_C(self) -> NDArray[np.bool_]:
+        """Which chunks somebody sent."""
+        sent_C: NDArray[np.bool_] = self._weights_C > 0
+        return sent_C
+
+    def over(self, weight: float) -> NDArray[np.float32]:
+        """The sums divided by one weight, (P,); zero where nobody sent anything."""
+        return (self._sums_P / weight).astype(np.float32)
+
     def write_means(self, out_P: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Writes the mean of each chunk that somebody sent into ``out_P``; other chunks stay as they are.
 
         Returns:
             Which chunks were written, (C,).
         """
-        sent_C = self._weights_C > 0
-        weights_C = self._weights_C
+        sent_C, weights_C = self.sent_C, self._weights_C
         for chunk in np.flatnonzero(sent_C):
             start, stop = self._layout.bounds[chunk], self._layout.bounds[chunk + 1]
             np.divide(self._sums_P[start:stop], weights_C[chunk], out=out_P[start:stop], casting="same_kind")

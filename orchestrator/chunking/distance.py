@@ -36,9 +36,10 @@ def distances(
 
 
 def _cosine(u_P: NDArray[np.float32], v_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
-    lengths_C = np.sqrt(squared_norms(u_P, layout)) * np.sqrt(squared_norms(v_P, layout))
+    u_C, v_C = squared_norms(u_P, layout), squared_norms(v_P, layout)
+    lengths_C = np.sqrt(u_C) * np.sqrt(v_C)
     dots_C = layout.sums_C(u_P.astype(np.float64) * v_P)
-    both_zero_C = (squared_norms(u_P, layout) == 0) & (squared_norms(v_P, layout) == 0)
+    both_zero_C = (u_C == 0) & (v_C == 0)
     cosines_C = np.divide(dots_C, lengths_C, out=both_zero_C.astype(np.float64), where=lengths_C > 0)
     distances_C: NDArray[np.float64] = 1.0 - np.clip(cosines_C, -1.0, 1.0)
     return distances_C

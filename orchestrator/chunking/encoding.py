@@ -1,62 +1,106 @@
 """Messages as bytes: what is encoded here is what is billed, and what the receiver decodes.
 
-    offset  bytes  what
-    0       64     header: magic, version, round, sender, samples, P, layout fingerprint, C, K, S, B, I, checksum
-    64      ...    mask: one bit per chunk, lowest chunk in the highest bit, padded to a multiple of 4 bytes
-            4 V    values: the V float32 values of the selected chunks, one behind the other
-            4 S    shares: one float32 per selected chunk (S = K), or none (S = 0)
-            4 B    floating-point buffers (B = all of the model's, or 0)
-            8 I    integer buffers (I = all of the model's, or 0)
+    header    36 bytes, see :mod:`orchestrator.chunking.header`
+    mask      which chunks follow: a bit per chunk, padded to a multiple of 4 bytes; none where both ends know
+    choice    which chunks the receiver is to send, as a mask, or none
+    scales    2 bytes per chunk, for the encodings that have them
+    shares    a float32 per chunk, or none
+    buffers   the model's float32 and int64 buffers, or none
+    values    the values of the chunks, one behind the other, encoded and perhaps compressed, to the end
 
-All little-endian. The checksum is the CRC-32 of everything else: it finds accidents, not forgeries. Nothing is
-pickled and nothing is trusted: :func:`decode` checks every number against the receiver's own layout first.
+All little-endian. Nothing is pickled and nothing is trusted: :func:`decode` checks every number against the
+receiver's own layout first.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from orchestrator.chunking import codecs, header
+from orchestrator.chunking.codecs import Encoding
+from orchestrator.chunking.header import Flag, Header, check
 from orchestrator.chunking.layout import Layout
 from orchestrator.errors import PayloadError
 
-_HEADER = struct.Struct("<4s H 2x I i q q 8s I I I I I I")
-MAGIC = b"FDCK"
-VERSION = 1
+Compression = Literal["none", "lz4", "zstd"]
+ENCODINGS: tuple[Encoding, ...] = ("float32", "float16", "bfloat16", "int8", "int4")
+COMPRESSIONS: tuple[Compression, ...] = ("none", "lz4", "zstd")
 
-KINDS = ("header", "mask", "values", "shares", "buffers")
-"""The kinds of bytes of a message, as the ledger names them."""
+KINDS = ("header", "mask", "choice", "scales", "shares", "buffers", "values")
+"""The kinds of bytes of a message, as the ledger names them, in their order."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How values travel."""
+
+    encoding: Encoding = "float32"
+    compression: Compression = "none"
+
+
+PLAIN = Packing()
 
 
 @dataclass(frozen=True)
 class Message:
-    """A decoded message. Arrays are read-only views of the bytes."""
+    """A decoded message. Arrays are read-only; float32 values are views of the bytes."""
 
     round_index: int
     sender: int
     num_samples: int
     mask_C: NDArray[np.bool_]
     values: NDArray[np.float32]
-    """The values of the chunks in ``mask_C``, one chunk behind the other."""
+    """The values of the chunks in ``mask_C``, one chunk behind the other, as the encoding left them."""
+    is_change: bool
+    """Whether values are to be added to what the receiver has, or to take its place."""
     shares_K: NDArray[np.float32] | None
+    choice_C: NDArray[np.bool_] | None
     buffers_B: NDArray[np.float32] | None
     counters_I: NDArray[np.int64] | None
+    sizes: dict[str, int]
+    """Its bytes by kind; they add up to its length."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A message ready to send."""
+
+    payload: NDArray[np.uint8]
+    sizes: dict[str, int]
+    """Its bytes by kind."""
+    seen: NDArray[np.float32]
+    """The values as the receiver will see them: what a lossy encoding lost is the sender's to keep."""
 
 
 def message_bytes(
-    num_chunks: int, num_values: int, num_float_buffers: int, num_integer_buffers: int, num_shares: int = 0
+    num_chunks: int,
+    num_values: int,
+    num_float_buffers: int,
+    num_integer_buffers: int,
+    num_shares: int = 0,
+    *,
+    num_selected: int = 0,
+    encoding: Encoding = "float32",
+    with_mask: bool = True,
+    with_choice: bool = False,
 ) -> dict[str, int]:
-    """Bytes of a message by kind; their sum is ``len()`` of what :func:`encode` returns (a test holds it to that)."""
+    """Bytes of a message by kind, without compression; their sum is the length of what :func:`encode` returns.
+
+    ``num_selected`` chunks matter only to encodings with scales.
+    """
     return {
-        "header": _HEADER.size,
-        "mask": _mask_bytes(num_chunks),
-        "values": 4 * num_values,
+        "header": header.SIZE,
+        "mask": _mask_bytes(num_chunks) if with_mask else 0,
+        "choice": _mask_bytes(num_chunks) if with_choice else 0,
+        "scales": codecs.scale_bytes(encoding, num_selected),
         "shares": 4 * num_shares,
         "buffers": 4 * num_float_buffers + 8 * num_integer_buffers,
+        "values": codecs.value_bytes(encoding, num_values),
     }
 
 
@@ -68,67 +112,128 @@ def encode(
     round_index: int,
     sender: int,
     num_samples: int,
-    buffers_B: NDArray[np.float32],
-    counters_I: NDArray[np.int64],
+    buffers: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
+    packing: Packing = PLAIN,
+    is_change: bool = False,
     shares_K: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """The chunks ``mask_C`` of ``vector_P`` and the buffers as one run of bytes, and its size by kind.
+    choice_C: NDArray[np.bool_] | None = None,
+    with_mask: bool = True,
+) -> Encoded:
+    """The chunks ``mask_C`` of ``vector_P`` as one run of bytes.
 
-    The values are copied once, straight from the vector into the message.
+    Args:
+        layout: the cut.
+        vector_P: where the values come from.
+        mask_C: the chunks to send.
+        round_index: goes into the header, as do ``sender`` and ``num_samples``.
+        sender: a client, or -1 for the coordinator.
+        num_samples: training samples of the client.
+        buffers: floating-point and integer buffers, or None to leave them out.
+        packing: how values travel.
+        is_change: values are to be added by the receiver.
+        shares_K: a share per chunk, or None.
+        choice_C: which chunks the receiver is to send, or None.
+        with_mask: False where the receiver knows which chunks these are.
+
+    Raises:
+        ValueError: a value does not fit the encoding.
     """
-    num_shares = 0 if shares_K is None else len(shares_K)
-    num_values = layout.num_values(mask_C)
-    sizes = message_bytes(layout.num_chunks, num_values, len(buffers_B), len(counters_I), num_shares)
-    payload = np.empty(sum(sizes.values()), dtype=np.uint8)
-    sections = _sections(payload, sizes)
-    packed = np.packbits(mask_C)
-    sections["mask"][: len(packed)] = packed
-    sections["mask"][len(packed) :] = 0
-    layout.cut(vector_P, mask_C, sections["values"].view("<f4"))
-    if shares_K is not None:
-        sections["shares"][:] = shares_K.astype("<f4", copy=False).view(np.uint8)
-    sections["buffers"][: 4 * len(buffers_B)] = buffers_B.astype("<f4", copy=False).view(np.uint8)
-    sections["buffers"][4 * len(buffers_B) :] = counters_I.astype("<i8", copy=False).view(np.uint8)
-    header = (MAGIC, VERSION, round_index, sender, num_samples, layout.num_parameters, layout.fingerprint)
-    counts = (layout.num_chunks, int(mask_C.sum()), num_shares, len(buffers_B), len(counters_I))
-    _HEADER.pack_into(payload.data, 0, *header, *counts, 0)
-    _HEADER.pack_into(payload.data, 0, *header, *counts, zlib.crc32(payload.data))
+    values = np.empty(layout.num_values(mask_C), "<f4")
+    layout.cut(vector_P, mask_C, values)
+    sizes_K = layout.sizes_C[mask_C]
+    packed, scales = codecs.pack(packing.encoding, values, sizes_K)
+    seen = values if packing.encoding == "float32" else codecs.unpack(packing.encoding, packed, scales, sizes_K)
+    compression, packed = _compressed(packed, packing.compression)
+    sections = {
+        "mask": _mask_section(mask_C) if with_mask else b"",
+        "choice": _mask_section(choice_C) if choice_C is not None else b"",
+        "scales": scales,
+        "shares": b"" if shares_K is None else shares_K.astype("<f4", copy=False),
+        "buffers": b"" if buffers is None else _buffer_section(*buffers),
+        "values": packed,
+    }
+    flags = (
+        (Flag.CHANGES if is_change else Flag(0))
+        | (Flag.SHARES if shares_K is not None else Flag(0))
+        | (Flag.BUFFERS if buffers is not None else Flag(0))
+        | (Flag.MASK if with_mask else Flag(0))
+        | (Flag.CHOICE if choice_C is not None else Flag(0))
+    )
+    encoding = ENCODINGS.index(packing.encoding)
+    fields = (round_index, sender, num_samples, int(mask_C.sum()))
+    payload, sizes = assemble(Header(flags, encoding, COMPRESSIONS.index(compression), *fields), layout, sections)
+    return Encoded(payload, sizes, seen)
+
+
+def assemble(
+    head: Header, layout: Layout, sections: dict[str, NDArray[np.generic] | bytes]
+) -> tuple[NDArray[np.uint8], dict[str, int]]:
+    """Header and sections as one array of bytes, and their sizes by kind."""
+    parts = {kind: np.frombuffer(section, np.uint8) for kind, section in sections.items()}
+    sizes = {"header": header.SIZE} | {kind: len(part) for kind, part in parts.items()}
+    payload = np.concatenate([np.empty(header.SIZE, np.uint8), *parts.values()])
+    header.write(payload, head, layout)
     return payload, sizes
 
 
-def decode(payload: NDArray[np.uint8], layout: Layout, num_float_buffers: int, num_integer_buffers: int) -> Message:
-    """Checks the bytes and takes them apart without copying the values.
+def decode(
+    payload: NDArray[np.uint8],
+    layout: Layout,
+    num_float_buffers: int,
+    num_integer_buffers: int,
+    known_C: NDArray[np.bool_] | None = None,
+) -> Message:
+    """Checks the bytes and takes them apart; float32 values are not copied.
 
-    Raises PayloadError when they are not a message of this layout: type, length, magic, version, checksum, layout,
-    counts that disagree, values that are not finite, shares outside (0, 1].
+    Args:
+        payload: the bytes.
+        layout: the receiver's cut.
+        num_float_buffers: B of the receiver's model.
+        num_integer_buffers: I of the receiver's model.
+        known_C: which chunks a message without a mask holds.
+
+    Raises:
+        PayloadError: the bytes are not a message of this layout, or hold values that are not finite.
     """
-    fields = _checked_header(payload, layout)
-    round_index, sender, num_samples, num_selected, num_shares, num_floats, num_integers = fields
-    _check(num_floats in (0, num_float_buffers), f"{num_floats} float buffers, the model has {num_float_buffers}")
-    _check(num_integers in (0, num_integer_buffers), f"{num_integers} counters, the model has {num_integer_buffers}")
-    _check(num_shares in (0, num_selected), f"{num_shares} shares for {num_selected} chunks")
-    mask_C = _checked_mask(payload, layout, num_selected)
-    sizes = message_bytes(layout.num_chunks, layout.num_values(mask_C), num_floats, num_integers, num_shares)
-    expected = sum(sizes.values())
-    _check(len(payload) == expected, f"{len(payload)} bytes, its header describes {expected}")
-    sections = _sections(payload, sizes)
-    values = sections["values"].view("<f4")
-    shares_K = sections["shares"].view("<f4") if num_shares else None
-    buffers_B = sections["buffers"][: 4 * num_floats].view("<f4")
-    counters_I = np.frombuffer(sections["buffers"][4 * num_floats :].tobytes(), dtype="<i8")
-    _check(all_finite(values), "values that are not finite")
-    _check(all_finite(buffers_B), "buffers that are not finite")
+    head = header.read(payload, layout)
+    check(Flag.SCORES not in head.flags, "holds scores, not chunks")
+    check(head.encoding < len(ENCODINGS) and head.compression < len(COMPRESSIONS), "an unknown encoding")
+    encoding = ENCODINGS[head.encoding]
+    cursor = _Cursor(payload)
+    mask_C = cursor.mask(layout, "mask") if Flag.MASK in head.flags else known_C
+    if mask_C is None:
+        raise PayloadError("has no mask, and which chunks it holds is not known")
+    check(
+        int(mask_C.sum()) == head.num_selected,
+        f"{int(mask_C.sum())} chunks are marked, the header says {head.num_selected}",
+    )
+    choice_C = cursor.mask(layout, "choice") if Flag.CHOICE in head.flags else None
+    scales = cursor.take("scales", codecs.scale_bytes(encoding, head.num_selected))
+    shares_K = cursor.take("shares", 4 * head.num_selected).view("<f4") if Flag.SHARES in head.flags else None
+    buffers_B = counters_I = None
+    if Flag.BUFFERS in head.flags:
+        section = cursor.take("buffers", 4 * num_float_buffers + 8 * num_integer_buffers)
+        buffers_B = section[: 4 * num_float_buffers].view("<f4")
+        counters_I = np.frombuffer(section[4 * num_float_buffers :].tobytes(), "<i8")
+        check(all_finite(buffers_B), "buffers that are not finite")
+    sizes_K = layout.sizes_C[mask_C]
+    packed = cursor.rest(codecs.value_bytes(encoding, int(sizes_K.sum())), COMPRESSIONS[head.compression])
+    values = codecs.unpack(encoding, packed, scales, sizes_K)
+    check(all_finite(values), "values that are not finite")
     if shares_K is not None:
-        _check(bool(((shares_K > 0) & (shares_K <= 1)).all()), "shares outside (0, 1]")
+        check(bool(((shares_K > 0) & (shares_K <= 1)).all()), "shares outside (0, 1]")
     return Message(
-        round_index,
-        sender,
-        num_samples,
+        head.round_index,
+        head.sender,
+        head.num_samples,
         mask_C,
         values,
+        Flag.CHANGES in head.flags,
         shares_K,
-        buffers_B if num_floats == num_float_buffers else None,
-        counters_I if num_integers == num_integer_buffers else None,
+        choice_C,
+        buffers_B,
+        counters_I,
+        cursor.sizes,
     )
 
 
@@ -141,44 +246,58 @@ _BLOCK = 1 << 16
 """Values checked at once; their booleans stay in cache."""
 
 
+class _Cursor:
+    """Walks through the sections of a message; every step is checked against its length."""
+
+    def __init__(self, payload: NDArray[np.uint8]) -> None:
+        self._payload = payload
+        self._position = header.SIZE
+        self.sizes = dict.fromkeys(KINDS, 0) | {"header": header.SIZE}
+
+    def take(self, kind: str, length: int) -> NDArray[np.uint8]:
+        end = self._position + length
+        check(end <= len(self._payload), f"{len(self._payload)} bytes are too short for its {kind}")
+        section = self._payload[self._position : end]
+        self._position = end
+        self.sizes[kind] = length
+        return section
+
+    def mask(self, layout: Layout, kind: str) -> NDArray[np.bool_]:
+        bits = np.unpackbits(self.take(kind, _mask_bytes(layout.num_chunks)))
+        check(not bits[layout.num_chunks :].any(), f"{kind} marks chunks that do not exist")
+        return bits[: layout.num_chunks].astype(np.bool_)
+
+    def rest(self, expected: int, compression: Compression) -> NDArray[np.uint8]:
+        """The values' bytes, ``expected`` of them once decompressed."""
+        section = self.take("values", len(self._payload) - self._position)
+        if compression != "none":
+            try:
+                raw = pa.decompress(section, decompressed_size=expected, codec=_CODECS[compression], asbytes=True)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise PayloadError(f"values that do not decompress: {error}") from error
+            section = np.frombuffer(raw, np.uint8)
+        check(len(section) == expected, f"{len(section)} bytes of values, its header describes {expected}")
+        return section
+
+
+_CODECS = {"lz4": "lz4", "zstd": "zstd"}
+
+
+def _compressed(packed: NDArray[np.uint8], compression: Compression) -> tuple[Compression, NDArray[np.uint8]]:
+    """The bytes compressed, or as they are where that is not longer."""
+    if compression == "none" or not len(packed):
+        return "none", packed
+    smaller = pa.compress(packed, codec=_CODECS[compression], asbytes=True)
+    return (compression, np.frombuffer(smaller, np.uint8)) if len(smaller) < len(packed) else ("none", packed)
+
+
 def _mask_bytes(num_chunks: int) -> int:
     return 4 * -(-num_chunks // 32)
 
 
-def _sections(payload: NDArray[np.uint8], sizes: dict[str, int]) -> dict[str, NDArray[np.uint8]]:
-    ends = np.cumsum([sizes[kind] for kind in KINDS]).tolist()
-    return {kind: payload[end - sizes[kind] : end] for kind, end in zip(KINDS, ends, strict=True)}
+def _mask_section(mask_C: NDArray[np.bool_]) -> bytes:
+    return np.packbits(mask_C).tobytes().ljust(_mask_bytes(len(mask_C)), b"\0")
 
 
-def _check(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise PayloadError(otherwise)
-
-
-def _checked_header(payload: NDArray[np.uint8], layout: Layout) -> tuple[int, int, int, int, int, int, int]:
-    _check(isinstance(payload, np.ndarray) and payload.dtype == np.uint8 and payload.ndim == 1, "not a run of bytes")
-    _check(len(payload) >= _HEADER.size, f"{len(payload)} bytes are too short for a header")
-    magic, version, round_index, sender, num_samples, num_parameters, fingerprint, num_chunks, *rest, checksum = (
-        _HEADER.unpack_from(payload.data)
-    )
-    _check(magic == MAGIC, f"starts with {magic!r}, not {MAGIC!r}")
-    _check(version == VERSION, f"version {version}, this is version {VERSION}")
-    _check(
-        (num_parameters, num_chunks, fingerprint) == (layout.num_parameters, layout.num_chunks, layout.fingerprint),
-        f"another layout: {num_parameters} values in {num_chunks} chunks, "
-        f"expected {layout.num_parameters} in {layout.num_chunks}",
-    )
-    body = zlib.crc32(b"\0\0\0\0", zlib.crc32(payload.data[: _HEADER.size - 4]))
-    _check(zlib.crc32(payload.data[_HEADER.size :], body) == checksum, "checksum does not match: damaged on the way")
-    num_selected, num_shares, num_floats, num_integers = rest
-    return round_index, sender, num_samples, num_selected, num_shares, num_floats, num_integers
-
-
-def _checked_mask(payload: NDArray[np.uint8], layout: Layout, num_selected: int) -> NDArray[np.bool_]:
-    end = _HEADER.size + _mask_bytes(layout.num_chunks)
-    _check(len(payload) >= end, f"{len(payload)} bytes are too short for the mask")
-    bits = np.unpackbits(payload[_HEADER.size : end])
-    _check(not bits[layout.num_chunks :].any(), "mask marks chunks that do not exist")
-    mask_C = bits[: layout.num_chunks].astype(np.bool_)
-    _check(int(mask_C.sum()) == num_selected, f"mask marks {int(mask_C.sum())} chunks, header says {num_selected}")
-    return mask_C
+def _buffer_section(buffers_B: NDArray[np.float32], counters_I: NDArray[np.int64]) -> bytes:
+    return buffers_B.astype("<f4", copy=False).tobytes() + counters_I.astype("<i8", copy=False).tobytes()

@@ -72,6 +72,13 @@ class Layout:
             out_P[start:stop] = values[position : position + stop - start]
             position += stop - start
 
+    def add(self, values: NDArray[np.float32], mask_C: NDArray[np.bool_], out_P: NDArray[np.float32]) -> None:
+        """Adds ``values``, one chunk of ``mask_C`` behind the other, to their places of ``out_P``."""
+        position = 0
+        for start, stop in self.runs(mask_C):
+            out_P[start:stop] += values[position : position + stop - start]
+            position += stop - start
+
     def sums_C(self, values_P: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of ``values_P`` in each chunk, in float64."""
         return np.add.reduceat(values_P, self.bounds[:-1], dtype=np.float64)

@@ -1,4 +1,8 @@
-"""How much a chunk matters: one number per chunk. Larger goes first."""
+"""How much a chunk matters: one number per chunk. Larger goes first.
+
+A score is a rule (a norm, a draw, a turn), perhaps divided by what the chunk costs (:func:`per_value`) and raised by
+how long it has waited (:func:`with_age`). ``ages_C`` are rounds waited: 0 for a chunk that went in the round before.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from orchestrator.chunking.layout import Layout
 
 
 def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
-    """L2 norm of each chunk of ``vector_P``, summed in float64.
+    """L2 norm of each chunk of ``vector_P``.
 
-    Of a gradient this is the importance of FedPilot's page on chunking: ``importance(c) = ||gradient[c]||_2``.
+    Of a gradient this is the importance of FedPilot's page on chunking: ``importance(c) = ||gradient[c]||_2``. Of
+    this round's change it is the score ``update``; of all that was not sent yet, this round's change included, it is
+    ``accumulated`` (the error feedback memory of Stich et al. 2018, "Sparsified SGD with Memory").
 
     Example:
         >>> norms(np.array([3, 4, 0, 2], np.float32), Layout(4, 2)).tolist()
@@ -21,14 +27,45 @@ def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
 
 
 def squared_norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
-    """Squared L2 norm of each chunk, in float64. Works block by block, so that the squares stay in cache."""
-    sums_C = np.empty(layout.num_chunks)
-    for first, last in _blocks(layout):
-        start, stop = layout.bounds[first], layout.bounds[last]
-        block = vector_P[start:stop].astype(np.float64)
-        block *= block
-        sums_C[first:last] = np.add.reduceat(block, layout.bounds[first:last] - start)
+    """Squared L2 norm of each chunk, to a relative error below 1e-6.
+
+    Squares are added in float32 over short runs of values and in float64 across the runs, which costs about one copy
+    of the vector. Chunks whose squares leave the safe range of float32 are added again in float64.
+    """
+    long = layout.num_parameters // layout.num_chunks >= LONG_CHUNK
+    sums_C = _by_cells(vector_P, layout) if long else _by_chunks(vector_P, layout)
+    unsafe_C = ~((sums_C >= SAFE_SQUARES[0]) & (sums_C <= SAFE_SQUARES[1]))
+    if unsafe_C.any():
+        for first, last in _blocks(layout):
+            if unsafe_C[first:last].any():
+                start, stop = layout.bounds[first], layout.bounds[last]
+                block = np.square(vector_P[start:stop], dtype=np.float64)
+                sums_C[first:last] = np.add.reduceat(block, layout.bounds[first:last] - start)
     return sums_C
+
+
+def relative(update_P: NDArray[np.float32], weights_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """``|u_c| / |x_c|``: change over weight, which makes layers of different scale comparable.
+
+    FedLUAR ranks layers by this ratio (Kim et al. 2025, arXiv 2503.11146). 0 / 0 is 0: nothing happened. A change of
+    weights that were all 0 goes first: it gets twice the largest ratio of the others (1 without others), which keeps
+    the scores finite and their spread readable.
+
+    Args:
+        update_P: this round's change.
+        weights_P: the weights before it.
+        layout: the cut.
+
+    Example:
+        >>> update, weights = np.array([3, 4, 0, 0, 1, 0], np.float32), np.array([6, 8, 1, 1, 0, 0], np.float32)
+        >>> relative(update, weights, Layout(6, 3)).tolist()
+        [0.5, 0.0, 1.0]
+    """
+    changes_C = np.sqrt(squared_norms(update_P, layout))
+    lengths_C = np.sqrt(squared_norms(weights_P, layout))
+    ratios_C = np.divide(changes_C, lengths_C, out=np.zeros(layout.num_chunks), where=lengths_C > 0)
+    ratios_C[(lengths_C == 0) & (changes_C > 0)] = 2 * ratios_C.max() or 1.0
+    return _in_range(ratios_C)
 
 
 def at_random(num_chunks: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -36,11 +73,105 @@ def at_random(num_chunks: int, rng: np.random.Generator) -> NDArray[np.float32]:
     return rng.random(num_chunks, dtype=np.float32)
 
 
+def round_robin(ages_C: NDArray[np.int32], first: int) -> NDArray[np.float32]:
+    """Chunks in turn: the longest unsent first, and among equals those from ``first`` on, then round to the start.
+
+    The score is the chunk's place counted from the back: C for the first to go, 1 for the last. As the turn follows the
+    ages, K may change from round to round: in any rounds in which C chunks are sent, each goes; with a constant K that
+    is ceil(C / K) rounds. Clients that begin at different chunks cover the model together. Streaming DiLoCo (Douillard
+    et al. 2025) sends its fragments in turn like this.
+
+    Args:
+        ages_C: rounds that each chunk has waited.
+        first: the chunk that this client begins with, 0 <= first < C.
+
+    Example:
+        >>> round_robin(np.array([0, 2, 2, 1], np.int32), 2).tolist()
+        [1.0, 3.0, 4.0, 2.0]
+    """
+    num_chunks = len(ages_C)
+    turn_C = (np.arange(num_chunks) - first) % num_chunks
+    scores_C = np.empty(num_chunks, np.float32)
+    scores_C[np.lexsort((turn_C, -ages_C.astype(np.int64)))] = np.arange(num_chunks, 0, -1)
+    return scores_C
+
+
+def per_value(scores_C: NDArray[np.float32], sizes_C: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Scores per byte: ``score * sqrt(mean size / size)``, that is energy (squared score) per value.
+
+    Taking the best energy per byte first is the greedy solution of the knapsack, best up to one chunk; a bare norm
+    would favour large chunks. Scores of chunks of equal size stay as they are, bit for bit.
+
+    Example:
+        >>> per_value(np.array([2, 2], np.float32), np.array([1, 4])).round(3).tolist()
+        [3.1619999408721924, 1.5809999704360962]
+    """
+    return _in_range(scores_C * np.sqrt(sizes_C.mean() / sizes_C))
+
+
+def with_age(scores_C: NDArray[np.float32], ages_C: NDArray[np.int32], exponent: float) -> NDArray[np.float32]:
+    """``score * (age + 1) ** exponent``: a chunk that waits becomes more important.
+
+    Age beside magnitude keeps chunks from being forgotten (AgeTop-k, Du et al. 2025, arXiv 2504.01357). Exponent 0
+    leaves scores as they are; what would pass the range of float32 stays at its end.
+
+    Example:
+        >>> with_age(np.array([3, 2, 0], np.float32), np.array([0, 1, 9]), 2).tolist()
+        [3.0, 8.0, 0.0]
+    """
+    return _in_range(scores_C * (ages_C + 1.0) ** exponent)
+
+
+CELL = 64
+"""Values squared and added in float32 at once, in :func:`_by_cells`."""
+LONG_CHUNK = 8 * CELL
+"""Values of a chunk from which whole cells inside it outweigh the cells that its borders cut."""
+SAFE_SQUARES = (1e-20, 1e30)
+"""Sums of float32 squares that cannot have lost digits below the smallest or above the largest float32."""
 BLOCK_VALUES = 1 << 16
 """Values handled at once: 512 KiB of float64, which fits a core's second-level cache."""
+
+
+def _by_cells(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
+    """Cuts the vector into cells of equal length, which needs no copy; cells that a border cuts are added apart."""
+    num_cells = layout.num_parameters // CELL
+    cells = vector_P[: num_cells * CELL].reshape(num_cells, CELL)
+    at, offset = np.divmod(layout.bounds[1:-1], CELL)
+    inside = np.empty(
+        2 * layout.num_chunks - 1, np.int64
+    )  # per chunk its first whole cell, and the one behind the last
+    inside[0], inside[1::2], inside[2::2] = 0, at, at + (offset > 0)
+    cell_sums = np.einsum("ij,ij->i", cells, cells).astype(np.float64)
+    sums_C: NDArray[np.float64] = np.add.reduceat(cell_sums, inside)[::2]
+    cut = np.flatnonzero(offset)
+    if len(cut):
+        squares = np.square(cells[at[cut]], dtype=np.float64)
+        starts = CELL * np.arange(len(cut))
+        parts = np.add.reduceat(squares.ravel(), np.column_stack((starts, starts + offset[cut])).ravel())
+        sums_C[cut] += parts[::2]
+        sums_C[cut + 1] += parts[1::2]
+    sums_C[-1] += np.square(vector_P[num_cells * CELL :], dtype=np.float64).sum()
+    return sums_C
+
+
+def _by_chunks(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
+    """Adds short chunks one by one, block by block so that the squares stay in cache."""
+    sums_C = np.empty(layout.num_chunks)
+    scratch = np.empty(min(BLOCK_VALUES + LONG_CHUNK, layout.num_parameters), np.float32)
+    with np.errstate(over="ignore"):
+        for first, last in _blocks(layout):
+            start, stop = layout.bounds[first], layout.bounds[last]
+            values = vector_P[start:stop]
+            squares = np.multiply(values, values, out=scratch[: stop - start])
+            sums_C[first:last] = np.add.reduceat(squares, layout.bounds[first:last] - start)
+    return sums_C
 
 
 def _blocks(layout: Layout) -> list[tuple[int, int]]:
     """Ranges of whole chunks of about ``BLOCK_VALUES`` values each (one chunk at least)."""
     per_block = max(1, BLOCK_VALUES * layout.num_chunks // layout.num_parameters)
     return [(c, min(c + per_block, layout.num_chunks)) for c in range(0, layout.num_chunks, per_block)]
+
+
+def _in_range(scores_C: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.minimum(scores_C, np.finfo(np.float32).max).astype(np.float32)

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-ALIASES = {"fedprox_mu": "mu"}
+ALIASES = {"fedprox_mu": "mu", "client_k_neighbors": "k_value"}
 """FedPilot's second names of settings."""
 
 SPELLINGS: Mapping[str, Mapping[str, str]] = {
-    "federated_learning_schema": {"traditional": "TraditionalFederatedLearning"},
+    "federated_learning_schema": {
+        "traditional": "TraditionalFederatedLearning",
+        "decentralized": "DecentralizedFederatedLearning",
+    },
+    "federated_learning_topology": {"k_connect": "k_connected"},
     "placement_group_strategy": {
         f"placement_group_{strategy}": strategy for strategy in ("pack", "spread", "strict_pack", "strict_spread")
     },
@@ -26,8 +30,7 @@ NULL_IS_DEFAULT = frozenset(
 """Settings whose null means the default, as in FedPilot, though null is not a value of them here."""
 
 UNSUPPORTED_VALUES: Mapping[str, str] = {
-    "federated_learning_schema": "fedchunk has no decentralized or clustered federations",
-    "federated_learning_topology": "fedchunk has no peer-to-peer topologies",
+    "federated_learning_schema": "fedchunk has no clustered federations",
 }
 """What to say of a FedPilot value that the settings do not list."""
 
@@ -43,9 +46,6 @@ _METRICS = (
 
 _FOREIGN: Mapping[str, tuple[tuple[Any, ...], str]] = {
     # key: (values that ask for nothing, the feature it belongs to); _ANY: the key alone never asks for anything
-    "k_value": ((None,), "peer-to-peer topologies"),
-    "client_k_neighbors": ((None,), "peer-to-peer topologies"),
-    "adjacency_matrix_file_name": ((None,), "peer-to-peer topologies"),
     "topology_adaptation_strategy": (("static",), "topologies that change during a run"),
     "draw_topology": (_OFF, "topology drawings"),
     "do_cluster": (_OFF, _CLUSTERING),

@@ -17,14 +17,15 @@ def shown(value: Any) -> str:
     """A value as a user would recognise it, never longer than a line.
 
     Example:
-        >>> shown(None), shown(True), shown("a b"), shown([1, 2])
-        ('null', 'true', "'a b'", 'a list')
+        >>> shown(None), shown(True), shown("a b"), shown([1, 0.5]), shown([[1], {}])
+        ('null', 'true', "'a b'", '[1, 0.5]', '[a list, a mapping]')
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "a mapping"
-    return shorten(repr(value))
+    if isinstance(value, list):
+        items = ("a list" if isinstance(item, list) else shown(item) for item in value)
+        return shorten(f"[{', '.join(items)}]")
+    return "a mapping" if isinstance(value, dict) else shorten(repr(value))
 
 
 def shorten(text: str) -> str:
@@ -46,6 +47,8 @@ def hint(key: str, value: Any) -> str:
         return "settings are flat: write every key at the left margin"
     if value is None:
         return "leave the line out for the default"
+    if "array" in kinds(key):
+        return "" if isinstance(value, list) else "write it as a list, such as [50, 20, 5]"
     if isinstance(value, str):
         return _hint_for_text(key, value)
     if "boolean" in kinds(key):

@@ -31,7 +31,7 @@ def sections() -> Mapping[str, type[Section]]:
 
 @cache
 def field_schemas() -> Mapping[str, Mapping[str, Any]]:
-    """A flat JSON schema of each setting: one ``type`` (a list where null is allowed too), never ``anyOf``."""
+    """A flat JSON schema of each setting: one ``type`` (two where null is allowed too), never ``anyOf``."""
     return {
         key: _flat_schema(schema)
         for section in sections().values()
@@ -81,6 +81,8 @@ def allowed_values(key: str) -> str:
         text = "true or false"
     elif "string" in allowed:
         text = "text" + _limits(field_schemas()[key])
+    elif "array" in allowed:
+        text = "a list of numbers" + _limits(field_schemas()[key]["items"])
     else:
         text = ("a whole number" if "integer" in allowed else "a number") + _limits(field_schemas()[key])
     return f"{text}, or null" if "null" in allowed else text

@@ -247,13 +247,15 @@ def _kind(event: Any) -> str:
 
 
 def written_value(value: Any) -> str:
-    """A setting's value as YAML that :func:`read_document` reads back: null, bool, int, float or text."""
+    """A setting's value as YAML that :func:`read_document` reads back: null, bool, int, float, text or a list."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(written_value, value))}]"
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", value) and isinstance(plain_value(value), str):
         return str(value)
     # Always quoted, never folded: one setting stays on one line.

@@ -44,7 +44,7 @@ def train_local(
     round_index: int,
     client_id: int,
 ) -> TrainingResult:
-    """Trains ``model`` in place for ``number_of_epochs`` over one client's samples.
+    """Trains ``model`` in place for ``number_of_epochs``, or ``local_steps`` batches, over one client's samples.
 
     The order of samples, dropout and all else random come from (seed, round, client). The optimizer starts afresh. The
     gradient that scores are made of is that of the data's loss alone: FedProx's pull towards the start says nothing of
@@ -70,21 +70,24 @@ def train_local(
     rng = generator(seed, "batches", round_index, client_id)
     step = _Step(model, settings)
     loss_sum, num_seen = 0.0, 0
+    num_batches = settings.local_steps or len(batches) * settings.number_of_epochs
+    order_S = torch.empty(0)
     model.module.train()
     with seeded(torch_seed(seed, "dropout", round_index, client_id), model.device):
-        for epoch in range(1, settings.number_of_epochs + 1):
-            order_S = torch.from_numpy(rng.permutation(len(x_S))).to(model.device)
-            for number, batch in enumerate(batches, start=1):
-                chosen = order_S[batch]
-                loss = step.take(x_S[chosen], y_S[chosen])
-                if not math.isfinite(loss):
-                    place = f"in epoch {epoch}, batch {number} of {len(batches)}"
-                    raise FloatingPointError(f"the loss became {loss} {where}, {place}; {_remedy(settings)}")
-                loss_sum += loss * len(chosen)
-                num_seen += len(chosen)
+        for number in range(num_batches):
+            epoch, place = divmod(number, len(batches))
+            if place == 0:
+                order_S = torch.from_numpy(rng.permutation(len(x_S))).to(model.device)
+            chosen = order_S[batches[place]]
+            loss = step.take(x_S[chosen], y_S[chosen])
+            if not math.isfinite(loss):
+                at = f"in epoch {epoch + 1}, batch {place + 1} of {len(batches)}"
+                raise FloatingPointError(f"the loss became {loss} {where}, {at}; {_remedy(settings)}")
+            loss_sum += loss * len(chosen)
+            num_seen += len(chosen)
     if not torch.isfinite(model.weights).all():
         raise FloatingPointError(f"weights were not finite {where}, after the last batch; {_remedy(settings)}")
-    gradient_P = host_copy(step.gradient_sum_P / (len(batches) * settings.number_of_epochs))
+    gradient_P = host_copy(step.gradient_sum_P / num_batches)
     return TrainingResult(loss_sum / num_seen, gradient_P, len(x_S))
 
 

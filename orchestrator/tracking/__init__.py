@@ -1,6 +1,5 @@
-"""MLflow: one run per experiment, spooled to disk so that no server can stop or slow a round."""
+"""MLflow: one run per experiment, spooled to disk so that no server can stop or slow a round.
 
-from orchestrator.tracking.later import SyncReport, download_run, sync
-from orchestrator.tracking.recorder import MlflowRecorder
-
-__all__ = ["MlflowRecorder", "SyncReport", "download_run", "sync"]
+``recorder`` records while a run goes, ``later`` sends what could not be sent, ``ui`` shows it. Nothing is imported
+here: the command line needs ``uri`` in answers that must be quick.
+"""

@@ -15,7 +15,7 @@ def test_full_exchange_costs_what_full_exchange_is_said_to_cost(make_settings, r
     assert run.summary.uplink_bytes == run.summary.dense_uplink_bytes
     assert run.summary.downlink_bytes == run.summary.dense_downlink_bytes
     num_parameters = run.spec.num_parameters
-    assert run.summary.dense_uplink_bytes == 3 * 5 * (64 + 4 + 4 * num_parameters)
+    assert run.summary.dense_uplink_bytes == 3 * 5 * (36 + 4 + 4 * num_parameters)
 
 
 def test_a_fixed_share_of_chunks_is_sent_and_billed(make_settings, run_local):
@@ -29,19 +29,19 @@ def test_a_fixed_share_of_chunks_is_sent_and_billed(make_settings, run_local):
             if (chunk["round"], chunk["client"]) == (row["round"], row["client"])
         ]
         assert sum(chosen) == 6
-        assert row["uplink_bytes"] == 64 + 4 + 4 * layout.num_values(np.array(chosen))
+        assert row["uplink_bytes"] == 36 + 4 + 4 * layout.num_values(np.array(chosen))
 
 
 def test_the_first_download_is_the_whole_model_and_later_ones_what_somebody_sent(make_settings, run_local):
     run = run_local(make_settings())
     layout = Layout(run.spec.num_parameters, 20)
     downlinks = {(row["round"], row["client"]): row["downlink_bytes"] for row in run.rows("clients")}
-    assert downlinks[1, 0] == 64 + 4 + 4 * run.spec.num_parameters
+    assert downlinks[1, 0] == 36 + 4 + 4 * run.spec.num_parameters
     union_C = np.zeros(20, bool)
     for chunk in run.rows("chunks"):
         if chunk["round"] == 1:
             union_C[chunk["chunk"]] |= chunk["selected"]
-    assert downlinks[2, 0] == 64 + 4 + 4 * layout.num_values(union_C)
+    assert downlinks[2, 0] == 36 + 4 + 4 * layout.num_values(union_C)
     assert run.rows("rounds")[0]["coverage"] == union_C.mean()
 
 
@@ -96,7 +96,7 @@ def test_a_sampled_client_is_sent_everything_it_missed(make_settings, run_local)
         rows = [row for row in run.rows("clients") if row["round"] == index]
         for row in rows:
             missed_C = changed_C > known[row["client"]] if row["client"] in known else np.ones(20, bool)
-            assert row["downlink_bytes"] == 64 + 4 + 4 * layout.num_values(missed_C)
+            assert row["downlink_bytes"] == 36 + 4 + 4 * layout.num_values(missed_C)
             known[row["client"]] = index - 1
         for chunk in run.rows("chunks"):
             if chunk["round"] == index and chunk["selected"]:
@@ -106,7 +106,7 @@ def test_a_sampled_client_is_sent_everything_it_missed(make_settings, run_local)
 def test_evaluating_clients_moves_the_download_forward_and_adds_only_the_last_one(make_settings, run_local):
     plain, measured = (run_local(make_settings(evaluate_clients=on)) for on in (False, True))
     downloads = [row["downlink_bytes"] for row in plain.rows("rounds")]
-    header = 5 * (64 + 4)
+    header = 5 * (36 + 4)
     early = [row["downlink_bytes"] for row in measured.rows("rounds")]
     assert early[0] == downloads[0] + downloads[1]
     assert early[1] == downloads[2] + header
@@ -161,10 +161,9 @@ def recoded(**changes):
             "round_index": message.round_index,
             "sender": message.sender,
             "num_samples": message.num_samples,
-            "buffers_B": np.empty(0, np.float32),
-            "counters_I": np.empty(0, np.int64),
+            "buffers": (np.empty(0, np.float32), np.empty(0, np.int64)),
         }
-        return encode(layout, vector_P, **fields | changes)[0]
+        return encode(layout, **{"vector_P": vector_P} | fields | changes).payload
 
     return make
 
@@ -176,11 +175,7 @@ def flipped(payload, layout):
 
 
 def not_finite(payload, layout):
-    vector_P = np.full(layout.num_parameters, np.nan, np.float32)
-    message = decode(payload, layout, 0, 0)
-    nothing = {"buffers_B": np.empty(0, np.float32), "counters_I": np.empty(0, np.int64)}
-    return encode(layout, vector_P, message.mask_C, round_index=message.round_index, sender=2,
-                  num_samples=message.num_samples, **nothing)[0]  # fmt: skip
+    return recoded(vector_P=np.full(layout.num_parameters, np.nan, np.float32))(payload, layout)
 
 
 BAD = {
@@ -188,12 +183,13 @@ BAD = {
     "another length": (lambda payload, layout: payload[:-4], "checksum"),
     "another type": (lambda payload, layout: payload.astype(np.float32), "not a run of bytes"),
     "damaged": (flipped, "checksum"),
-    "no chunk": (recoded(mask_C=np.zeros(20, bool)), "no chunk"),
     "another client's name": (recoded(sender=3), "expected"),
     "another round": (recoded(round_index=9), "expected"),
     "a billion samples": (recoded(num_samples=10**9), "expected"),
-    "negative samples": (recoded(num_samples=-80), "expected"),
-    "shares": (recoded(shares_K=np.ones(6, np.float32)), "shares"),
+    "changes": (recoded(is_change=True), "holds changes"),
+    "a choice": (recoded(choice_C=np.ones(20, bool)), "only the coordinator"),
+    "no buffers": (recoded(buffers=None), "no buffers"),
+    "shares": (recoded(shares_K=np.ones(6, np.float32)), "only the coordinator"),
     "nothing": (lambda payload, layout: np.empty(0, np.uint8), "too short"),
 }
 

@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis import figure_data as data_of
 from analysis import load_run
 from analysis.drawing import readable
 from analysis.figures import draw_accuracy, draw_all, figure_data, save_all
 from analysis.layers import LayerMark
+from analysis.round_data import MAX_BINS, bins
 
 EVERYTHING = {"accuracy", "bytes", "chunk_selection", "importance"}
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -86,11 +86,11 @@ def test_importance_data_of_known_scores(write_run, small):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [1, 2, data_of.MAX_BINS, data_of.MAX_BINS + 1, 25_000])
+@pytest.mark.parametrize("count", [1, 2, MAX_BINS, MAX_BINS + 1, 25_000])
 def test_bins_cover_everything_once(count):
-    edges = data_of.bins(count)
+    edges = bins(count)
     assert (edges[0], edges[-1]) == (0, count)
-    assert len(edges) - 1 == min(count, data_of.MAX_BINS)
+    assert len(edges) - 1 == min(count, MAX_BINS)
     sizes = np.diff(edges)
     assert sizes.min() >= 1
     assert sizes.max() - sizes.min() <= 1

@@ -1,16 +1,12 @@
-from itertools import combinations
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from analysis import statistics
 
 importance = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1e300))
-masks = hnp.arrays(np.bool_, st.integers(1, 40))
-two_masks = st.integers(1, 40).flatmap(lambda n: st.tuples(hnp.arrays(np.bool_, n), hnp.arrays(np.bool_, n)))
 
 
 def test_selection_counts_counts_clients_by_round_and_skips_the_absent():
@@ -31,13 +27,28 @@ def test_coverage_is_the_share_of_chunks_that_anybody_sent(counts_RC):
     assert covered.tolist() == [sum(c > 0 for c in row) / len(row) for row in counts_RC.tolist()]
 
 
+def test_ages_are_counted_by_round():
+    first = (np.array([1, 2]), np.array([[0, 0, 0], [1, 0, 3]]))
+    second = (np.array([2]), np.array([[0, 2, 2]]))
+    assert statistics.age_counts(np.array([1, 2]), [first, second]).tolist() == [[3, 0, 0, 0], [2, 1, 2, 1]]
+    assert statistics.age_counts(np.array([1]), []).tolist() == [[0]]
+
+
 def test_age_statistics():
-    ages = np.array([[0, 0, 1], [1, 2, 20]])
-    found = statistics.age_statistics(ages)
-    assert (found.mean, found.median, found.maximum) == (4.0, 1.0, 20)
-    assert found.p95 == pytest.approx(np.percentile([0, 0, 1, 1, 2, 20], 95))
+    found = statistics.age_statistics(np.bincount([0, 0, 1, 1, 2, 20]))
+    assert (found.mean, found.median, found.p95, found.maximum) == (4.0, 1, 20, 20)
+    assert statistics.age_statistics(np.bincount([0] * 95 + [7] * 5)).p95 == 0
+    assert statistics.age_statistics(np.bincount([0] * 94 + [7] * 6)).p95 == 7
     with pytest.raises(ValueError, match="got no ages"):
-        statistics.age_statistics(np.array([]))
+        statistics.age_statistics(np.zeros(3, np.int64))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60))
+def test_percentiles_of_ages_are_the_nearest_rank(ages):
+    found = statistics.age_statistics(np.bincount(ages))
+    for percent, age in ((50, found.median), (95, found.p95)):
+        assert age == np.percentile(ages, percent, method="inverted_cdf")
+    assert found.mean == pytest.approx(np.mean(ages))
 
 
 def test_gini_and_lorenz_of_known_values():
@@ -92,82 +103,6 @@ def test_energy_captured_is_the_share_of_squares():
     scores = np.array([[3, 4, 0], [0, 0, 0]], np.float32)
     selected = np.array([[False, True, False], [True, False, False]])
     assert statistics.energy_captured(scores, selected).tolist() == pytest.approx([16 / 25, 1.0])
-
-
-def test_jaccard_of_known_selections():
-    a, b = np.array([True, True, False, False]), np.array([False, True, True, False])
-    nothing = np.zeros(4, np.bool_)
-    assert statistics.jaccard(a, b) == pytest.approx(1 / 3)
-    assert statistics.jaccard(nothing, nothing) == 1.0
-    assert statistics.jaccard(a, nothing) == 0.0
-    expected = [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]
-    assert statistics.jaccard_matrix(np.stack([a, b, nothing])) == pytest.approx(np.array(expected))
-
-
-@given(two_masks)
-def test_jaccard_is_symmetric_and_a_share(pair):
-    a, b = pair
-    found = statistics.jaccard(a, b)
-    assert 0 <= found <= 1
-    assert found == statistics.jaccard(b, a)
-    assert (found == 1) == (a == b).all()
-    assert statistics.jaccard_matrix(np.stack(pair))[0, 1] == pytest.approx(found)
-
-
-def test_expected_jaccard_against_all_pairs_of_selections():
-    for a, b, C in [(2, 3, 5), (1, 1, 4), (4, 4, 5), (0, 2, 4), (3, 3, 3)]:
-        first = set(range(a))
-        others = [set(other) for other in combinations(range(C), b)]
-        mean = np.mean([len(first & other) / len(first | other) for other in others])
-        assert statistics.expected_jaccard(a, b, C) == pytest.approx(mean)
-    assert statistics.expected_jaccard(0, 0, 4) == 1.0
-
-
-def test_expected_jaccard_of_many_chunks_is_near_its_rule_of_thumb():
-    assert statistics.expected_jaccard(20_000, 20_000, 25_000) == pytest.approx(2 / 3, abs=1e-3)
-    assert statistics.expected_jaccard(250, 250, 25_000) == pytest.approx(250 / (50_000 - 250), rel=0.02)
-    assert statistics.expected_jaccard(1, 1, 1_000_000) == pytest.approx(1e-6)
-
-
-@settings(max_examples=50)
-@given(st.integers(1, 300).flatmap(lambda C: st.tuples(st.integers(0, C), st.integers(0, C), st.just(C))))
-def test_expected_jaccard_is_symmetric_and_between_the_possible(sizes):
-    a, b, C = sizes
-    found = statistics.expected_jaccard(a, b, C)
-    assert found == pytest.approx(statistics.expected_jaccard(b, a, C))
-    most = min(a, b) / max(a, b) if max(a, b) else 1.0
-    assert max(0, a + b - C) / C - 1e-9 <= found <= most + 1e-9
-
-
-def test_expected_jaccard_refuses_sizes_that_cannot_be():
-    with pytest.raises(ValueError, match="0 to num_chunks=3 chunks, got 4"):
-        statistics.expected_jaccard(4, 1, 3)
-
-
-def test_chance_correction():
-    assert statistics.chance_corrected(1.0, 0.25) == 1.0
-    assert statistics.chance_corrected(0.25, 0.25) == 0.0
-    assert statistics.chance_corrected(0.0, 0.5) == -1.0
-    assert statistics.chance_corrected(1.0, 1.0) is None
-
-
-def test_agreement_of_three_clients():
-    selected = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]], np.bool_)
-    found = statistics.agreement(selected)
-    assert found is not None
-    assert found.pairs == 3
-    assert found.jaccard == pytest.approx(1 / 3)
-    # Two of four at random: overlap 2, 1, 0 with chances 1, 4, 1 of 6.
-    assert found.expected_jaccard == pytest.approx((1 * 1 + 4 * (1 / 3) + 0) / 6)
-    assert statistics.agreement(selected[:1]) is None
-
-
-def test_random_clients_agree_by_chance_only():
-    rng = np.random.default_rng(0)
-    selected = np.array([np.isin(np.arange(200), rng.permutation(200)[: rng.integers(20, 60)]) for _ in range(60)])
-    found = statistics.agreement(selected)
-    assert found is not None
-    assert found.chance_corrected == pytest.approx(0, abs=0.01)
 
 
 def test_ties_go_to_the_lower_chunk_at_both_ends():

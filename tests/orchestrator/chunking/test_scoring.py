@@ -1,7 +1,6 @@
-"""Scores, distances, selection and sensitivity, against formulas written out slowly."""
+"""Scores and distances, against formulas written out slowly."""
 
 import math
-from fractions import Fraction
 
 import hypothesis.strategies as st
 import numpy as np
@@ -9,23 +8,114 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from orchestrator.chunking import distance, scoring, selection, sensitivity
+from orchestrator.chunking import distance, scoring, selection
 from orchestrator.chunking.layout import Layout
 from orchestrator.seeds import generator
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1e6, width=32))
+SMALLEST = 1e-38
+"""Below it float32 has fewer digits."""
 
 
 def chunks_of(vector_P, layout):
     return [vector_P[a:b].astype(np.float64) for a, b in zip(layout.bounds[:-1], layout.bounds[1:], strict=True)]
 
 
+def exact_squared_norms(vector_P, layout):
+    return [np.sum(chunk**2) for chunk in chunks_of(vector_P, layout)]
+
+
 @given(st.integers(1, 200_000), st.integers(1, 500), st.integers(0, 9))
-def test_norms_are_the_l2_norms_of_the_chunks_whatever_the_block_size(num_parameters, num_chunks, seed):
+def test_norms_are_the_l2_norms_of_the_chunks_whatever_their_length(num_parameters, num_chunks, seed):
     layout = Layout(num_parameters, min(num_chunks, num_parameters))
     vector_P = np.random.default_rng(seed).normal(size=num_parameters).astype(np.float32)
-    expected = [np.sqrt(np.sum(chunk**2)) for chunk in chunks_of(vector_P, layout)]
-    np.testing.assert_allclose(scoring.norms(vector_P, layout), expected, rtol=1e-6)
+    expected_C = exact_squared_norms(vector_P, layout)
+    np.testing.assert_allclose(scoring.squared_norms(vector_P, layout), expected_C, rtol=1e-6)
+    np.testing.assert_allclose(scoring.norms(vector_P, layout), np.sqrt(expected_C), rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk_values", [40, 511, 512, 513, 5000])
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-12, 1e12, 3e38])
+def test_norms_keep_their_digits_where_float32_squares_would_lose_them(chunk_values, scale):
+    layout = Layout(7 * chunk_values + 3, 7)
+    vector_P = np.random.default_rng(1).uniform(0.3, 1, size=layout.num_parameters).astype(np.float32)
+    vector_P[layout.bounds[2] : layout.bounds[4]] *= np.float32(scale)
+    np.testing.assert_allclose(
+        scoring.squared_norms(vector_P, layout), exact_squared_norms(vector_P, layout), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("chunk_values", [40, 5000])
+def test_a_chunk_of_zeros_has_norm_zero_and_one_that_is_not_finite_spoils_no_other(chunk_values):
+    layout = Layout(4 * chunk_values + 1, 4)
+    vector_P = np.ones(layout.num_parameters, np.float32)
+    vector_P[layout.bounds[1] : layout.bounds[2]] = 0
+    vector_P[layout.bounds[2]] = np.inf
+    sizes_C = layout.sizes_C
+    assert scoring.squared_norms(vector_P, layout).tolist() == [sizes_C[0], 0, np.inf, sizes_C[3]]
+
+
+def test_relative_scores_are_change_over_weight_and_a_change_of_nothing_goes_first():
+    layout = Layout(8, 4)
+    update_P = np.array([3, 4, 0, 0, 0, 2, 1, 0], np.float32)
+    weights_P = np.array([0, 10, 0, 0, 0, 0, 0, 0.5], np.float32)
+    assert scoring.relative(update_P, weights_P, layout).tolist() == [0.5, 0.0, 4.0, 2.0]
+    assert scoring.relative(update_P, np.zeros(8, np.float32), layout).tolist() == [1.0, 0.0, 1.0, 1.0]
+
+
+@given(st.integers(1, 30), st.integers(0, 29), st.lists(st.integers(0, 30), min_size=1, max_size=20))
+def test_in_turn_every_chunk_goes_in_any_rounds_that_send_as_many_whatever_the_counts(num_chunks, first, counts):
+    ages_C = np.zeros(num_chunks, np.int32)
+    masks = []
+    for count in counts:
+        masks.append(selection.best(scoring.round_robin(ages_C, first % num_chunks), count))
+        ages_C = np.where(masks[-1], 0, ages_C + 1)
+    for start in range(len(masks)):
+        for stop in range(start + 1, len(masks) + 1):
+            window = np.array(masks[start:stop])
+            assert window.sum() < num_chunks or window.any(axis=0).all()
+
+
+def test_chunks_in_turn_go_in_order_from_the_clients_own_first_one():
+    fresh_C, later_C = np.zeros(5, np.int32), np.array([1, 1, 0, 0, 1], np.int32)
+    assert np.flatnonzero(selection.best(scoring.round_robin(fresh_C, 0), 2)).tolist() == [0, 1]
+    assert np.flatnonzero(selection.best(scoring.round_robin(fresh_C, 4), 2)).tolist() == [0, 4]
+    assert np.flatnonzero(selection.best(scoring.round_robin(later_C, 2), 2)).tolist() == [0, 4]
+
+
+@given(SCORES)
+def test_scores_per_value_are_energy_per_value_and_equal_sizes_change_nothing(scores_C):
+    sizes_C = np.arange(1, len(scores_C) + 1)
+    expected = [
+        math.sqrt(float(score) ** 2 / size * sizes_C.mean()) for score, size in zip(scores_C, sizes_C, strict=True)
+    ]
+    np.testing.assert_allclose(scoring.per_value(scores_C, sizes_C), expected, rtol=1e-6, atol=SMALLEST)
+    same_C = scoring.per_value(scores_C, np.full(len(scores_C), 7))
+    assert same_C.tobytes() == scores_C.tobytes()
+
+
+@given(SCORES, st.floats(0, 10))
+def test_age_multiplies_a_score_by_a_power(scores_C, exponent):
+    ages_C = np.arange(len(scores_C), dtype=np.int32)
+    expected = [float(score) * (age + 1) ** exponent for age, score in enumerate(scores_C)]
+    np.testing.assert_allclose(scoring.with_age(scores_C, ages_C, exponent), expected, rtol=1e-6, atol=SMALLEST)
+    assert scoring.with_age(scores_C, ages_C, 0).tobytes() == scores_C.tobytes()
+
+
+def test_an_aged_score_stays_finite():
+    aged_C = scoring.with_age(np.array([1e30], np.float32), np.array([10**6], np.int32), 10)
+    assert aged_C.tolist() == [np.finfo(np.float32).max]
+
+
+def test_random_scores_depend_on_seed_round_and_client():
+    draws = {
+        (seed, round_index, client): scoring.at_random(8, generator(seed, "selection", round_index, client)).tobytes()
+        for seed in (1, 2)
+        for round_index in (1, 2)
+        for client in (0, 1)
+    }
+    assert len(set(draws.values())) == len(draws)
+    assert scoring.at_random(8, generator(1, "selection", 1, 0)).tobytes() == draws[1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -53,43 +143,3 @@ def test_cosine_distance_of_zero_vectors_is_defined():
 def test_cosine_distance_of_a_vector_to_itself_is_not_negative():
     u_P = np.random.default_rng(0).normal(size=300).astype(np.float32)
     assert (distance.distances("cosine", u_P, u_P, Layout(300, 9)) >= 0).all()
-
-
-@given(SCORES, st.data())
-def test_the_best_chunks_are_chosen_and_ties_go_to_the_lower_index(scores_C, data):
-    count = data.draw(st.integers(1, len(scores_C)))
-    mask_C = selection.best(scores_C, count)
-    ranked = sorted(range(len(scores_C)), key=lambda c: (-scores_C[c], c))
-    assert sorted(np.flatnonzero(mask_C).tolist()) == sorted(ranked[:count])
-
-
-@given(st.integers(1, 10_000), st.decimals("0.001", 100, places=3))
-def test_fixed_sensitivity_is_the_exact_ceiling_of_the_decimal_that_was_written(num_chunks, percentage):
-    exact = math.ceil(Fraction(percentage) * num_chunks / 100)
-    assert sensitivity.fixed(num_chunks, float(percentage)) == max(1, exact)
-
-
-@given(SCORES, st.floats(0.01, 1.0), st.integers(1, 50))
-def test_dynamic_sensitivity_is_the_smallest_count_that_holds_the_energy(scores_C, share, ceiling):
-    count = sensitivity.energy(scores_C, share, ceiling)
-    energies = np.sort(scores_C.astype(np.float64) ** 2)[::-1]
-    assert 1 <= count <= max(1, min(ceiling, len(scores_C)))
-    if count < ceiling:
-        assert energies[:count].sum() >= share * energies.sum() * (1 - 1e-12)
-    if count > 1:
-        assert energies[: count - 1].sum() < share * energies.sum() * (1 + 1e-12)
-
-
-def test_dynamic_sensitivity_never_throws_the_ceiling_away():
-    assert sensitivity.energy(np.ones(50, np.float32), 0.95, ceiling=40) == 40
-
-
-def test_random_scores_depend_on_seed_round_and_client():
-    draws = {
-        (seed, round_index, client): scoring.at_random(8, generator(seed, "selection", round_index, client)).tobytes()
-        for seed in (1, 2)
-        for round_index in (1, 2)
-        for client in (0, 1)
-    }
-    assert len(set(draws.values())) == len(draws)
-    assert scoring.at_random(8, generator(1, "selection", 1, 0)).tobytes() == draws[1, 1, 0]

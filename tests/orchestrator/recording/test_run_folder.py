@@ -203,7 +203,7 @@ def test_killed_while_writing_the_tables_agree(tmp_path):
     )
     for attempt, after in enumerate((1, 7, 30)):
         folder = tmp_path / f"run-{attempt}"
-        command = [sys.executable, "-c", script, str(folder), str(Path(__file__).parent)]
+        command = [sys.executable, "-c", script, str(folder), str(Path(__file__).parents[1])]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:

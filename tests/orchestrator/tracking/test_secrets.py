@@ -10,7 +10,7 @@ from orchestrator.errors import TrackingError
 from orchestrator.masking import MASK, mask_settings, mask_text, mask_uri
 from orchestrator.recording.run_folder import RunFolder
 from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking import MlflowRecorder
+from orchestrator.tracking.recorder import MlflowRecorder
 
 SECRETS = ("hunter2", "s3cr3t-token", "adm1n-user")
 

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.errors import RecordsError, TrackingError
 from orchestrator.recording.run_folder import RunFolder
 from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking import MlflowRecorder
+from orchestrator.tracking.recorder import MlflowRecorder
 from orchestrator.tracking.later import download_run, sync
 from orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
 from orchestrator.tracking.spool import StateFile
@@ -177,7 +177,7 @@ def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, cli
     script = (
         "import sys, os, time; from pathlib import Path; sys.path.insert(0, sys.argv[3]); import conftest as c\n"
         "from orchestrator.recording.run_folder import RunFolder; from orchestrator.settings import *\n"
-        "from orchestrator.tracking import MlflowRecorder\n"
+        "from orchestrator.tracking.recorder import MlflowRecorder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
         "recorder = MlflowRecorder(TrackingSettings(), Settings().flat(), folder.path, sys.argv[2])\n"
         "recorder.start(c.federation_info())\n"
@@ -185,7 +185,7 @@ def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, cli
         "os.kill(os.getpid(), 9)\n"
     )
     folder = tmp_path / "run"
-    killed = subprocess.run([sys.executable, "-c", script, str(folder), uri, str(Path(__file__).parent)], check=False)
+    killed = subprocess.run([sys.executable, "-c", script, str(folder), uri, str(Path(__file__).parents[1])], check=False)
     assert killed.returncode == -signal.SIGKILL
     report = sync(folder)
     assert report.artifacts_uploaded > 100

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import ConfigError
 from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking import MlflowRecorder
+from orchestrator.tracking.recorder import MlflowRecorder
 from orchestrator.tracking.ui import ui_command
 
 

@@ -1,0 +1,36 @@
+"""Error feedback: what was not sent, and what encoding lost, is kept and sent later.
+
+With the residual e, this round's change d and what the receiver saw of the message C(e + d):
+``sent + residual == e + d``, so everything that was ever sent plus the residual is the sum of all changes.
+(Seide et al. 2014; Karimireddy et al. 2019, "Error Feedback Fixes SignSGD", algorithm 1; on both sides, Tang et al.
+2019, "DoubleSqueeze".) Changes that were withheld for long are large, so their sum must be divided by the whole
+cohort's weight: a mean over the few who sent a chunk is too long a step and diverges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.chunking.layout import Layout
+
+
+def withheld_after(
+    pending_P: NDArray[np.float32], mask_C: NDArray[np.bool_], seen: NDArray[np.float32], layout: Layout
+) -> NDArray[np.float32]:
+    """What stays with the sender: everything pending, less what the receiver saw.
+
+    Args:
+        pending_P: what there was to send: the residual and this round's change.
+        mask_C: the chunks that were sent.
+        seen: their values as the receiver sees them, one chunk behind the other.
+        layout: the cut.
+
+    Example:
+        >>> pending, sent = np.array([1, 2, 3, 4], np.float32), np.array([False, True])
+        >>> withheld_after(pending, sent, np.array([3, 3.5], np.float32), Layout(4, 2)).tolist()
+        [1.0, 2.0, 0.0, 0.5]
+    """
+    withheld_P = pending_P.copy()
+    layout.add(-seen, mask_C, withheld_P)
+    return withheld_P

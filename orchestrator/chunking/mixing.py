@@ -1,0 +1,203 @@
+"""Peer to peer: a receiver's next weights from its own and from its neighbours' chunks.
+
+Three rules. :func:`mean_with_neighbours` (``contributors``) and :func:`mix_own_weights` (``own_weights``) take model
+values that arrived in this round. :func:`mix_stale_copies` (``stale_copies``) takes changes: everybody who has heard of
+a client keeps the same copy of it, and what the copy lacks of the client's weights is what there is to send.
+
+Sums are in float64 and go by client id, the receiver at its own place among its neighbours: two receivers that hear of
+the same clients add the same numbers in the same order, and get the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.chunking.aggregation import ChunkSum
+from orchestrator.chunking.layout import Layout
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """The chunks that one neighbour sent, and what they weigh."""
+
+    client_id: int
+    mask_C: NDArray[np.bool_]
+    values: NDArray[np.float32]
+    """Values of the chunks of ``mask_C``, one chunk behind the other."""
+    weight: float
+    """1, or the number of samples; above 0."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """The client that mixes: its weights x_j as they are after its own training."""
+
+    client_id: int
+    weights_P: NDArray[np.float32]
+    weight: float
+    """As in :class:`Contribution`."""
+
+
+def mean_with_neighbours(receiver: Receiver, neighbours: Sequence[Contribution], layout: Layout) -> NDArray[np.float32]:
+    """The weighted mean, chunk by chunk, of the receiver and of those who sent the chunk.
+
+    ``(a_j x_j + sum_i a_i x_i) / (a_j + sum_i a_i)`` over the neighbours i that sent it. The receiver always counts, so
+    a chunk that nobody sent keeps its bits. If everybody hears everything from everybody, all get the bits of plain
+    federated averaging.
+
+    Args:
+        receiver: the client whose next weights these are.
+        neighbours: what arrived, in any order.
+        layout: the cut.
+
+    Returns:
+        The next weights, (P,).
+
+    Example:
+        >>> receiver = Receiver(1, np.array([2, 2, 2, 2], np.float32), 1.0)
+        >>> sent = Contribution(0, np.array([False, True]), np.array([4, 8], np.float32), 3.0)
+        >>> mean_with_neighbours(receiver, [sent], Layout(4, 2)).tolist()
+        [2.0, 2.0, 3.5, 6.5]
+    """
+    heard_C = np.zeros(layout.num_chunks, np.bool_)
+    for neighbour in neighbours:
+        heard_C |= neighbour.mask_C
+    own = np.empty(layout.num_values(heard_C), np.float32)
+    layout.cut(receiver.weights_P, heard_C, own)
+    total = ChunkSum(layout)
+    everybody = [*neighbours, Contribution(receiver.client_id, heard_C, own, receiver.weight)]
+    for contribution in _by_client(everybody):
+        total.add(contribution.mask_C, contribution.values, contribution.weight)
+    weights_P = receiver.weights_P.copy()
+    total.write_means(weights_P)
+    return weights_P
+
+
+def mix_own_weights(receiver: Receiver, neighbours: Sequence[Contribution], layout: Layout) -> NDArray[np.float32]:
+    """The seed's sentence taken literally: a chunk that a neighbour did not send counts with the receiver's weights.
+
+    ``x_j + sum_i a_i (x_i - x_j)`` over the neighbours i that sent the chunk, where ``sum a = 1`` over the receiver and
+    *all* of ``neighbours``, those who sent little or nothing included.
+
+    Args:
+        receiver: the client whose next weights these are.
+        neighbours: all neighbours of the round, in any order; a mask may be empty.
+        layout: the cut.
+
+    Returns:
+        The next weights, (P,).
+
+    Example:
+        >>> receiver = Receiver(1, np.array([2, 2, 2, 2], np.float32), 1.0)
+        >>> sent = Contribution(0, np.array([False, True]), np.array([4, 8], np.float32), 1.0)
+        >>> silent = Contribution(2, np.array([False, False]), np.empty(0, np.float32), 2.0)
+        >>> mix_own_weights(receiver, [sent, silent], Layout(4, 2)).tolist()
+        [2.0, 2.0, 2.5, 3.5]
+    """
+    whole = sum(neighbour.weight for neighbour in _by_client(neighbours)) + receiver.weight
+    mixed_P = receiver.weights_P.astype(np.float64)
+    for neighbour in _by_client(neighbours):
+        share = neighbour.weight / whole
+        for here, values in _parts(neighbour, layout):
+            mixed_P[here] += share * np.subtract(values, receiver.weights_P[here], dtype=np.float64)
+    return mixed_P.astype(np.float32)
+
+
+def mix_stale_copies(
+    own_P: NDArray[np.float32],
+    own_copy_P: NDArray[np.float32],
+    copies: Sequence[NDArray[np.float32]],
+    weights: Sequence[float],
+    step: float,
+) -> NDArray[np.float32]:
+    """One step towards what was last heard of the neighbours: ``x_j + step * sum_i w_ij (xhat_i - xhat_j)``.
+
+    CHOCO-SGD (Koloskova, Stich & Jaggi 2019, "Decentralized Stochastic Optimization and Gossip Algorithms with
+    Compressed Communication", algorithm 2). The receiver's own copy, not its weights, stands beside the neighbours':
+    with symmetric ``w`` every step then keeps the average over all clients, however much the copies lack.
+
+    Args:
+        own_P: the receiver's weights x_j.
+        own_copy_P: xhat_j, what its neighbours have heard of it.
+        copies: xhat_i of each neighbour, (P,) each, in ascending order of clients.
+        weights: w_ij of each, in the same order; see :func:`orchestrator.topology.metropolis_weights`.
+        step: gamma, above 0 and at most 1; large ones diverge when copies lack much.
+
+    Returns:
+        The next weights, (P,).
+
+    Example:
+        >>> own, own_copy, copy = (np.array(values, np.float32) for values in ([5, 5], [4, 2], [8, 2]))
+        >>> mix_stale_copies(own, own_copy, [copy], [0.5], 0.25).tolist()
+        [5.5, 5.0]
+    """
+    pull_P = np.zeros(len(own_P))
+    for copy_P, weight in zip(copies, weights, strict=True):
+        pull_P += weight * np.subtract(copy_P, own_copy_P, dtype=np.float64)
+    pull_P *= step
+    pull_P += own_P
+    return pull_P.astype(np.float32)
+
+
+def update_copy(
+    copy_P: NDArray[np.float32], mask_C: NDArray[np.bool_], values: NDArray[np.float32], layout: Layout
+) -> NDArray[np.float32]:
+    """A client's copy after a message: the change that was sent is added.
+
+    The client itself and all its neighbours begin with the initial model and do this with the decoded values of the
+    same message, so that the copy has the same bits everywhere.
+
+    Args:
+        copy_P: xhat, as it was.
+        mask_C: the chunks that were sent.
+        values: their change as the receivers see it, one chunk behind the other.
+        layout: the cut.
+
+    Example:
+        >>> copy, sent = np.array([1, 2, 3, 4], np.float32), np.array([False, True])
+        >>> update_copy(copy, sent, np.array([0.5, -1], np.float32), Layout(4, 2)).tolist()
+        [1.0, 2.0, 3.5, 3.0]
+    """
+    next_P = copy_P.copy()
+    layout.add(values, mask_C, next_P)
+    return next_P
+
+
+def consensus_distance(models: Iterable[NDArray[np.float32]]) -> float:
+    """How far the clients' models are from their mean: ``(1/N) sum_i |x_i - mean|^2``; 0 if all are equal.
+
+    One pass, with two vectors in memory, by Welford's recurrence (1962): sums of squares would lose all digits when
+    the models are nearly equal.
+
+    Args:
+        models: the weights of each client, (P,) each, in client order; at least one.
+
+    Example:
+        >>> consensus_distance(np.array([[0, 0], [2, 4]], np.float32))
+        5.0
+    """
+    iterator = iter(models)
+    mean_P = next(iterator).astype(np.float64)
+    squares, count = 0.0, 1
+    for count, model_P in enumerate(iterator, 2):
+        away_P = model_P - mean_P
+        # sum (x - old mean) (x - new mean) = |x - old mean|^2 (n - 1) / n
+        squares += float(away_P @ away_P) * (count - 1) / count
+        mean_P += away_P / count
+    return squares / count
+
+
+def _by_client(contributions: Sequence[Contribution]) -> list[Contribution]:
+    return sorted(contributions, key=lambda contribution: contribution.client_id)
+
+
+def _parts(contribution: Contribution, layout: Layout) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """The places in the flat vector that a contribution covers, and its values there."""
+    position = 0
+    for start, stop in layout.runs(contribution.mask_C):
+        yield slice(start, stop), contribution.values[position : position + stop - start]
+        position += stop - start

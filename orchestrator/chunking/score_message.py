@@ -1,0 +1,56 @@
+"""The scores that clients send to agree on one set of chunks, as bytes that are billed like any others.
+
+header    36 bytes
+scores    a float32 per chunk; or a float32, the largest score, and a logarithmic byte per chunk
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.chunking import agreement, header
+from orchestrator.chunking.encoding import assemble
+from orchestrator.chunking.header import Flag, Header, check
+from orchestrator.chunking.layout import Layout
+
+ScoreEncoding = Literal["float32", "byte"]
+_ENCODINGS: tuple[ScoreEncoding, ...] = ("float32", "byte")
+
+
+def encode_scores(
+    layout: Layout,
+    scores_C: NDArray[np.float32],
+    encoding: ScoreEncoding,
+    *,
+    round_index: int,
+    sender: int,
+    num_samples: int,
+) -> tuple[NDArray[np.uint8], dict[str, int]]:
+    """One client's scores as a message, and its bytes by kind."""
+    if encoding == "float32":
+        section = scores_C.astype("<f4", copy=False).tobytes()
+    else:
+        peak, bytes_C = agreement.to_bytes(scores_C)
+        section = np.array(peak, "<f4").tobytes() + bytes_C.tobytes()
+    head = Header(Flag.SCORES, _ENCODINGS.index(encoding), 0, round_index, sender, num_samples, layout.num_chunks)
+    return assemble(head, layout, {"scores": section})
+
+
+def decode_scores(payload: NDArray[np.uint8], layout: Layout) -> tuple[Header, NDArray[np.float32]]:
+    """The header and the scores, (C,). Raises PayloadError when they are not scores of this layout, or not finite."""
+    head = header.read(payload, layout)
+    check(Flag.SCORES in head.flags and head.encoding < len(_ENCODINGS), "holds no scores")
+    section = payload[header.SIZE :]
+    if _ENCODINGS[head.encoding] == "float32":
+        check(len(section) == 4 * layout.num_chunks, f"{len(section)} bytes of scores for {layout.num_chunks} chunks")
+        scores_C = section.view("<f4")
+    else:
+        check(len(section) == 4 + layout.num_chunks, f"{len(section)} bytes of scores for {layout.num_chunks} chunks")
+        peak = float(section[:4].view("<f4")[0])
+        check(np.isfinite(peak) and peak >= 0, f"a largest score of {peak}")
+        scores_C = agreement.from_bytes(peak, section[4:])
+    check(bool(np.isfinite(scores_C).all() and (scores_C >= 0).all()), "scores that are not finite or negative")
+    return head, scores_C

@@ -1,0 +1,61 @@
+"""Error feedback: nothing is ever lost, only late."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from orchestrator.chunking.encoding import ENCODINGS, Packing, decode, encode
+from orchestrator.chunking.feedback import withheld_after
+from orchestrator.chunking.layout import Layout
+from orchestrator.chunking.scoring import norms
+from orchestrator.chunking.selection import best
+
+LAYOUT = Layout(90, 11)
+
+
+def send(pending_P, mask_C, encoding):
+    message = encode(
+        LAYOUT, pending_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None,
+        packing=Packing(encoding), is_change=True,
+    )  # fmt: skip
+    seen = decode(message.payload, LAYOUT, 0, 0).values
+    received_P = np.zeros(90, np.float32)
+    LAYOUT.add(seen, mask_C, received_P)
+    return received_P, withheld_after(pending_P, mask_C, message.seen, LAYOUT)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 11))
+def test_sent_and_residual_are_exactly_the_residual_before_and_the_change(seed, count):
+    rng = np.random.default_rng(seed)
+    residual_P, change_P = rng.normal(size=(2, 90)).astype(np.float32)
+    pending_P = residual_P + change_P
+    received_P, withheld_P = send(pending_P, best(norms(pending_P, LAYOUT), count), "float32")
+    assert (received_P + withheld_P).tobytes() == pending_P.tobytes()
+    assert not (received_P.astype(bool) & withheld_P.astype(bool)).any()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 11))
+def test_all_that_was_ever_sent_and_the_residual_are_the_sum_of_all_changes(encoding, seed, count):
+    rng = np.random.default_rng(seed)
+    withheld_P = np.zeros(90, np.float32)
+    received_P, changes_P = np.zeros(90), np.zeros(90)
+    for _ in range(12):
+        change_P = rng.normal(size=90).astype(np.float32)
+        changes_P += change_P
+        pending_P = withheld_P + change_P
+        seen_P, withheld_P = send(pending_P, best(norms(pending_P, LAYOUT), count), encoding)
+        received_P += seen_P
+    np.testing.assert_allclose(received_P + withheld_P, changes_P, atol=2e-5)
+
+
+def test_every_chunk_is_sent_in_the_end():
+    withheld_P, sent_C = np.zeros(90, np.float32), np.zeros(11, bool)
+    for _ in range(60):
+        withheld_P = withheld_P + np.linspace(0.1, 1, 90, dtype=np.float32)
+        mask_C = best(norms(withheld_P, LAYOUT), 1)
+        _, withheld_P = send(withheld_P, mask_C, "float32")
+        sent_C |= mask_C
+    assert sent_C.all()
