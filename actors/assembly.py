@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from actors.calls import run_calls
 from actors.coordinator import Coordinator
+from actors.peers import PeerCoordinator
 from orchestrator.chunking.layout import Layout
 from orchestrator.errors import ActorsUnavailable
 from orchestrator.exchange import layout_for
@@ -13,12 +14,13 @@ from orchestrator.messages import InitialModel, ModelSpec
 from orchestrator.ports import Call, ClientGroup, DataDescription, FederationInfo
 from orchestrator.records import table_from_rows
 from orchestrator.settings import Settings
+from orchestrator.topology import build_topology
 
 
 def build_coordinator(
     settings: Settings, group: ClientGroup, samples_per_client: tuple[int, ...], test_parts: tuple[slice, ...]
-) -> tuple[Coordinator, ModelSpec]:
-    """A coordinator over ``group``, with the initial model that the first free actor gives.
+) -> tuple[Coordinator | PeerCoordinator, ModelSpec]:
+    """A coordinator over ``group``, of a star or of peers, with the initial model that the first free actor gives.
 
     Raises ConfigError when the model has fewer parameters than ``chunking_parts``.
     """
@@ -27,6 +29,9 @@ def build_coordinator(
     if settled.answer is None:
         raise ActorsUnavailable(f"no initial model: {settled.reason}")
     initial: InitialModel = settled.answer.values[0]
+    topology = build_topology(settings.federation)
+    if topology is not None:
+        return PeerCoordinator(settings, group, initial, samples_per_client, topology), initial.spec
     return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
 
 

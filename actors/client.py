@@ -126,21 +126,7 @@ class Client:
                 residual_norm = emission.residual_norm
             clock.lap("emit_s")
         chosen = choice or Choice(np.zeros(self._layout.num_chunks, np.bool_), "")
-        report = ClientReport(
-            round_index=order.round_index,
-            client_id=order.client_id,
-            num_samples=num_samples,
-            train_loss=result.train_loss,
-            chunks_sent=int(chosen.selected_C.sum()),
-            sensitivity_percentage=100.0 * float(chosen.selected_C.mean()),
-            sensitivity_reason=chosen.reason,
-            residual_norm=residual_norm,
-            scores_C=scores_C,
-            distances_C=distances_C,
-            selected_C=chosen.selected_C,
-            age_C=ages.ages_C,
-            **clock.laps,
-        )
+        report = self._report(order, result, chosen, scores_C, distances_C, ages, residual_norm, clock.laps)
         return report, payload, new_state
 
     def emit_agreed(
@@ -165,8 +151,7 @@ class Client:
         """Reconstructs a client's model, measures it on the whole test set and returns the client as it then is."""
         with stage(order, "evaluate"):
             model = reconstruct(state.model, self._decoded(downlink, state), self._layout)
-            parts = shards(len(self._dataset.test_y), self._settings.training.test_batch_size)
-            sums = sum((self.evaluate(model, part) for part in parts), start=EvaluationSums(0, 0.0, 0))
+            sums = self._evaluate_whole(model)
         return sums, replace(state, model=model)
 
     def evaluate(self, model: ModelState, part: slice) -> EvaluationSums:
@@ -175,6 +160,38 @@ class Client:
         x_S = self._to_device(self._dataset.test_x[part])
         y_S = torch.tensor(self._dataset.test_y[part], device=self._device)
         return evaluate(self._model, x_S, y_S, self._settings.training.test_batch_size)
+
+    def _evaluate_whole(self, model: ModelState) -> EvaluationSums:
+        """Measures a model on the whole test set, part by part as the coordinator's model is."""
+        parts = shards(len(self._dataset.test_y), self._settings.training.test_batch_size)
+        return sum((self.evaluate(model, part) for part in parts), start=EvaluationSums(0, 0.0, 0))
+
+    def _report(
+        self,
+        order: TrainOrder,
+        result: TrainingResult,
+        choice: Choice,
+        scores_C: NDArray[np.float32],
+        distances_C: NDArray[np.float32] | None,
+        ages: Ages,
+        residual_norm: float | None,
+        laps: dict[str, float],
+    ) -> ClientReport:
+        return ClientReport(
+            round_index=order.round_index,
+            client_id=order.client_id,
+            num_samples=len(self._partition.samples_of(order.client_id)),
+            train_loss=result.train_loss,
+            chunks_sent=int(choice.selected_C.sum()),
+            sensitivity_percentage=100.0 * float(choice.selected_C.mean()),
+            sensitivity_reason=choice.reason,
+            residual_norm=residual_norm,
+            scores_C=scores_C,
+            distances_C=distances_C,
+            selected_C=choice.selected_C,
+            age_C=ages.ages_C,
+            **laps,
+        )
 
     def _decoded(self, downlink: NDArray[np.uint8], state: ClientState | None) -> Message:
         spec = self._model.spec

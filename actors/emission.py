@@ -22,7 +22,7 @@ class Emission:
     encoded: Encoded
     state: ClientState
     residual_norm: float | None
-    """L2 norm of what it keeps back; None without error feedback."""
+    """L2 norm of what it keeps back; None where values are sent."""
 
 
 def emit(
@@ -35,14 +35,14 @@ def emit(
 ) -> Emission:
     """Encodes the chunks ``selected_C`` of what a client has to send.
 
-    With error feedback that is everything withheld, and what the receiver does not see of it stays withheld; else it
-    is the client's weights. A choice that the coordinator made is not sent back to it.
+    With error feedback and stale copies that is everything withheld, and what the receiver does not see of it stays
+    withheld; else it is the client's weights. A choice that the coordinator made is not sent back to it.
 
     Raises:
         ValueError: a value does not fit the encoding.
     """
     vector_P = pending.model.weights_P
-    if settings.feeds_back:
+    if settings.sends_changes:
         assert pending.withheld_P is not None
         vector_P = pending.withheld_P
     encoded = encode(
@@ -54,12 +54,12 @@ def emit(
         num_samples=num_samples,
         buffers=(pending.model.buffers_B, pending.model.counters_I),
         packing=packing_of(settings),
-        is_change=settings.feeds_back,
+        is_change=settings.sends_changes,
         with_mask=not settings.agrees,
     )
     withheld_P = pending.withheld_P
     residual_norm = None
-    if settings.feeds_back and withheld_P is not None:
+    if settings.sends_changes and withheld_P is not None:
         withheld_P = withheld_after(withheld_P, selected_C, encoded.seen, layout)
         residual_norm = float(np.sqrt(np.square(withheld_P, dtype=np.float64).sum()))
     elif withheld_P is not None:

@@ -38,7 +38,7 @@ class Intake:
             raise PayloadError("holds no buffers")
         if message.shares_K is not None or message.choice_C is not None:
             raise PayloadError("holds what only the coordinator sends")
-        if message.is_change != self._settings.feeds_back:
+        if message.is_change != self._settings.sends_changes:
             raise PayloadError("holds changes" if message.is_change else "holds values instead of changes")
         if agreed_C is not None and not np.array_equal(message.mask_C, agreed_C):
             raise PayloadError("holds other chunks than those agreed on")

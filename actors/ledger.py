@@ -23,9 +23,9 @@ class Ledger:
     def bill(self, sender: int, receiver: int, sizes: Mapping[str, int]) -> None:
         """Adds one message; kinds without bytes make no row."""
         self._rows.extend((sender, receiver, kind, size) for kind, size in sizes.items() if size)
-        if receiver == COORDINATOR:
+        if sender != COORDINATOR:
             self._uplink[sender] += sum(sizes.values())
-        else:
+        if receiver != COORDINATOR:
             self._downlink[receiver] += sum(sizes.values())
 
     def uplink_bytes(self, client: int | None = None) -> int:

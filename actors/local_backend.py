@@ -1,7 +1,8 @@
 """The same actors in this process, one call after the other: for debugging and for fast tests.
 
 As strict as Ray: every value crosses through pickle in both directions and arrays arrive read-only, so code that
-writes into a message, or relies on two sides sharing an array, fails here as it would there.
+writes into a message, or relies on two sides sharing an array, fails here as it would there. With ``transport: tcp``
+the encoded messages also go through sockets, see :mod:`actors.wire`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
+
+import numpy as np
 
 from actors.assembly import build_coordinator, describe
 from actors.experiment_data import ExperimentData, prepare, test_parts
+from actors.wire import Payload, Transport, Wire, WireCounts, sizes_by_kind
 from orchestrator.errors import ActorsUnavailable, reason_of
+from orchestrator.exchange import layout_for
 from orchestrator.messages import ModelState, RoundResult
 from orchestrator.ports import Call, FederationInfo, Observer, Outcome, Raised, Returned
 from orchestrator.settings import Settings
@@ -39,8 +45,10 @@ class LocalHandle:
 class LocalClientGroup:
     """Client actors as plain objects. A call runs when its outcome is asked for."""
 
-    def __init__(self, actors: list[Any]) -> None:
+    def __init__(self, actors: list[Any], transport: Transport | None = None) -> None:
+        """``transport`` carries the encoded messages among arguments and returned values; states and reports never."""
         self._actors = deque(actors)
+        self._transport = transport
         self._queue: deque[Call] = deque()
 
     @property
@@ -63,21 +71,39 @@ class LocalClientGroup:
         call = self._queue.popleft()
         actor = self._actors[0]
         self._actors.rotate(-1)
-        arguments = [self._resolve(argument) for argument in call.arguments]
+        arguments = [self._received(self._resolve(argument)) for argument in call.arguments]
         try:
             result = getattr(actor, call.method)(*arguments)
         except Exception as error:
             return Raised(call, reason_of(error))
         returned = [LocalHandle(value) for value in (result if call.values + call.handles > 1 else (result,))]
-        return Returned(call, tuple(h.value() for h in returned[: call.values]), tuple(returned[call.values :]))
+        values = tuple(self._sent(handle.value()) for handle in returned[: call.values])
+        return Returned(call, values, tuple(returned[call.values :]))
+
+    def _received(self, argument: Any) -> Any:
+        """An argument as the client gets it."""
+        return self._transport.down(argument) if self._transport and _is_message(argument) else argument
+
+    def _sent(self, value: Any) -> Any:
+        """A returned value as the coordinator gets it."""
+        return self._transport.up(value) if self._transport and _is_message(value) else value
 
     @staticmethod
     def _resolve(argument: Any) -> Any:
         return argument.value() if isinstance(argument, LocalHandle) else LocalHandle(argument).value()
 
 
+def _is_message(value: Any) -> bool:
+    """Whether a value is an encoded message: nothing else that crosses is a run of bytes."""
+    return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1
+
+
 def make_client(settings: Settings, device: str, data: ExperimentData) -> Any:
     """The real client. Imported here, because it imports torch."""
+    if settings.federation.federated_learning_topology != "star":
+        from actors.peer import PeerClient
+
+        return PeerClient(settings, device, data.dataset, data.partition)
     from actors.client import Client
 
     return Client(settings, device, data.dataset, data.partition)
@@ -90,24 +116,38 @@ class LocalFederation:
         self._settings = settings
         self._observer = observer
         self._make_actor = make_actor
+        self._wire: Wire | None = None
 
     def __enter__(self) -> LocalFederation:
+        with ExitStack() as opened:
+            if self._settings.runtime.transport == "tcp":
+                self._wire = opened.enter_context(Wire(self._sizes, self._settings.runtime.client_timeout_s))
+            self._start()
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes the sockets, if there are any."""
+        self._opened.close()
+
+    def _start(self) -> None:
         settings = self._settings
         self._observer.stage(f"loading {settings.data.dataset_type}")
         data = prepare(settings)
         self._observer.stage("building the model")
         device = choose_device(settings)
         count = settings.runtime.number_of_actors or 1
-        group = LocalClientGroup([self._make_actor(settings, device, data) for _ in range(count)])
+        group = LocalClientGroup([self._make_actor(settings, device, data) for _ in range(count)], self._wire)
         samples = data.partition.sizes
         self._coordinator, spec = build_coordinator(settings, group, samples, test_parts(settings, data))
         self._info = describe(
             settings, spec, data.description, samples, backend="local", device=device, number_of_actors=count
         )
-        return self
+        self._layout = layout_for(settings.chunking, spec.num_parameters)
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Nothing to end: there are no processes."""
+    def _sizes(self, payload: Payload) -> dict[str, int]:
+        """A message's bytes by kind. There are no messages before the model is known."""
+        return sizes_by_kind(payload, self._layout, self._info.spec)
 
     @property
     def info(self) -> FederationInfo:
@@ -123,6 +163,11 @@ class LocalFederation:
     def final_model(self) -> ModelState:
         """The coordinator's model as it is now."""
         return self._coordinator.model
+
+    @property
+    def wire_counts(self) -> WireCounts | None:
+        """What went through the sockets so far; None with ``transport: object_store``."""
+        return self._wire.counts if self._wire else None
 
 
 def choose_device(settings: Settings) -> str:

@@ -24,7 +24,7 @@ from actors.local_backend import ActorFactory, make_client
 from actors.placement import Placement, plan_placement
 from actors.ray_group import GroupLimits, RayClientGroup
 from actors.ray_start import start_ray
-from orchestrator.errors import ActorsUnavailable, FedchunkError
+from orchestrator.errors import ActorsUnavailable, ConfigError, Fault, FedchunkError
 from orchestrator.messages import ModelSpec, ModelState, RoundResult
 from orchestrator.ports import FederationInfo, Observer
 from orchestrator.settings import Settings
@@ -34,6 +34,9 @@ POLL_S = 0.25
 
 SILENCE_S = 120.0
 """How long the coordinator may not answer at all before it counts as lost. It answers from a thread of its own."""
+
+
+NO_TCP = "got tcp, which joins two ends in one process; allowed on Ray: object_store. Remove it, or run with --local"
 
 
 class _ClientShell:
@@ -61,6 +64,18 @@ class _ClientShell:
 
     def evaluate_client(self, *arguments: Any) -> Any:
         return self._client.evaluate_client(*arguments)
+
+    def emit_agreed(self, *arguments: Any) -> Any:
+        return self._client.emit_agreed(*arguments)
+
+    def train_peer(self, *arguments: Any) -> Any:
+        return self._client.train_peer(*arguments)
+
+    def mix_peer(self, *arguments: Any) -> Any:
+        return self._client.mix_peer(*arguments)
+
+    def survey(self, *arguments: Any) -> Any:
+        return self._client.survey(*arguments)
 
 
 class _CoordinatorShell:
@@ -180,6 +195,8 @@ class RayFederation:
 
     def _start(self) -> None:
         settings = self._settings
+        if settings.runtime.transport == "tcp":
+            raise ConfigError([Fault("", "transport", NO_TCP)])
         self._observer.stage("starting Ray" if self._address is None else f"joining Ray at {self._address}")
         if not ray.is_initialized():
             start_ray(settings.runtime, self._address)

@@ -147,6 +147,13 @@ class Comparison:
     notes: tuple[str, ...]
     """What a reader must know: runs that ended early, runs that count once."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON's types."""
+        rows = [{**group.row(), "settings": dict(group.settings)} for group in self.groups]
+        return {
+            "target": self.target, "target_source": self.target_source, "groups": rows, "notes": list(self.notes),
+        }  # fmt: skip
+
     def to_arrow(self) -> pa.Table:
         """A row per group; bytes are means over seeds, ``settings`` is JSON."""
         return pa.Table.from_pylist([group.row() for group in self.groups], schema=pa.schema(list(ROW.items())))
@@ -163,6 +170,10 @@ class Comparison:
         kinds = dict.fromkeys(("label", "run", "status"), pa.string()) | {"accuracy": pa.float64()}
         return pa.Table.from_pylist(rows, schema=pa.schema([(name, kinds.get(name, pa.int64())) for name in rows[0]]))
 
+    def curves_to_arrow(self) -> pa.Table:
+        """A row per group and round that all its seeds evaluated: accuracy over seeds, and mean megabytes so far."""
+        return pa.concat_tables([_curve(group) for group in self.groups])
+
     def __str__(self) -> str:
         shown = [HEADERS, *(cells(group) for group in self.groups)]
         lines = [
@@ -172,6 +183,30 @@ class Comparison:
             *self.notes,
         ]
         return "\n".join(lines)
+
+
+def _curve(group: Group) -> pa.Table:
+    common = group.runs[0].rounds_E
+    for run in group.runs[1:]:
+        common = np.intersect1d(common, run.rounds_E)
+    rows = [np.searchsorted(run.rounds_E, common) for run in group.runs]
+    pairs = list(zip(group.runs, rows, strict=True))
+    accuracy = np.stack([run.accuracy_E[own] for run, own in pairs])
+    up, down = (
+        np.mean([getattr(run, name)[own] for run, own in pairs], axis=0) / 1e6 for name in ("uplink_E", "downlink_E")
+    )
+    return pa.table(
+        {
+            "label": pa.array([group.label] * len(common), pa.string()),
+            "round": pa.array(common, pa.int32()),
+            "accuracy": accuracy.mean(axis=0),
+            "accuracy_min": accuracy.min(axis=0),
+            "accuracy_max": accuracy.max(axis=0),
+            "uplink_mb": up,
+            "downlink_mb": down,
+            "total_mb": up + down,
+        }
+    )
 
 
 HEADERS = ("settings", "seeds", "accuracy %", "up", "down", "both", "of full exchange", "to target", "Pareto front")

@@ -20,7 +20,15 @@ NOT_COMPARED = frozenset({
 ABSENT = "(not set)"
 """Value of a setting that a run does not have, because another version of fedchunk made it."""
 
-OF_CHUNKS = ("chunk", "sensitivity", "dynamic_sensitivity", "distance_metric", "agreement", "stale_copy")
+OF_CHUNKS = (
+    "chunk",
+    "sensitivity",
+    "dynamic_sensitivity",
+    "distance_metric",
+    "agreement",
+    "stale_copy",
+    "downlink_sensitivity",
+)
 """How the names of the settings of chunks begin."""
 
 
@@ -45,8 +53,8 @@ def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """A short, unique name for each group: of the settings that differ those that are needed to tell groups apart.
 
     A setting that splits the groups exactly as one already named is left out, so a run of other model *and* other
-    learning rate is told by its model; and where chunking is off, settings of chunks are, if the name stays unique.
-    A single group is ``all runs``.
+    learning rate is told by its model. As long as the name stays unique, ``chunking=false`` stands for all settings
+    of chunks, and any of these for ``chunking=true``. A single group is ``all runs``.
     """
     names = sorted(settings[0], key=lambda name: name != "chunking") if settings else []
     told: dict[tuple[int, ...], str] = {}
@@ -54,10 +62,16 @@ def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
         seen = [json.dumps(values[name]) for values in settings]
         told.setdefault(tuple(seen.index(value) for value in seen), name)
     named = [name for name in names if name in told.values()]
-    whole = [name for name in named if not name.startswith(OF_CHUNKS) or name == "chunking"]
     full = [_label(values, named) for values in settings]
-    short = [_label(values, whole if values.get("chunking") is False else named) for values in settings]
+    short = [_label(values, _telling(values, named)) for values in settings]
     return [brief if short.count(brief) == 1 else long for brief, long in zip(short, full, strict=True)]
+
+
+def _telling(values: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    of_chunks = [name for name in names if name.startswith(OF_CHUNKS) and name != "chunking"]
+    if values.get("chunking") is False:
+        return [name for name in names if name not in of_chunks]
+    return [name for name in names if name != "chunking"] if of_chunks else list(names)
 
 
 def _label(values: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -73,7 +87,8 @@ def _text(value: Any) -> str:
 
 
 def is_dense(config: Mapping[str, Any]) -> bool:
-    """Whether clients always send the whole model: chunking is off, or every chunk goes in every round."""
+    """Whether the whole model always travels: chunking is off, or every chunk goes in every round, both ways."""
     fixed = config.get("sensitivity_policy") in (None, "fixed") and not config.get("dynamic_sensitivity_percentage")
     whole = config.get("sensitivity_percentage") == 100 and config.get("sensitivity_budget_mb") is None
-    return not config.get("chunking") or (fixed and whole)
+    back = config.get("downlink_sensitivity_percentage") in (None, 100)
+    return not config.get("chunking") or (fixed and whole and back)

@@ -63,24 +63,22 @@ def _shape_faults(rows: Sequence[Row], num_clients: int) -> Iterator[tuple[int, 
         yield 0, f"has {len(rows)} rows; number_of_clients is {num_clients} and each client needs one"
     for number, (line, cells) in enumerate(rows, 1):
         if len(cells) != num_clients:
-            hint = ", with commas between" if len(cells) == 1 else ""
-            yield line, f"row {number} has {len(cells)} columns; number_of_clients is {num_clients}{hint}"
+            columns = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+            hint = "; cells are separated by commas" if len(cells) == 1 else ""
+            yield line, f"row {number} has {columns}; number_of_clients is {num_clients}{hint}"
 
 
 def _cell_faults(rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
     for one, (line, cells) in enumerate(rows):
         for other, cell in enumerate(cells):
-            place = f"row {one + 1}, column {other + 1}"
             mirrored = rows[other][1][one]
+            problem = ""
             if cell not in ("0", "1"):
-                yield line, f"{place}: got {cell[:20]!r}; allowed: 0 or 1"
+                problem = f"got {cell[:20]!r}; allowed: 0 or 1"
             elif one == other and cell == "1":
-                yield line, f"{place}: got 1, but nobody is a neighbour of itself; write 0"
+                problem = "got 1, but nobody is a neighbour of itself; write 0"
             elif one > other and mirrored in ("0", "1") and cell != mirrored:
-                yield (
-                    line,
-                    (
-                        f"{place}: got {cell}, but row {other + 1}, column {one + 1} has {mirrored}; links go both ways: "
-                        "write the same in both"
-                    ),
-                )
+                there = f"row {other + 1}, column {one + 1}"
+                problem = f"got {cell}, but {there} has {mirrored}; links go both ways: write the same in both"
+            if problem:
+                yield line, f"row {one + 1}, column {other + 1}: {problem}"

@@ -214,9 +214,9 @@ def analyze(
         from analysis.report import write_report
         from analysis.summaries import chunk_texts
 
-        folder = _run_folder(run, tracking_uri)
-        report = write_report(folder, output)
-        texts = [f"{title}\n\n{text}" for title, text in chunk_texts(load_run(folder))]
+        recorded = load_run(_run_folder(run, tracking_uri))
+        report = write_report(recorded, output)
+        texts = [f"{title}\n\n{text}" for title, text in chunk_texts(recorded)]
         answer.give(report.to_dict(), "\n\n".join([*texts, str(report)]))
 
 
@@ -229,6 +229,33 @@ def _run_folder(run: str, tracking_uri: str | None) -> Path:
     from orchestrator.tracking.later import download_run
 
     return download_run(run, tracking_uri or _environment_uri(), RUNS_FOLDER / run)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN ...", help="Runs' folders, or run ids in MLflow.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of tables, figures and page.")] = Path(
+        "comparison"
+    ),
+    target: Annotated[
+        float | None,
+        typer.Option(metavar="ACCURACY", help="Accuracy to reach, 0 to 1; without: half a point below full exchange."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs: accuracy beside bytes, over seeds."""
+    with answering(as_json) as answer:
+        if target is not None and not 0 < target <= 1:
+            message = f"got {target:g}; allowed: an accuracy above 0 and at most 1, such as 0.83"
+            raise ConfigError([Fault("--target", "", message)])
+        from analysis.compare import compare as compared
+        from analysis.comparison_report import write_comparison
+
+        result = compared([_run_folder(run, None) for run in runs], target)
+        report = write_comparison(result, output)
+        answer.give({**result.to_dict(), **report.to_dict()}, f"{result}\n\n{report}")
 
 
 @app.command()

@@ -52,8 +52,9 @@ def run_experiment(
 
 
 def reached(result: RoundResult, stop_avg_accuracy: float | None) -> bool:
-    """Whether the coordinator's model is as accurate as the settings ask for."""
-    accuracy = result.summary["accuracy"]
+    """Whether the coordinator's model, or the peers' on average, is as accurate as the settings ask for."""
+    row = result.summary
+    accuracy = row["accuracy"] if row["accuracy"] is not None else row["client_accuracy_mean"]
     return stop_avg_accuracy is not None and accuracy is not None and float(str(accuracy)) >= stop_avg_accuracy
 
 

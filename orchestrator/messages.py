@@ -3,7 +3,7 @@
 Makers and eaters:
 
     InitialModel      client actor -> coordinator    once, before round 1
-    TrainOrder        coordinator -> client actor    one per client and round
+    TrainOrder        coordinator -> client actor    one per client and round; peer to peer a MixOrder after it
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)
     ClientReport      client actor -> coordinator    research telemetry and sizes; what is billed is in the payload
     EvaluationSums    client actor -> coordinator    sums, so that shards add up
@@ -96,6 +96,8 @@ class ClientState:
     the settings have no use for it."""
     choice_C: NDArray[np.bool_] | None = None
     """The chunks that all clients were last told to send, with consensus."""
+    copies: tuple[NDArray[np.float32], ...] = ()
+    """With stale copies: what was last heard of the client itself and of each neighbour, in order of clients."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,21 @@ class ClientReport:
 
 
 @dataclass(frozen=True)
+class MixOrder:
+    """What one peer is to mix in one round."""
+
+    train: TrainOrder
+    senders: tuple[int, ...]
+    """Whose payloads come with the order, ascending: the peer's own and those of neighbours that sent."""
+    neighbours: tuple[int, ...]
+    """All its neighbours, ascending."""
+    weights: tuple[float, ...]
+    """What each neighbour weighs in gossip, in the order of ``neighbours``."""
+    evaluate: bool
+    """Whether to measure the model on the test set."""
+
+
+@dataclass(frozen=True)
 class EvaluationSums:
     """Sums over test samples; shards of a test set add up, the mean is taken once."""
 
@@ -158,6 +175,16 @@ class EvaluationSums:
     def loss(self) -> float:
         """Mean loss of a sample."""
         return self.loss_sum / self.num_samples
+
+
+@dataclass(frozen=True)
+class MixReport:
+    """What a peer says after mixing."""
+
+    refused: dict[int, str]
+    """Senders whose payloads did not pass the checks, and why."""
+    sums: EvaluationSums | None
+    """Its model on the whole test set, if that was asked for."""
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,16 @@ class ChunkingSettings(Section):
         return self.chunking and self.chunk_reconstruction == "error_feedback"
 
     @property
+    def keeps_copies(self) -> bool:
+        """Whether peers keep what they last heard of each neighbour."""
+        return self.chunking and self.chunk_reconstruction == "stale_copies"
+
+    @property
+    def sends_changes(self) -> bool:
+        """Whether messages hold changes to be added, not values."""
+        return self.feeds_back or self.keeps_copies
+
+    @property
     def agrees(self) -> bool:
         """Whether one set of chunks is chosen for all clients."""
         return self.chunking and self.chunk_agreement == "consensus"

@@ -83,9 +83,9 @@ def unpack(
         return packed.view("<f2").astype(np.float32)
     if encoding == "bfloat16":
         return _from_bfloat16(packed.view("<u2"))
-    quantised_V = _one_a_byte(packed, int(sizes_K.sum())) if encoding == "int4" else packed.view(np.int8)
-    values_V: NDArray[np.float32] = quantised_V * np.repeat(_from_bfloat16(scales.view("<u2")), sizes_K)
-    return values_V
+    levels_V = _one_a_byte(packed, int(sizes_K.sum())) if encoding == "int4" else packed.view(np.int8)
+    values: NDArray[np.float32] = levels_V.astype(np.float32) * np.repeat(_from_bfloat16(scales.view("<u2")), sizes_K)
+    return values
 
 
 _NOTHING = np.empty(0, np.uint8)

@@ -186,7 +186,7 @@ def consensus_distance(models: Iterable[NDArray[np.float32]]) -> float:
     for count, model_P in enumerate(iterator, 2):
         away_P = model_P - mean_P
         # sum (x - old mean) (x - new mean) = |x - old mean|^2 (n - 1) / n
-        squares += float(away_P @ away_P) * (count - 1) / count
+        squares += float(np.square(away_P).sum()) * (count - 1) / count
         mean_P += away_P / count
     return squares / count
 

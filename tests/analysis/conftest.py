@@ -31,6 +31,9 @@ class Recipe:
     client_accuracy: Sequence[float | None] = ()
     parameters: Sequence[Sequence[str]] | None = None
     ages: Mapping[tuple[int, int], Sequence[int]] = field(default_factory=dict)
+    reasons: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    residual: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    consensus: Sequence[float | None] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     chunk_bytes: int = 1000
 
@@ -75,6 +78,8 @@ class Recipe:
             "client_accuracy_mean": own,
             "client_accuracy_min": None if own is None else own - 0.05,
             "client_accuracy_max": None if own is None else own + 0.05,
+            "consensus_distance": self.consensus[index] if self.consensus else None,
+            "residual_norm": np.mean([self.residual[round_index, c] for c in clients]) if self.residual else None,
             "train_loss": 1.0 / round_index,
             "uplink_bytes": sum(self._uplink(round_index, c) for c in clients),
             "downlink_bytes": self._downlink() * len(clients),
@@ -95,9 +100,16 @@ class Recipe:
             "reason": "a value is not finite <script>" if rejected else None,
             "samples": 100 + client, "train_loss": 0.5, "chunks_sent": sent,
             "sensitivity_percentage": 100 * sent / self.num_chunks, "accuracy": None,
+            "sensitivity_reason": self.reasons.get((round_index, client), "fixed"),
+            "energy": self._energy(round_index, client), "residual_norm": self.residual.get((round_index, client)),
             "uplink_bytes": self._uplink(round_index, client), "downlink_bytes": self._downlink(),
             "train_s": 0.1, "attempts": 1,
         }  # fmt: skip
+
+    def _energy(self, round_index: int, client: int) -> float | None:
+        squares = np.square(np.asarray(self.scores[round_index, client], np.float64))
+        held = squares[list(self.selected[round_index, client])].sum()
+        return float(held / squares.sum()) if 0 < squares.sum() < np.inf else None
 
     def _chunks(self) -> pa.Table:
         if not self.full_config()["record_chunks"]:
@@ -194,15 +206,20 @@ def realistic(
     parameters = covered(sizes, chunks)
     of_layer = {name: rng.lognormal(0, 0.8) for name, _ in sizes}
     base = np.array([of_layer[own[0]] for own in parameters]) * rng.lognormal(0, 0.5, chunks)
-    scores, selected = {}, {}
+    scores, selected, ages = {}, {}, {}
+    waited = np.zeros((clients, chunks), int)
     for r in range(1, rounds + 1):
         for c in range(clients):
             own = base * rng.lognormal(0, 0.5, chunks) / np.sqrt(r)
             keep = max(1, int(np.ceil(chunks * share * (1 + rng.random()) / 2)))
             scores[r, c], selected[r, c] = own, np.argsort(-own)[:keep].tolist()
+            ages[r, c] = waited[c].tolist()
+            waited[c] = np.where(np.isin(np.arange(chunks), selected[r, c]), 0, waited[c] + 1)
     curve = [0.96 - 0.8 * float(np.exp(-r / 8)) + float(rng.normal(0, 0.006)) for r in range(1, rounds + 1)]
     own_curve = [value - 0.06 for value in curve] if evaluate_clients else ()
-    return Recipe(scores, selected, accuracy=curve, client_accuracy=own_curve, parameters=parameters, chunk_bytes=4416)
+    return Recipe(
+        scores, selected, accuracy=curve, client_accuracy=own_curve, parameters=parameters, ages=ages, chunk_bytes=4416
+    )
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from analysis.figures import draw_accuracy, draw_all, figure_data, save_all
 from analysis.layers import LayerMark
 from analysis.round_data import MAX_BINS, bins
 
-EVERYTHING = {"accuracy", "bytes", "chunk_selection", "importance"}
+ALWAYS = {"accuracy", "bytes", "chunk_selection", "importance", "sensitivity"}
+OF_CHOICES = {"layers", "overlap", "age"}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -154,7 +155,9 @@ def test_bytes_figure_stacks_the_kinds(run):
 )
 def test_every_shape_of_run_is_drawn(write_run, realistic_recipe, shape, tmp_path):
     figures = draw_all(load_run(write_run(realistic_recipe(*shape))))
-    assert set(figures) == EVERYTHING
+    _, clients, chunks = shape
+    by_choice = OF_CHOICES | ({"client_overlap"} if clients > 1 else set()) if chunks > 1 else set()
+    assert set(figures) == ALWAYS | by_choice
     for path in save_all(figures, tmp_path / "figures"):
         assert path.read_bytes().startswith(PNG)
 
@@ -171,16 +174,16 @@ def test_a_very_small_share_of_full_exchange_is_drawn_on_a_log_axis(write_run, r
 
 def test_what_was_not_recorded_is_not_drawn(write_run, small):
     small.accuracy, small.client_accuracy, small.config = (), (), {"record_chunks": False}
-    assert set(draw_all(load_run(write_run(small)))) == {"bytes"}
+    assert set(draw_all(load_run(write_run(small)))) == {"bytes", "sensitivity"}
 
 
 def test_scores_that_are_all_zero_or_not_finite(write_run, small, tmp_path):
     small.scores = {key: [0] * 5 for key in small.scores}
     figures = draw_all(load_run(write_run(small, "zero")))
-    assert set(figures) == EVERYTHING
+    assert set(figures) == ALWAYS | OF_CHOICES | {"client_overlap"}
     save_all(figures, tmp_path / "zero")
     small.scores = {key: [np.nan] * 5 for key in small.scores}
-    assert set(draw_all(load_run(write_run(small, "nan")))) == EVERYTHING - {"importance"}
+    assert set(draw_all(load_run(write_run(small, "nan")))) == ALWAYS - {"importance"} | OF_CHOICES | {"client_overlap"}
 
 
 def test_layer_names_are_text_and_not_formulas(write_run, small, tmp_path):

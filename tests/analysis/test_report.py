@@ -6,6 +6,7 @@ import re
 import pytest
 
 from analysis import load_run
+from analysis.figures import figure_data
 from analysis.report import last_rows, write_report
 from analysis.text import bytes_text, list_text, table_text
 
@@ -45,8 +46,14 @@ def test_a_report_goes_into_the_runs_folder_and_names_its_parts(write_run, small
     report = write_report(path)
     assert report.html == path / "report.html"
     names = [figure.name for figure in report.figures]
-    assert names == ["accuracy.png", "bytes.png", "chunk_selection.png", "importance.png"]
-    assert all(part.is_file() for part in (report.html, report.rounds_csv, report.clients_csv, *report.figures))
+    assert names == [
+        "accuracy.png", "bytes.png", "chunk_selection.png", "layers.png", "importance.png", "overlap.png",
+        "client_overlap.png", "age.png", "sensitivity.png",
+    ]  # fmt: skip
+    assert {path.stem for path in report.data} == set(figure_data(load_run(path)))
+    assert all(
+        part.is_file() for part in (report.html, report.rounds_csv, report.clients_csv, *report.figures, *report.data)
+    )
     assert json.loads(json.dumps(report.to_dict()))["html"] == str(report.html)
     assert str(report.html) in str(report)
     assert load_run(path).num_rounds == 2  # still a run
@@ -76,7 +83,7 @@ def test_last_rows_are_whole_rounds(write_run, realistic_recipe):
 def test_the_page_needs_nothing_else_and_is_well_formed(page_of, small):
     page = page_of(small)
     assert page.open == []
-    assert len(page.links) == 4
+    assert len(page.links) == 9
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert not {"script", "link", "iframe", "a"} & set(page.tags)
 
@@ -109,10 +116,30 @@ def test_the_report_of_a_killed_run(page_of, small):
 def test_the_report_says_what_it_cannot_show(page_of, small):
     small.accuracy, small.client_accuracy, small.config = (), (), {"record_chunks": False}
     page = page_of(small)
-    assert len(page.links) == 1
-    assert {"no round was evaluated", "no chunk was recorded; set record_chunks: true", "not measured"} <= set(
-        page.text
-    )
+    assert len(page.links) == 2
+    assert {
+        "no round was evaluated",
+        "no chunk was recorded; set record_chunks: true",
+        "chunk_reconstruction is contributors: nothing is kept back",
+        "clients do not exchange peer to peer, or no round was evaluated",
+        "not measured",
+    } <= set(page.text)
+
+
+def test_where_everything_is_sent_there_is_nothing_to_say_of_choices(page_of, small):
+    small.selected = {key: range(5) for key in small.selected}
+    page = page_of(small)
+    assert len(page.links) == 5
+    assert page.text.count("every client sent every chunk in every round") == 4
+
+
+def test_the_report_says_why_so_many_chunks_were_sent(page_of, small):
+    small.reasons = {(1, 0): "warm-up", (1, 1): "warm-up", (1, 2): "energy", (2, 0): "energy", (2, 1): "energy"}
+    text = " ".join(page_of(small).text)
+    assert re.search(r"energy\s+2\s+warm-up\s+2", text)  # the rejected one does not count
+    assert "share of the energy in the chunks sent: mean" in text
+    # Client 0 is the only one with two choices: {0, 1}, then {3, 4}. Chance: overlap 2, 1, 0 with 1, 6, 3 of 10.
+    assert "Jaccard of a client with its own last choice 0.000, by chance 0.300" in text
 
 
 def test_a_run_without_a_round(write_run, small, tmp_path):

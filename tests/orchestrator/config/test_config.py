@@ -72,15 +72,21 @@ def test_a_fault_says_what_was_got_and_what_is_allowed():
         ("distance_metric: cosin", "did you mean cosine?"),
         ("aggregation_strategy: FedPox", "did you mean FedProx?"),
         ("model_type: swin", "one of mlp, cnn, lenet"),
-        ("dataset_type: [digits]", "got a list"),
+        ("dataset_type: [digits]", "got ['digits']"),
         ("federation_id: true", "put text in quotes"),
         ("data_dir: ''", "text of at least 1 character"),
         (f"data_dir: {{{'x' * 99}: 1}}", "got a mapping"),
         (f"device: {'x' * 999}", "xxx..."),
         ("mlflow_tracking_uri: ''", "or null"),
-        ("chunk_score: norm", "one of gradient, distance, random, or null"),
-        ("federated_learning_topology: ring", "no peer-to-peer topologies"),
-        ("federated_learning_schema: DecentralizedFederatedLearning", "no decentralized"),
+        ("chunk_score: norm", "one of gradient, distance, random, update"),
+        ("federated_learning_topology: mesh", "one of star, ring, k_connected, complete, custom"),
+        ("federated_learning_schema: ClusterFederatedLearning", "no clustered federations"),
+        ("client_k_neighbors: 0", "a whole number from 1 to"),
+        ("sensitivity_schedule: [50, 0]", "got [50, 0]; allowed: a list of numbers above 0 and at most 100"),
+        ("sensitivity_schedule: [[1], yes]", "got [a list, 'yes']"),
+        ("sensitivity_schedule: [true]", "got [true]"),
+        ("sensitivity_schedule: 50", "write it as a list, such as"),
+        ("sensitivity_schedule: null", "leave the line out"),
         ("chunking_prats: 5", "did you mean chunking_parts?"),
         ("Chunking-Parts: 5", "did you mean chunking_parts?"),
         (f"{'k' * 999}: 5", "no such setting"),
@@ -103,6 +109,9 @@ def test_the_message_helps(line, words):
         ("optimizer: SGD", "training", "optimizer", "sgd"),
         ("aggregation_strategy: fedprox", "training", "aggregation_strategy", "FedProx"),
         ("fedprox_mu: 1", "training", "mu", 1.0),
+        ("client_k_neighbors: null", "federation", "k_value", None),
+        ("sensitivity_schedule: [50, 2.5]", "chunking", "sensitivity_schedule", (50.0, 2.5)),
+        ("sensitivity_schedule: []", "chunking", "sensitivity_schedule", ()),
         ("data_distribution_kind: 20", "data", "data_distribution_kind", "20"),
         ("data_distribution_kind: '20'", "data", "data_distribution_kind", "20"),
         ("data_distribution_kind: DIR", "data", "data_distribution_kind", "dir"),
@@ -124,6 +133,18 @@ def test_harmless_spellings_are_understood(line, section, name, value):
     assert (type(read), read) == (type(value), value)
 
 
+def test_fedpilots_names_of_a_peer_to_peer_federation_are_understood():
+    text = "federated_learning_schema: decentralized\nfederated_learning_topology: k_connect\nclient_k_neighbors: 4\n"
+    federation = parse(text, "f.yaml").settings.federation
+    assert federation.federated_learning_schema == "DecentralizedFederatedLearning"
+    assert (federation.federated_learning_topology, federation.k_value) == ("k_connected", 4)
+
+
+def test_a_list_can_be_given_on_the_command_line():
+    loaded = parse("chunking: true\n", "f.yaml", ["sensitivity_policy=schedule", "sensitivity_schedule=[50, 5]"])
+    assert loaded.settings.chunking.sensitivity_schedule == (50.0, 5.0)
+
+
 def test_overrides_win_over_the_file_even_over_its_wrong_values():
     loaded = parse("chunking_parts: 0\nfedprox_mu: 1\n", "f.yaml", ["chunking_parts=8", "mu=2", "federation_id=3"])
     assert loaded.settings.chunking.chunking_parts == 8
@@ -138,7 +159,7 @@ def test_of_two_overrides_the_last_counts_and_that_is_said():
 
 
 def test_a_wrong_override_is_reported_at_the_override():
-    assert str(only_fault("", "chunking_parts=[1]")).startswith("chunking_parts=[1]: chunking_parts: got a list")
+    assert str(only_fault("", "chunking_parts=[1]")).startswith("chunking_parts=[1]: chunking_parts: got [1]")
 
 
 def test_a_setting_under_two_names_is_a_fault_that_names_both():
@@ -154,7 +175,7 @@ def test_an_alias_is_reported_by_the_name_that_was_written():
     "line",
     [
         "dp_enabled: false", "do_cluster: null", "gpu_index: 0", "gpu_index: '0'", "client_role: train",
-        "k_value: null", "client_k_neighbors:", "adjacency_matrix_file_name: null", "encryption_method: none",
+        "encryption_method: none",
         "runtime_engine: torch", "metrics: {round: true, round_otel: false}", "metrics.round: true", "dp_epsilon: 2.0",
         "clustering_period: 9", "mean_accuracy_to_csv: true", "use_global_accuracy_for_noniid: true",
         "desired_distribution: null",
@@ -174,8 +195,6 @@ def test_fedpilots_keys_that_ask_for_nothing_are_said_and_ignored(line):
         ("dp_enabled: yes", "differential privacy"),
         ("do_cluster: true", "clustering"),
         ("encryption_method: ckks", "encryption"),
-        ("k_value: 2", "peer-to-peer"),
-        ("adjacency_matrix_file_name: a.csv", "peer-to-peer"),
         ("gpu_index: '0:4'", "gpus_per_actor"),
         ("gpu_index: false", "gpus_per_actor"),
         ("client_role: train-test", "roles"),

@@ -82,6 +82,7 @@ def test_the_schema_is_a_draft_7_schema_with_every_key_described():
     [
         "alpha: 1", "chunking: 1", "chunking_parts: 0", "sensitivity_percentage: 0", "model_type: swin",
         "ray_dashboard_port: 65536", "number_of_actors: 4097", "momentum: 1", "data_dir: ''", "fedprox_mu: -1",
+        "sensitivity_schedule: [50, 0]", "sensitivity_schedule: 50", "client_k_neighbors: 0",
     ],
 )  # fmt: skip
 def test_editors_mark_what_we_refuse(text):
@@ -94,6 +95,8 @@ def test_editors_mark_what_we_refuse(text):
         "", SEED_BLOCK, "fedprox_mu: 1", "data_distribution_kind: 20", "federation_id: 7", "chunk_score: null",
         "number_of_actors: null", "chunking_parts: 5.0", "number_of_epochs: null", "distance_metric: null",
         "federated_learning_schema: traditional", "dp_enabled: false", "mlflow_tracking_uri: null",
+        "sensitivity_schedule: [50, 2.5]", "k_value: null", "adjacency_matrix_file_name: a.csv",
+        "federated_learning_schema: decentralized\nfederated_learning_topology: k_connect\nclient_k_neighbors: 4",
     ],
 )  # fmt: skip
 def test_editors_accept_what_we_accept(text):

@@ -2,7 +2,7 @@ import pickle
 import sys
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -11,6 +11,12 @@ from orchestrator.config.schema import choices, field_schemas, kinds, sections
 from orchestrator.settings import ChunkingSettings, FederationSettings, Settings, TrackingSettings
 
 ODD_TEXTS = ("yes", "null", "1e-3", "0x1F", "a: b", "# c", "x\n", "- a", "*a", "!t", "{", "é\u2028", "\x85", "🙂", "")
+
+
+def numbers_of(schema):
+    least = schema.get("minimum", sys.float_info.min)
+    most = schema.get("maximum", schema.get("exclusiveMaximum", sys.float_info.max))
+    return st.floats(least, most, exclude_max="exclusiveMaximum" in schema)
 
 
 def values_of(key):
@@ -23,25 +29,31 @@ def values_of(key):
         values = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=schema.get("maxLength", 300))
     elif "integer" in kinds(key):
         values = st.integers(schema["minimum"], schema.get("maximum", 2**63 - 1))
+    elif "array" in kinds(key):
+        values = st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
     else:
-        least = schema.get("minimum", sys.float_info.min)
-        most = schema.get("maximum", schema.get("exclusiveMaximum", sys.float_info.max))
-        values = st.floats(least, most, exclude_max="exclusiveMaximum" in schema)
+        values = numbers_of(schema)
     return values | st.none() if "null" in kinds(key) else values
 
 
-def section_of(section):
-    values = {key: values_of(key) for key in section.model_fields}
-    return st.fixed_dictionaries({}, optional=values).map(lambda given_values: section(**given_values))
+ANY_VALUES = st.fixed_dictionaries({}, optional={key: values_of(key) for key in field_schemas()})
 
 
 @st.composite
 def some_settings(draw):
-    parts = {name: draw(section_of(section)) for name, section in sections().items()}
-    try:
-        return Settings(**parts)
-    except ValidationError:  # contradictions
-        assume(False)
+    """Any values of any settings, without those that contradict each other."""
+    values = draw(ANY_VALUES)
+    while True:
+        parts = {
+            name: section(**{key: values[key] for key in section.model_fields.keys() & values.keys()})
+            for name, section in sections().items()
+        }
+        try:
+            return Settings(**parts)
+        except ValidationError as error:
+            for remark in error.errors()[0]["ctx"]["remarks"]:
+                for key in remark.keys:
+                    values.pop(key, None)
 
 
 @settings(deadline=None)

@@ -12,6 +12,17 @@ def only_fault(text, *overrides):
     return fault
 
 
+def peers(topology="ring", *lines):
+    """A peer-to-peer file; ``lines`` begin in its third line."""
+    schema = "federated_learning_schema: DecentralizedFederatedLearning"
+    return "\n".join((schema, f"federated_learning_topology: {topology}", *lines))
+
+
+def chunks(*lines):
+    """A file with chunks, of which half are sent; ``lines`` begin in its third line."""
+    return "\n".join(("chunking: true", "sensitivity_percentage: 50", *lines))
+
+
 CONTRADICTIONS = [
     ("dataset_type: synthetic\nsynthetic_samples: 9\nnumber_of_clients: 10", "3:1", "at most 9"),
     ("dataset_type: synthetic\nsynthetic_samples: 9", "1:1", "number_of_clients got 10"),
@@ -22,7 +33,31 @@ CONTRADICTIONS = [
     ("gpus_per_actor: 1.5", "1:1", "a whole number"),
     ("chunk_score: distance\nchunking_random_section: true", "1:1", "remove one of them"),
     ("chunking_with_gradients: false\nchunk_score: gradient", "2:1", "remove one of them"),
-]
+    ("federated_learning_topology: ring", "1:1", "federated_learning_schema to DecentralizedFederatedLearning"),
+    ("federated_learning_schema: decentralized", "1:1", "got star, but DecentralizedFederatedLearning has no"),
+    (peers("star"), "2:1", "set it to ring, k_connected, complete or custom"),
+    (peers("ring", "number_of_clients: 1"), "3:1", "each client needs a neighbour; allowed here: 2 or more"),
+    (peers("k_connected"), "2:1", "k_value is missing; topology k_connected needs the number of neighbours"),
+    (peers("k_connected", "number_of_clients: 15", "k_value: 3"), "4:1",
+     "got 3 for number_of_clients 15: each link has two ends, so their product must be even; nearest allowed: 2 or 4"),
+    (peers("k_connected", "client_k_neighbors: 10"), "3:1", "a client has at most 9 neighbours; nearest allowed: 9"),
+    (peers("k_connected", "k_value: 1"), "3:1", "pairs would never hear of each other; nearest allowed: 2"),
+    (peers("custom"), "2:1", "adjacency_matrix_file_name is missing; topology custom needs a CSV file"),
+    (peers("ring", "client_sampling_rate: 0.5"), "3:1", "nobody draws a cohort"),
+    (peers("ring", "chunking: true", "chunk_reconstruction: error_feedback"), "4:1", "allowed here: contributors"),
+    (peers("ring", "chunking: true", "chunk_agreement: consensus"), "4:1", "allowed here: independent"),
+    (peers("ring", "chunking: true", "sensitivity_budget_mb: 5"), "4:1", "got 5 peer to peer, where no coordinator"),
+    (peers("ring", "chunking: true", "sensitivity_policy: budget", "sensitivity_budget_mb: 5"), "4:1", "got budget"),
+    (chunks("chunk_reconstruction: stale_copies"), "3:1", "in a star, where there are none"),
+    (peers("ring", "chunking: true", "sensitivity_percentage: 10", "chunk_reconstruction: stale_copies",
+           "stale_copy_step: 0.5"), "6:1", "with 10 % of the chunks 0.5 and 1 diverged; allowed here: below 0.5"),
+    (chunks("dynamic_sensitivity_percentage: true", "sensitivity_policy: knee"), "4:1", "which is the policy energy"),
+    (chunks("sensitivity_policy: threshold"), "3:1", "sensitivity_threshold is missing"),
+    (chunks("sensitivity_policy: schedule"), "3:1", "sensitivity_schedule is missing"),
+    (chunks("sensitivity_policy: schedule", "sensitivity_schedule: []"), "4:1", "such as [50, 20, 5]"),
+    (chunks("sensitivity_policy: budget"), "3:1", "sensitivity_budget_mb is missing"),
+    ("model_type: resnet18\npretrained_models: true\ninitial_model: seed", "3:1", "allowed here: broadcast"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "place", "words"), CONTRADICTIONS)
@@ -43,10 +78,42 @@ def test_contradictions_are_refused_where_they_stand(text, place, words):
         "chunk_score: random\nchunking_random_section: true\nchunking: true\nsensitivity_percentage: 5",
         "chunk_score: distance\nchunking_with_gradients: false\nchunking: true\nsensitivity_percentage: 5",
         "chunk_score: gradient\nchunking_with_gradients: true\nchunking: true\nsensitivity_percentage: 5",
+        peers("ring", "number_of_clients: 2"),
+        peers("complete"),
+        peers("k_connected", "number_of_clients: 2", "k_value: 1"),
+        peers("k_connected", "number_of_clients: 16", "k_value: 15"),
+        peers("k_connected", "number_of_clients: 15", "k_value: 14"),
+        peers("custom", "adjacency_matrix_file_name: a.csv"),
+        peers("ring", chunks("chunk_score: accumulated", "chunk_reconstruction: stale_copies", "stale_copy_step: 0.4")),
+        peers("ring", "chunking: true", "chunk_encoding: int8", "chunk_reconstruction: stale_copies",
+              "stale_copy_step: 1"),
+        chunks("chunk_reconstruction: error_feedback", "chunk_score: accumulated", "chunk_agreement: consensus",
+               "agreement_interval: 5", "chunk_encoding: int4", "downlink_sensitivity_percentage: 5"),
+        chunks("dynamic_sensitivity_percentage: true", "sensitivity_policy: energy", "sensitivity_energy: 0.5"),
+        chunks("sensitivity_policy: threshold", "sensitivity_threshold: 0.1"),
+        chunks("sensitivity_policy: schedule", "sensitivity_schedule: [50, 2]"),
+        chunks("sensitivity_policy: budget", "sensitivity_budget_mb: 5"),
+        chunks("sensitivity_policy: knee", "sensitivity_budget_mb: 5"),
+        chunks("sensitivity_warmup_rounds: 2", "sensitivity_warmup_percentage: 80"),
+        "chunking: true\nsensitivity_budget_mb: 5",
+        "chunking: true\nchunk_encoding: float16",
+        "model_type: resnet18\npretrained_models: true",
     ],
-)
+)  # fmt: skip
 def test_what_only_looks_like_a_contradiction_is_accepted(text):
     assert parse(text, "f.yaml").notices == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "chunk_reconstruction: error_feedback", "chunk_agreement: consensus", "sensitivity_budget_mb: 5",
+        "sensitivity_policy: schedule", "chunk_reconstruction: stale_copies\nstale_copy_step: 1",
+    ],
+)  # fmt: skip
+def test_full_exchange_with_the_same_file_is_one_switch_away(line):
+    for file in (f"chunking: true\n{line}", peers("ring", "chunking: true", line)):
+        assert not parse(file, "f.yaml", ["chunking=false"]).settings.chunking.chunking
 
 
 def test_a_contradiction_that_the_command_line_makes_is_told_there():
@@ -90,6 +157,32 @@ def test_contradictions_are_refused_without_a_file_too():
         ("chunking: true", "1:1: chunking: sensitivity_percentage is 100: every chunk is sent"),
         ("chunking: true\nsensitivity_percentage: 0.8", "write 80 if you meant 80 %"),
         ("chunking: true\nchunking_random_section: true\ndynamic_sensitivity_percentage: true", "random scores"),
+        (chunks("dynamic_sensitivity_percentage: true", "chunk_score: round_robin"), "that only take turns here"),
+        (chunks("sensitivity_policy: utopia", "chunk_score: random"), "3:1: sensitivity_policy: adapts to random"),
+        (chunks("sensitivity_threshold: 3"), "3:1: sensitivity_threshold: has no effect: the policy is fixed"),
+        (chunks("sensitivity_schedule: [3]"), "3:1: sensitivity_schedule: has no effect: the policy is fixed"),
+        (chunks("sensitivity_policy: knee", "sensitivity_energy: 0.5"), "the policy is knee, not energy"),
+        (chunks("sensitivity_warmup_percentage: 80"), "has no effect: sensitivity_warmup_rounds is 0"),
+        (chunks("sensitivity_warmup_rounds: 8"), "3:1: sensitivity_warmup_rounds: is 8 of 8 rounds: the policy never"),
+        (chunks("stale_copy_step: 0.1"), "3:1: stale_copy_step: has no effect: chunk_reconstruction is contributors"),
+        (chunks("downlink_sensitivity_percentage: 5"), "has no effect: chunk_reconstruction is contributors"),
+        (chunks("agreement_interval: 3", "agreement_scores: none"),
+         "4:1: agreement_scores: has no effect (nor has agreement_interval): chunk_agreement is independent"),
+        (chunks("chunk_agreement: consensus", "agreement_interval: 3", "agreement_scores: none"),
+         "4:1: agreement_interval: has no effect: agreement_scores is none"),
+        (chunks("chunk_reconstruction: error_feedback"), "chunk_score is gradient, which sees this round only"),
+        (chunks("chunk_reconstruction: error_feedback", "chunk_score: update"), "accumulated measures both"),
+        (peers("ring", chunks("chunk_reconstruction: stale_copies", "chunk_score: relative")), "is relative, which"),
+        (chunks("chunk_encoding: int4"), "3:1: chunk_encoding: is int4, whose rounding contributors keeps nowhere"),
+        (chunks("chunk_encoding: int8", "chunk_reconstruction: own_weights"), "own_weights keeps nowhere"),
+        ("chunk_encoding: float16", "1:1: chunk_encoding: has no effect: chunking is false"),
+        ("k_value: 4", "1:1: k_value: has no effect: federated_learning_topology is star"),
+        (peers("ring", "adjacency_matrix_file_name: a.csv"), "has no effect: federated_learning_topology is ring"),
+        (peers("ring", "server_learning_rate: 2"), "3:1: server_learning_rate: has no effect: peer to peer"),
+        (peers("ring", "evaluate_clients: true"), "the clients' models are always measured"),
+        (peers("ring", chunks("chunk_reconstruction: stale_copies", "chunk_score: accumulated",
+                              "aggregation_sample_scaling: true")), "of stale_copies come from the topology"),
+        ("local_steps: 9\nnumber_of_epochs: 2", "2:1: number_of_epochs: has no effect: local_steps says"),
         ("mu: 1", "1:1: mu: has no effect: aggregation_strategy is not FedProx"),
         ("aggregation_strategy: FedProx\nmu: 0", "2:1: mu: FedProx with mu 0 is FedAvg"),
         ("optimizer: adam\nmomentum: 0.9", "2:1: momentum: has no effect"),
@@ -126,3 +219,9 @@ def test_the_score_in_force():
     assert ChunkingSettings(chunking_with_gradients=False, chunking_random_section=True).score == "random"
     assert ChunkingSettings(chunking_random_section=True, chunk_score="random").score == "random"
     assert ChunkingSettings(chunking_with_gradients=False, chunk_score="distance").score == "distance"
+
+
+def test_the_policy_in_force():
+    assert ChunkingSettings().policy == "fixed"
+    assert ChunkingSettings(dynamic_sensitivity_percentage=True).policy == "energy"
+    assert ChunkingSettings(sensitivity_policy="knee").policy == "knee"

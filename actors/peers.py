@@ -1,0 +1,172 @@
+"""The rounds of a federation without a coordinator's model: who trains, who hears whom, what it cost.
+
+Payloads go from peer to peer behind handles; nobody is handed one of a client that is not its neighbour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from actors.calls import run_calls_in_order
+from actors.ledger import Ledger
+from actors.round_tables import RoundFacts, round_tables
+from orchestrator import rounds
+from orchestrator.chunking.encoding import message_bytes
+from orchestrator.errors import RoundFailed, group_reasons
+from orchestrator.exchange import layout_for
+from orchestrator.messages import (
+    ClientReport,
+    EvaluationSums,
+    InitialModel,
+    MixOrder,
+    ModelState,
+    RoundResult,
+    TrainOrder,
+)
+from orchestrator.ports import Call, ClientGroup, Handle, Lost
+from orchestrator.settings import Settings
+from orchestrator.topology import Topology, metropolis_weights
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class _Round:
+    round_index: int
+    ledger: Ledger
+    payloads: dict[int, Handle] = field(default_factory=dict)
+    sizes: dict[int, dict[str, int]] = field(default_factory=dict)
+    reports: dict[int, ClientReport] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
+    scores: dict[int, EvaluationSums] = field(default_factory=dict)
+
+
+class PeerCoordinator:
+    """Runs rounds of peers over a group of client actors. Owns no model: only handles, and the graph."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: ClientGroup,
+        initial: InitialModel,
+        samples_per_client: tuple[int, ...],
+        topology: Topology,
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._initial = initial
+        self._samples = samples_per_client
+        self._topology = topology
+        self._weights = metropolis_weights(topology)
+        self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._states: list[Handle | None] = [None] * topology.num_clients
+
+    @property
+    def model(self) -> ModelState:
+        """The mean of the peers' models; the initial model before the first round."""
+        states = [state for state in self._states if state is not None]
+        if not states:
+            return self._initial.state
+        (settled,) = run_calls_in_order(self._group, [Call(0, "survey", tuple(states), 2)], self._max_attempts)
+        if settled.answer is None:
+            raise RoundFailed(0, 0, 1, {0: settled.reason})
+        model: ModelState = settled.answer.values[1]
+        return model
+
+    def run_round(self, round_index: int, progress: Progress) -> RoundResult:
+        """One round, from 1: all train, then all mix. Raises RoundFailed when too few peers finish."""
+        started = time.perf_counter()
+        settings = self._settings.federation
+        this = _Round(round_index, Ledger(round_index))
+        self._train(this, progress)
+        needed = rounds.needed(len(self._samples), settings.min_completion_rate)
+        if len(this.payloads) < needed:
+            raise RoundFailed(round_index, len(this.payloads), needed, this.failed)
+        evaluated = rounds.is_evaluated(round_index, settings.evaluation_interval, settings.federated_learning_rounds)
+        mixing = time.perf_counter()
+        self._mix(this, evaluated)
+        mixed = time.perf_counter()
+        distance = self._consensus_distance() if evaluated else None
+        finished = time.perf_counter()
+        facts = RoundFacts(
+            round_index=round_index,
+            num_chunks=self._layout.num_chunks,
+            samples=dict(enumerate(self._samples)),
+            reports=this.reports,
+            attempts=this.attempts,
+            failed=this.failed,
+            rejected=this.rejected,
+            scores=None,
+            client_scores=this.scores,
+            consensus_distance=distance,
+            dense_bytes_each_way=2 * self._topology.edges * self._dense_message_bytes,
+            with_chunks=self._settings.tracking.record_chunks,
+            aggregate_s=mixed - mixing,
+            evaluate_s=finished - mixed,
+            wall_s=finished - started,
+        )
+        problems = group_reasons({**this.failed, **this.rejected})
+        return RoundResult(round_index, round_tables(facts, this.ledger), tuple(problems))
+
+    @property
+    def _max_attempts(self) -> int:
+        return self._settings.runtime.max_attempts
+
+    def _train(self, this: _Round, progress: Progress) -> None:
+        def call(client: int) -> Call:
+            order, neighbours = TrainOrder(this.round_index, client), len(self._topology.neighbours[client])
+            return Call(client, "train_peer", (order, neighbours, self._states[client]), 2, 2)
+
+        def again(lost: Lost) -> Call:
+            if lost.arguments_lost:
+                self._states[lost.call.key] = None
+            return call(lost.call.key)
+
+        clients = range(len(self._samples))
+        note = lambda done: progress(done, len(clients))  # noqa: E731
+        for settled in run_calls_in_order(self._group, [call(c) for c in clients], self._max_attempts, again, note):
+            client = settled.key
+            this.attempts[client] = settled.attempts
+            if settled.answer is None:
+                this.failed[client] = settled.reason
+                continue
+            this.reports[client], this.sizes[client] = settled.answer.values
+            this.payloads[client], self._states[client] = settled.answer.handles
+
+    def _mix(self, this: _Round, evaluated: bool) -> None:
+        """Hands each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes."""
+        calls = [self._mix_call(this, client, evaluated) for client in this.payloads]
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts):
+            if settled.answer is None:
+                this.failed[settled.key] = settled.reason
+                continue
+            report = settled.answer.values[0]
+            this.rejected.update(report.refused)
+            if report.sums is not None:
+                this.scores[settled.key] = report.sums
+            self._states[settled.key] = settled.answer.handles[0]
+
+    def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:
+        neighbours = self._topology.neighbours[client]
+        senders = tuple(sorted(peer for peer in (client, *neighbours) if peer in this.payloads))
+        for sender in senders:
+            if sender != client:
+                this.ledger.bill(sender, client, this.sizes[sender])
+        order = MixOrder(TrainOrder(this.round_index, client), senders, neighbours, self._weights[client], evaluated)
+        payloads = (this.payloads[sender] for sender in senders)
+        return Call(client, "mix_peer", (order, self._states[client], *payloads), 1, 1)
+
+    def _consensus_distance(self) -> float | None:
+        """Worked out by an actor: the models stay where they are."""
+        states = tuple(state for state in self._states if state is not None)
+        (settled,) = run_calls_in_order(self._group, [Call(0, "survey", states, 1, 1)], self._max_attempts)
+        return None if settled.answer is None else float(settled.answer.values[0])
+
+    @property
+    def _dense_message_bytes(self) -> int:
+        spec = self._initial.spec
+        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())

@@ -1,0 +1,161 @@
+"""The figures of a comparison. Each is drawn from the tables of :class:`analysis.comparison.Comparison`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from analysis.comparison import Comparison, Group
+from analysis.drawing import GREY, PALETTE, figure, share_axis
+from analysis.text import bytes_text
+
+LOOKS = (("-", "o"), ("--", "D"), (":", "^"), ("-.", "v"))
+"""Lines and marks: each goes once through the palette."""
+
+SHOWN_BELOW = 0.25
+"""Accuracy further below the target is off the axis: it would flatten the differences that matter."""
+
+LETTERS = 11
+"""Letters of legend text to an inch."""
+
+
+def draw_comparison(comparison: Comparison) -> dict[str, Figure]:
+    """``accuracy_bytes``, ``pareto`` and ``bytes_to_target``."""
+    return {
+        "accuracy_bytes": draw_accuracy_bytes(comparison),
+        "pareto": draw_pareto(comparison),
+        "bytes_to_target": draw_bytes_to_target(comparison),
+    }
+
+
+def draw_accuracy_bytes(comparison: Comparison) -> Figure:
+    """Accuracy against bytes of both directions and of each, log axes; a band from the worst to the best seed."""
+    drawn, axes = _figure(comparison, 3, 13.5, 4.8)
+    curves = comparison.curves_to_arrow()
+    lowest, highest = pc.min(curves["accuracy_min"]).as_py(), pc.max(curves["accuracy"]).as_py()
+    lowest = max(lowest, min(comparison.target, highest) - SHOWN_BELOW)
+    curves = curves.filter(pc.greater_equal(curves["accuracy_max"], lowest))
+    for ax, name, title in zip(
+        axes, ("total_mb", "uplink_mb", "downlink_mb"), ("Both directions", "Uplink", "Downlink"), strict=True
+    ):
+        for i, group in enumerate(comparison.groups):
+            own = curves.filter(pc.equal(curves["label"], group.label))
+            spent = own[name].to_numpy() * 1e6
+            low, high = own["accuracy_min"].to_numpy(), own["accuracy_max"].to_numpy()
+            color, line, _ = _look(i)
+            ax.plot(spent, own["accuracy"].to_numpy(), line, color=color, linewidth=1.7, label=group.label)
+            ax.fill_between(spent, low, high, color=color, alpha=0.16, linewidth=0)
+        ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
+        _byte_axis(ax)
+        ax.set_title(title, loc="left")
+    axes[0].set_ylabel("accuracy (band: worst to best seed)")
+    axes[0].set_ylim(bottom=lowest - 0.01)
+    share_axis(axes[0].yaxis)
+    _legend(drawn, axes[0])
+    return drawn
+
+
+def draw_pareto(comparison: Comparison) -> Figure:
+    """Final accuracy against bytes of both directions, with 95 % intervals; the line joins what nothing beats."""
+    drawn, (ax,) = _figure(comparison, 1, 10.5, 4.8)
+    for i, group in enumerate(comparison.groups):
+        color, _, mark = _look(i)
+        ax.errorbar(
+            group.mean_bytes("total_bytes"), group.accuracy.mean, yerr=group.accuracy.half_width or None,
+            fmt="s" if group.dense else mark, color=color, markersize=8, capsize=3, elinewidth=1.1,
+            markerfacecolor=color if group.on_front else "white", label=group.label, zorder=3,
+        )  # fmt: skip
+    front = sorted((g.mean_bytes("total_bytes"), g.accuracy.mean) for g in comparison.groups if g.on_front)
+    ax.step(*zip(*front, strict=True), where="post", color=GREY, linewidth=1.2, label="Pareto front", zorder=2)
+    ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
+    _byte_axis(ax)
+    share_axis(ax.yaxis)
+    ax.set_ylabel("final accuracy, mean over seeds with 95 % interval")
+    ax.set_title("Accuracy and bytes (both directions; square: full exchange, filled: on the front)", loc="left")
+    _legend(drawn, ax)
+    return drawn
+
+
+def draw_bytes_to_target(comparison: Comparison) -> Figure:
+    """Bytes of both directions until the target, one bar a group; hollow where it was not reached by all seeds."""
+    groups = sorted(comparison.groups, key=_length)
+    drawn, (ax,) = figure(1, 11, 1.7 + 0.45 * len(groups))
+    lengths = np.array([_length(group)[1] for group in groups])
+    seeds = [at[1] for group in groups for at in group.reached]
+    left, right = min([*lengths, *seeds]) / 2, max([*lengths, *seeds])
+    for row, (group, length) in enumerate(zip(groups, lengths, strict=True)):
+        color, *_ = _look(comparison.groups.index(group))
+        done = group.bytes_to_target is not None
+        ax.barh(
+            row, length - left, left=left, height=0.62, color=color if done else "white", edgecolor=color,
+            linestyle="-" if done else "--", linewidth=1.2, zorder=2,
+        )  # fmt: skip
+        own = [at[1] for at in group.reached]
+        ax.plot(own, [row] * len(own), "o", color="black", markersize=4, zorder=3)
+        text = group.to_target_text if done else f"{group.to_target_text} with {bytes_text(length)}"
+        ax.annotate(text, (max([length, *own]), row), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    _byte_axis(ax)
+    ax.set_xlim(left, right * (right / left) ** 0.45)  # room for the words
+    ax.set_yticks(range(len(groups)), [group.label for group in groups], parse_math=False, fontsize=9)
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    ax.set_title(f"Bytes until {100 * comparison.target:.2f} % accuracy (dots: seeds)", loc="left")
+    return drawn
+
+
+def _length(group: Group) -> tuple[bool, float]:
+    """Whether the target was missed, and the bar's length: bytes to the target, or all that was spent in vain."""
+    to_target = group.bytes_to_target
+    return to_target is None, group.mean_bytes("total_bytes") if to_target is None else to_target
+
+
+def _look(place: int) -> tuple[str, str, str]:
+    """Colour, line and mark of the group at this place."""
+    line, mark = LOOKS[place // len(PALETTE) % len(LOOKS)]
+    return PALETTE[place % len(PALETTE)], line, mark
+
+
+def _byte_axis(ax: Axes) -> None:
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda count, _: bytes_text(count)))
+    low, high = ax.get_xlim()
+    if high / low > 30:
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:  # within a decade or so the powers of ten alone would leave the axis without numbers
+        ax.xaxis.set_minor_formatter(
+            FuncFormatter(lambda count, _: bytes_text(count) if _first(count) in (2, 5) else "")
+        )
+    ax.tick_params(axis="x", which="both", labelsize=9)
+    ax.set_xlabel("bytes (log)")
+
+
+def _first(count: float) -> int:
+    """The first digit of a number."""
+    return round(count / 10.0 ** math.floor(math.log10(count) + 1e-9))
+
+
+def _target_label(comparison: Comparison) -> str:
+    return f"target {100 * comparison.target:.2f} %"
+
+
+def _figure(comparison: Comparison, panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """An empty figure with room for a legend of all groups below it."""
+    labels = [group.label for group in comparison.groups]
+    rows = -(-(len(labels) + 2) // _columns(labels, width))
+    return figure(panels, width, height + 0.2 * rows, sharey=True)
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    return max(1, min(4, int(LETTERS * width) // (max(map(len, labels)) + 8)))
+
+
+def _legend(drawn: Figure, ax: Axes) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    columns = _columns(labels, drawn.get_figwidth())
+    drawn.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=9)

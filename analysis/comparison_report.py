@@ -1,0 +1,72 @@
+"""The report of a comparison: tables that spreadsheets open, figures, and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from analysis.comparison import HEADERS, Comparison, cells
+from analysis.comparison_figures import draw_comparison
+from analysis.figures import save_all, save_data
+from analysis.page import Section, image, page, table
+
+TITLES = {
+    "accuracy_bytes": "Accuracy against bytes",
+    "pareto": "Pareto front",
+    "bytes_to_target": "Bytes to the target",
+}
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """Where the parts of a report are."""
+
+    html: Path
+    tables: tuple[Path, ...]
+    """``comparison.csv`` (a row per group), ``runs.csv`` and ``curves.csv``: the numbers of table and figures."""
+    figures: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, str | list[str]]:
+        """The same as JSON's types."""
+        listed = {name: [str(path) for path in getattr(self, name)] for name in ("tables", "figures")}
+        return {"html": str(self.html), **listed}
+
+    def __str__(self) -> str:
+        return "\n".join(["written:", *(f"  {path}" for path in (self.html, *self.tables, *self.figures))])
+
+
+def write_comparison(comparison: Comparison, output: str | Path) -> ComparisonReport:
+    """Writes ``comparison.html``, the tables as CSV and ``figures/*.png`` into ``output``, which is made if need be.
+
+    Files of these names are replaced.
+    """
+    folder = Path(output)
+    data = {
+        "comparison": comparison.to_arrow(), "runs": comparison.runs_to_arrow(), "curves": comparison.curves_to_arrow(),
+    }  # fmt: skip
+    tables = save_data(data, folder)
+    figures = save_all(draw_comparison(comparison), folder / "figures")
+    report = ComparisonReport(folder / "comparison.html", tables, figures)
+    report.html.write_text(comparison_html(comparison, data["runs"], figures), encoding="utf-8")
+    return report
+
+
+def comparison_html(comparison: Comparison, runs: pa.Table, figures: tuple[Path, ...]) -> str:
+    """The page: everything in it is inline and escaped."""
+    target = [("target", f"{100 * comparison.target:.2f} %: {comparison.target_source}")]
+    sections = [
+        Section("In short", table(HEADERS, [cells(group) for group in comparison.groups])),
+        Section("To be known", table(("", ""), [*target, *(("note", note) for note in comparison.notes)])),
+        *(Section(TITLES[path.stem], image(path, TITLES[path.stem])) for path in figures),
+    ]
+    differ = [{"group": group.label, **group.settings} for group in comparison.groups]
+    sections.append(Section("Settings in which the groups differ", _rows(differ)))
+    sections.append(Section("Runs", _rows(runs.to_pylist())))
+    return page("fedchunk comparison", sections)
+
+
+def _rows(rows: list[dict[str, object]] | list[Mapping[str, object]]) -> str:
+    return table(list(rows[0]), [list(row.values()) for row in rows])

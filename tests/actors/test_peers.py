@@ -1,0 +1,171 @@
+"""Peer to peer: who hears whom, what each edge costs, and what all come to agree on."""
+
+import numpy as np
+import pytest
+
+from actors.local_backend import LocalClientGroup, make_client
+from orchestrator.messages import COORDINATOR
+from orchestrator.topology import build_topology
+
+RING = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "ring"}
+COMPLETE = {**RING, "federated_learning_topology": "complete"}
+REGULAR = {**RING, "federated_learning_topology": "k_connected", "k_value": 4, "number_of_clients": 8}
+COPIES = {"chunk_reconstruction": "stale_copies", "chunk_score": "accumulated"}
+
+
+def test_everybody_hearing_everything_is_plain_federated_averaging(make_settings, run_local):
+    peers = run_local(make_settings(chunking=False, **COMPLETE))
+    all_chunks = run_local(make_settings(sensitivity_percentage=100.0, **COMPLETE))
+    star = run_local(make_settings(chunking=False))
+    assert peers.summary.weights_sha256 == star.summary.weights_sha256 == all_chunks.summary.weights_sha256
+    assert all(row["consensus_distance"] == 0 for row in peers.rows("rounds"))
+
+
+def test_nobody_is_handed_a_payload_of_somebody_else_than_a_neighbour(make_settings, run_local, monkeypatch):
+    settings = make_settings(**REGULAR)
+    topology = build_topology(settings.federation)
+    heard = []
+    run = LocalClientGroup.next_outcome
+
+    def watch(group):
+        call = group._queue[0]
+        if call.method == "mix_peer":
+            order = call.arguments[0]
+            heard.append((order.train.client_id, set(order.senders), len(call.arguments) - 2))
+        return run(group)
+
+    monkeypatch.setattr(LocalClientGroup, "next_outcome", watch)
+    run_local(settings)
+    assert len(heard) == 3 * 8
+    for client, senders, payloads in heard:
+        assert senders == {client, *topology.neighbours[client]}
+        assert payloads == 5
+
+
+@pytest.mark.parametrize("rules", [RING, REGULAR, {**REGULAR, **COPIES, "chunk_encoding": "int8"}])
+def test_every_edge_is_billed_in_both_directions(make_settings, run_local, rules):
+    settings = make_settings(**rules)
+    run = run_local(settings)
+    topology = build_topology(settings.federation)
+    edges = {(one, other) for one, others in enumerate(topology.neighbours) for other in others}
+    for index in (1, 2, 3):
+        rows = [row for row in run.rows("ledger") if row["round"] == index]
+        assert {(row["sender"], row["receiver"]) for row in rows} == edges
+        assert COORDINATOR not in {row["sender"] for row in rows} | {row["receiver"] for row in rows}
+        (summary,) = [row for row in run.rows("rounds") if row["round"] == index]
+        assert summary["uplink_bytes"] == summary["downlink_bytes"] == sum(row["bytes"] for row in rows)
+    for row in run.rows("clients"):
+        mine = [entry for entry in run.rows("ledger") if entry["round"] == row["round"]]
+        assert row["uplink_bytes"] == sum(e["bytes"] for e in mine if e["sender"] == row["client"])
+        assert row["downlink_bytes"] == sum(e["bytes"] for e in mine if e["receiver"] == row["client"])
+
+
+def test_full_exchange_costs_what_it_is_said_to_cost(make_settings, run_local):
+    run = run_local(make_settings(chunking=False, **REGULAR))
+    assert run.summary.uplink_bytes == run.summary.dense_uplink_bytes
+    assert run.summary.dense_uplink_bytes == 3 * 8 * 4 * (36 + 4 + 4 * run.spec.num_parameters)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"chunk_reconstruction": "own_weights"},
+        {"chunk_score": "accumulated", "chunk_age_exponent": 1.0},
+        COPIES,
+        {**COPIES, "chunk_encoding": "int4"},
+    ],
+)
+def test_peers_learn_and_actors_and_order_change_nothing(
+    make_settings, run_local, shuffled_group, without_times, rules
+):
+    settings = {**REGULAR, "federated_learning_rounds": 12, "sensitivity_percentage": 40.0, **rules}
+    one = run_local(make_settings(number_of_actors=1, **settings))
+    shuffled_group(np.random.default_rng(3))
+    two = run_local(make_settings(number_of_actors=3, **settings))
+    assert one.summary.weights_sha256 == two.summary.weights_sha256
+    for table in ("rounds", "clients", "chunks", "ledger"):
+        assert without_times(one.rows(table)) == without_times(two.rows(table))
+    last = one.rows("rounds")[-1]
+    assert last["accuracy"] is None
+    assert last["client_accuracy_min"] <= last["client_accuracy_mean"] <= last["client_accuracy_max"]
+    assert last["client_accuracy_mean"] > 0.6
+    assert last["consensus_distance"] > 0
+
+
+def test_stale_copies_are_the_same_at_both_ends(make_settings, run_local):
+    """What a peer believes others have heard of it is what they have heard, also through lossy messages."""
+    settings = make_settings(chunk_encoding="int4", **REGULAR, **COPIES)
+    neighbours = build_topology(settings.federation).neighbours
+    copies = {}
+
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        mix = client.mix_peer
+
+        def watch(order, state, *payloads):
+            report, new_state = mix(order, state, *payloads)
+            copies[order.train.round_index, order.train.client_id] = new_state.copies
+            return report, new_state
+
+        client.mix_peer = watch
+        return client
+
+    run_local(settings, make)
+    for (index, client), known in copies.items():
+        for place, neighbour in enumerate(neighbours[client], start=1):
+            assert known[place].tobytes() == copies[index, neighbour][0].tobytes()
+
+
+def test_a_payload_that_is_refused_is_refused_by_all_and_the_run_lives(make_settings, run_local):
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        train = client.train_peer
+
+        def damaged(order, num_neighbours, state):
+            report, sizes, payload, new_state = train(order, num_neighbours, state)
+            return report, sizes, payload[:-1] if order.client_id == 2 else payload, new_state
+
+        client.train_peer = damaged
+        return client
+
+    for rules in (REGULAR, {**REGULAR, **COPIES}):
+        run = run_local(make_settings(**rules), make)
+        assert run.summary.status == "finished"
+        assert [row["client"] for row in run.rows("clients") if row["status"] == "rejected"] == [2, 2, 2]
+        assert all("client 2: checksum" in result.problems[0] for result in run.results)
+
+
+def test_a_peer_that_fails_is_not_heard_and_comes_back(make_settings, run_local):
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        train = client.train_peer
+
+        def sometimes(order, num_neighbours, state):
+            if order.client_id == 3 and order.round_index == 2:
+                raise ZeroDivisionError("on purpose")
+            return train(order, num_neighbours, state)
+
+        client.train_peer = sometimes
+        return client
+
+    run = run_local(make_settings(**REGULAR), make)
+    assert [row["status"] for row in run.rows("clients") if row["client"] == 3] == ["ok", "failed", "ok"]
+    assert not [row for row in run.rows("ledger") if row["round"] == 2 and row["sender"] == 3]
+
+
+def test_a_run_of_peers_stops_at_the_accuracy_asked_for(make_settings, run_local):
+    rows = run_local(make_settings(federated_learning_rounds=40, stop_avg_accuracy=0.5, **RING)).rows("rounds")
+    assert len(rows) < 40
+    assert rows[-1]["client_accuracy_mean"] >= 0.5
+
+
+def test_batch_norm_models_mix_their_buffers(make_settings, run_local):
+    data = {"synthetic_size": 32, "synthetic_samples": 60, "synthetic_test_samples": 8, "number_of_clients": 3}
+    few = {"federated_learning_rounds": 1, "learning_rate": 0.01, "data_distribution_kind": "iid"}
+    run = run_local(make_settings(model_type="resnet18", **data, **few, **RING))
+    assert run.summary.status == "finished"
+    assert run.model.counters_I.min() > 0
+    assert [row["bytes"] for row in run.rows("ledger") if row["kind"] == "buffers"] == [
+        4 * run.spec.num_float_buffers + 8 * run.spec.num_integer_buffers
+    ] * 6

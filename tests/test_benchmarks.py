@@ -1,0 +1,139 @@
+"""The pure parts of benchmarks/accuracy_per_byte.py: its grid, and what it makes of finished runs."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator import config
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+grid = importlib.import_module("byte_grid")
+results = importlib.import_module("byte_results")
+runs = importlib.import_module("byte_runs")
+
+FULL = grid.GRID[0]
+
+
+def overrides(settings):
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+
+
+def row(name, seed, accuracy, share):
+    total = round(1000 * share)
+    kept = {"name": name, "group": "opponent", "label": name, "seed": seed, "rounds": 100, "settings": "{}"}
+    measured = {"accuracy": accuracy, "final_accuracy": accuracy, "uplink_bytes": total, "downlink_bytes": 0}
+    return kept | measured | {"total_bytes": total, "share": share}
+
+
+def table(*rows):
+    return pa.Table.from_pylist(list(rows), results.SCHEMA)
+
+
+def test_every_point_has_a_name_and_settings_of_its_own():
+    assert len({point.name for point in grid.GRID}) == len(grid.GRID)
+    assert len({json.dumps(dict(point.settings)) for point in grid.GRID if point.group != "tuning"}) == len(
+        [point for point in grid.GRID if point.group != "tuning"]
+    )
+    assert all(target.candidate in {point.name for point in grid.GRID} for target in grid.TARGETS)
+
+
+@pytest.mark.parametrize("point", grid.GRID, ids=lambda point: point.name)
+def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point):
+    common = config.load(runs.COMMON).settings.flat()
+    settings = config.load(runs.COMMON, overrides(runs.wanted_settings(point, 3, None))).settings.flat()
+    assert settings["random_seed"] == 3
+    for key in ("dataset_type", "number_of_clients", "dirichlet_beta", "model_type", "train_batch_size", "optimizer"):
+        assert settings[key] == common[key]
+    if point.group != "tuning":
+        assert settings["learning_rate"] == common["learning_rate"]
+        assert settings["server_learning_rate"] == common["server_learning_rate"]
+
+
+def test_no_result_uses_the_seed_that_settings_were_chosen_with():
+    assert all(
+        (grid.TUNING_SEED in point.seeds) == (point.group == "tuning") and len(set(point.seeds)) == len(point.seeds)
+        for point in grid.GRID
+    )
+
+
+def test_points_are_chosen_by_pattern_and_seed():
+    assert grid.chosen("full_ex*", (7,)) == [(FULL, 7)]
+    assert grid.chosen("nothing", None) == []
+    assert len(grid.chosen("*", None)) == sum(len(point.seeds) for point in grid.GRID)
+
+
+def test_the_interval_is_that_of_students_t():
+    estimate = results.Estimate.of([84.0, 85.0, 86.0])
+    assert estimate.mean == pytest.approx(85.0)
+    assert estimate.half == pytest.approx(4.30265 / math.sqrt(3), rel=1e-5)
+    assert math.isnan(results.Estimate.of([84.0]).half)
+
+
+def test_differences_are_paired_by_seed():
+    found = results.summarise(
+        table(
+            row("full_exchange", 1, 0.80, 1.0),
+            row("full_exchange", 2, 0.90, 1.0),
+            row("small", 2, 0.89, 0.1),
+            row("small", 1, 0.79, 0.1),
+        )
+    )
+    full, small = found
+    assert full.difference is None
+    assert (small.seeds, small.share) == ((1, 2), pytest.approx(0.1))
+    assert small.difference.mean == pytest.approx(-1.0)
+    assert small.difference.half == pytest.approx(0.0, abs=1e-9)
+    assert small.accuracy.half > 1
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "share", "expected"),
+    [
+        (0.796, 0.1, "reached"),
+        (0.81, 0.05, "reached"),
+        (0.79, 0.1, "missed by 0.50 points of accuracy"),
+        (0.80, 0.12, "missed by 2.000 % of the bytes"),
+        (0.79, 0.12, "missed by 0.50 points of accuracy and 2.000 % of the bytes"),
+    ],
+)
+def test_the_verdict_says_by_how_much_a_target_was_missed(accuracy, share, expected):
+    found = results.summarise(table(row("full_exchange", 1, 0.80, 1.0), row("small", 1, accuracy, share)))
+    assert results.verdict(grid.Target("must", 0.1, 0.5, "small"), found) == expected
+    assert results.verdict(grid.Target("must", 0.1, 0.5, "another"), found) == "not run"
+
+
+def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accuracy=0.8):
+    """A run's folder as fedchunk leaves it, as far as the benchmark looks: seven rounds, one of them not evaluated."""
+    (folder / "tables").mkdir(parents=True)
+    settings = config.load(runs.COMMON, overrides(runs.wanted_settings(point, seed, None))).settings.flat()
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "summary.json").write_text(json.dumps({"status": status}))
+    accuracies = [0.1, None, *[accuracy + step / 100 for step in (-2, -1, 0, 1, 2)]]
+    sums = {"uplink_bytes": [bytes_each_way] * 7, "downlink_bytes": [bytes_each_way] * 7}
+    pq.write_table(pa.table({"accuracy": accuracies} | sums), folder / "tables" / "rounds.parquet")
+
+
+def test_runs_are_read_with_the_mean_of_the_last_five_evaluations(tmp_path):
+    other = grid.GRID[1]
+    finished(runs.folder_of(tmp_path, FULL, 1), FULL, 1)
+    finished(runs.folder_of(tmp_path, other, 1), other, 1, bytes_each_way=50, accuracy=0.7)
+    finished(runs.folder_of(tmp_path, other, 2), other, 2, status="interrupted")
+    full, small = results.read_runs(tmp_path, None).to_pylist()
+    assert (full["accuracy"], full["total_bytes"], full["share"]) == (pytest.approx(0.8), 7000, 1.0)
+    assert (small["accuracy"], small["final_accuracy"]) == (pytest.approx(0.7), pytest.approx(0.72))
+    assert small["share"] == pytest.approx(0.1)
+
+
+def test_a_run_counts_as_finished_only_with_the_same_settings(tmp_path):
+    folder = runs.folder_of(tmp_path, FULL, 1)
+    assert not runs.is_finished(folder, runs.wanted_settings(FULL, 1, None))
+    finished(folder, FULL, 1)
+    assert runs.is_finished(folder, runs.wanted_settings(FULL, 1, None))
+    assert not runs.is_finished(folder, runs.wanted_settings(FULL, 1, 3))
+    assert not runs.is_finished(folder, runs.wanted_settings(FULL, 1, None) | {"learning_rate": 0.3})
