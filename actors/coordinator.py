@@ -244,7 +244,7 @@ class Coordinator:
     @staticmethod
     def _reject(this: _Round, client: int, payload: NDArray[np.uint8], error: PayloadError) -> None:
         this.rejected[client] = error.reason
-        this.ledger.bill(client, COORDINATOR, {"rejected": len(payload)})
+        this.ledger.bill(client, COORDINATOR, {"rejected": payload.nbytes})
 
     def _close(self, this: _Round) -> None:
         """Moves the model, and learns from the round what the next ones need to know."""

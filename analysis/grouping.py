@@ -17,9 +17,6 @@ NOT_COMPARED = frozenset({
 })  # fmt: skip
 """Settings that make no other experiment: the seed, names and places, and those of processes and of recording."""
 
-ABSENT = "(not set)"
-"""Value of a setting that a run does not have, because another version of fedchunk made it."""
-
 OF_CHUNKS = (
     "chunk",
     "sensitivity",
@@ -33,10 +30,13 @@ OF_CHUNKS = (
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs with equal settings, those of :data:`NOT_COMPARED` apart; groups and runs in the order given."""
+    """Runs with equal settings, those of :data:`NOT_COMPARED` apart; groups and runs in the order given.
+
+    A setting that a run does not have, because it is older, counts as null.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        settings = {name: value for name, value in run.config.items() if name not in NOT_COMPARED}
+        settings = {name: value for name, value in run.config.items() if name not in NOT_COMPARED and value is not None}
         groups.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
     return list(groups.values())
 
@@ -44,7 +44,7 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For each group the values of the settings that are not the same in all of them, in the file's order."""
     names = [name for name in dict.fromkeys(name for config in configs for name in config) if name not in NOT_COMPARED]
-    values = {name: [config.get(name, ABSENT) for config in configs] for name in names}
+    values = {name: [config.get(name) for config in configs] for name in names}
     kept = [name for name in names if any(value != values[name][0] for value in values[name])]
     return [{name: values[name][i] for name in kept} for i in range(len(configs))]
 

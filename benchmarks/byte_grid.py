@@ -72,8 +72,62 @@ def contributors(score: str, percentage: float, **more: Value) -> dict[str, Valu
     return rule | more
 
 
-OURS: tuple[Point, ...] = ()
-GRID: tuple[Point, ...] = (Point(BASELINE, "baseline", "full exchange, float32"), *OURS)
+OURS = (
+    Point("feedback_10_percent", "feedback", "error feedback, 93 % of 964 chunks, int4", feedback(93, 93)),
+    Point("feedback_2_5_percent", "feedback", "error feedback, 22.5 % of 964 chunks, int4", feedback(22.5, 22.5)),
+    Point("feedback_1_percent", "feedback", "error feedback, 8.8 % of 964 chunks, int4", feedback(8.8, 8.8)),
+    Point("feedback_0_5_percent", "feedback", "error feedback, 4 % of 964 chunks, int4", feedback(4, 4)),
+)
+
+TARGETS = (
+    Target("must", 0.10, 0.5, "feedback_10_percent"),
+    Target("must", 0.025, 0.5, "feedback_2_5_percent"),
+    Target("aim", 0.01, 0.5, "feedback_1_percent"),
+    Target("moonshot", 0.005, 0.5, "feedback_0_5_percent"),
+)
+
+FEW_ROUNDS: dict[str, Value] = {"federated_learning_rounds": 10, "evaluation_interval": 10}
+OPPONENTS = (
+    Point("random_10", "opponent", "10 % of random chunks, contributors, float32", contributors("random", 10)),
+    Point("random_1", "opponent", "1 % of random chunks, contributors, float32", contributors("random", 1)),
+    Point(
+        "random_feedback_1_percent",
+        "opponent",
+        "as feedback_1_percent, but clients choose at random",
+        feedback(8.8, 8.8, chunk_score="random"),
+    ),
+    Point(
+        "gradient_10",
+        "opponent",
+        "the seed's rule: 10 % by gradient, contributors, float32",
+        contributors("gradient", 10),
+    ),
+    Point(
+        "fedavg_float16",
+        "opponent",
+        "FedAvg in float16",
+        {"chunking": True, "chunking_parts": 1, "sensitivity_percentage": 100, "chunk_encoding": "float16"},
+    ),
+    Point("fedavg_10_rounds", "opponent", "FedAvg, float32, 10 rounds", FEW_ROUNDS),
+    Point(
+        "fedavg_10_long_rounds",
+        "opponent",
+        "FedAvg, float32, 10 rounds of 100 local steps",
+        FEW_ROUNDS | {"local_steps": 100},
+    ),
+)
+
+
+def _tuned(name: str, label: str, **settings: Value) -> Point:
+    return Point(f"tuning_{name}", "tuning", label, settings, seeds=(TUNING_SEED,))
+
+
+TUNING = (
+    _tuned("full_a", "full exchange, learning rate 0.05, server 1", learning_rate=0.05, server_learning_rate=1.0),
+)
+
+GRID = (Point(BASELINE, "baseline", "full exchange, float32"), *OURS, *OPPONENTS, *TUNING)
+"""In the order in which they run: an interrupted grid has its baseline and its targets."""
 
 
 def chosen(pattern: str, seeds: tuple[int, ...] | None) -> list[tuple[Point, int]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from byte_grid import BASELINE, NOTES, TARGETS, TRIED
+from byte_grid import BASELINE, TARGETS
+from byte_notes import NOTES, TRIED
 from byte_results import Estimate, PointResult, verdict
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -114,7 +115,9 @@ def draw(results: Sequence[PointResult], path: Path) -> None:
     axes.grid(alpha=0.25, which="both")
     axes.legend(loc="lower right")
     seeds = max(len(result.seeds) for result in shown)
-    axes.set_title(f"Fashion-MNIST, 20 clients, Dirichlet 0.3, LeNet-5, 100 rounds; mean of {seeds} seeds, 95 % interval")
+    axes.set_title(
+        f"Fashion-MNIST, 20 clients, Dirichlet 0.3, LeNet-5, 100 rounds; mean of {seeds} seeds, 95 % interval"
+    )
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

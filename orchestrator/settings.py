@@ -7,54 +7,25 @@ Ranges of single fields are here; rules that join several fields are in :mod:`or
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchestrator.settings_rules import contradictions
-
-
-def _integral(value: Any) -> Any:
-    """FedPilot types counts as floats (``chunking_parts: 5.0``): a float without a fraction is a count."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _text(value: Any) -> Any:
-    """``data_distribution_kind: 20`` and ``federation_id: 7`` are text that happens to look like a number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _fixed(value: Any) -> Any:
-    """YAML has lists only; settings are frozen through and through."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-Score = Literal["gradient", "distance", "random", "update", "accumulated", "relative", "round_robin"]
-Policy = Literal["fixed", "energy", "threshold", "knee", "utopia", "schedule", "budget"]
-Reconstruction = Literal["contributors", "own_weights", "error_feedback", "stale_copies"]
-Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
-Topology = Literal["star", "ring", "k_connected", "complete", "custom"]
-
-
-class AnyCase:
-    """Marks a choice of words that may be written in capitals or not: ``LENET`` is ``lenet``."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The choice itself, behind a function that finds the known spelling."""
-        known = {word.lower(): word for word in get_args(source)}
-
-        def spell(value: Any) -> Any:
-            return known.get(value.lower(), value) if isinstance(value, str) else value
-
-        return core_schema.no_info_before_validator_function(spell, handler(source))
-
-
-Count = Annotated[int, BeforeValidator(_integral)]
-Text = Annotated[str, BeforeValidator(_text)]
-Percentages = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], BeforeValidator(_fixed)]
-MOST = 2**31 - 1
-"""The largest count: the tables' columns have 32 bits."""
+from orchestrator.settings_values import (
+    MOST,
+    AnyCase,
+    Count,
+    Encoding,
+    Percentages,
+    Policy,
+    Reconstruction,
+    Score,
+    Text,
+    Topology,
+    text_of,
+)
 
 
 class Section(BaseModel):
@@ -248,7 +219,7 @@ class DataSettings(Section):
     data_distribution_kind: Annotated[
         Literal["iid", "iid-diff-quantity", "dir", "10", "20", "30", "40", "50", "60", "70", "80", "90"],
         AnyCase(),
-        BeforeValidator(_text),
+        BeforeValidator(text_of),
     ] = Field(
         "iid",
         description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "

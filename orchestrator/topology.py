@@ -101,7 +101,7 @@ def metropolis_weights(topology: Topology) -> tuple[tuple[float, ...], ...]:
 
     With ``w_ii = 1 - sum_j w_ij`` left for the client itself, the matrix is symmetric and its rows sum to 1, so mixing
     keeps the average over all clients, whatever the graph (Xiao, Boyd & Lall 2005, "A scheme for robust distributed
-    sensor fusion based on average consensus", equation 11).
+    sensor fusion based on average consensus").
 
     Returns:
         For each client the weights of its neighbours, in the order of ``topology.neighbours``.

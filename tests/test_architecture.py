@@ -20,6 +20,7 @@ HOMES = {
     "ray": ("actors.ray_",),
     "mlflow": ("orchestrator.tracking.",),
     "yaml": ("orchestrator.config.yaml_source",),
+    "networkx": ("orchestrator.topology",),
     "typer": ("orchestrator.cli",),
     "rich": ("orchestrator.commands.progress",),
     "matplotlib": ("analysis.",),
@@ -31,7 +32,7 @@ HOMES = {
 """The only modules (by the beginning of their names) that may import a library."""
 
 PURE = {"numpy", "numpy.typing", "__future__", "collections.abc", "dataclasses", "functools", "typing"} | {
-    "bisect", "enum", "fractions", "hashlib", "math", "pyarrow", "struct", "zlib",
+    "bisect", "enum", "fractions", "hashlib", "math", "pyarrow", "struct", "xxhash",
 }  # fmt: skip
 """All that ``orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
 

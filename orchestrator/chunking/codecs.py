@@ -7,10 +7,13 @@ float32: the scale of a chunk of small changes would be zero in float16. The rec
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from orchestrator.chunking.layout import Layout
 
 Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
 
@@ -28,6 +31,34 @@ def value_bytes(encoding: Encoding, num_values: int) -> int:
 def scale_bytes(encoding: Encoding, num_chunks: int) -> int:
     """Bytes that the scales of ``num_chunks`` chunks occupy."""
     return 2 * num_chunks if encoding in LEVELS else 0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The packed values of K chunks. Parts may be views of the vector they come from: nothing is copied yet."""
+
+    encoding: Encoding
+    parts: tuple[NDArray[np.uint8], ...]
+    scales: NDArray[np.uint8]
+    sizes_K: NDArray[np.int64]
+
+    @property
+    def joined(self) -> NDArray[np.uint8]:
+        """All parts in one array."""
+        return np.concatenate(self.parts) if self.parts else _NOTHING
+
+
+def pack_chunks(encoding: Encoding, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], layout: Layout) -> Packed:
+    """Packs the chunks ``mask_C`` of a vector. Raises ValueError: a value is too large for ``float16``."""
+    sizes_K = layout.sizes_C[mask_C]
+    if encoding == "float32":
+        whole_P = np.ascontiguousarray(vector_P, "<f4")
+        parts = tuple(whole_P[start:stop].view(np.uint8) for start, stop in layout.runs(mask_C))
+        return Packed(encoding, parts, _NOTHING, sizes_K)
+    values_V = np.empty(layout.num_values(mask_C), "<f4")
+    layout.cut(vector_P, mask_C, values_V)
+    packed, scales = pack(encoding, values_V, sizes_K)
+    return Packed(encoding, (packed,), scales, sizes_K)
 
 
 def pack(
@@ -62,14 +93,9 @@ def pack(
         return halves.view(np.uint8), _NOTHING
     if encoding == "bfloat16":
         return _to_bfloat16(values_V).view(np.uint8), _NOTHING
-    levels = LEVELS[encoding]
-    starts_K = np.cumsum(sizes_K) - sizes_K
     if not len(sizes_K):
         return _NOTHING, _NOTHING
-    peaks_K = np.maximum.reduceat(np.abs(values_V), starts_K)
-    steps_K = (peaks_K / np.float32(levels)).astype(np.float32)
-    scales = _to_bfloat16(np.where(steps_K < np.finfo(np.float32).tiny, np.float32(0), steps_K))
-    quantised_V = _quantise(values_V, _from_bfloat16(scales), sizes_K, levels)
+    quantised_V, scales = _quantise(values_V, sizes_K, LEVELS[encoding])
     return (_two_a_byte(quantised_V) if encoding == "int4" else quantised_V.view(np.uint8)), scales.view(np.uint8)
 
 
@@ -95,21 +121,32 @@ _BLOCK = 1 << 16
 
 
 def _quantise(
-    values_V: NDArray[np.float32], scales_K: NDArray[np.float32], sizes_K: NDArray[np.int64], levels: int
-) -> NDArray[np.int8]:
-    inverses_K = np.divide(1, scales_K, out=np.zeros_like(scales_K), where=scales_K > 0)
-    out_V = np.empty(len(values_V), np.int8)
+    values_V: NDArray[np.float32], sizes_K: NDArray[np.int64], levels: int
+) -> tuple[NDArray[np.int8], NDArray[np.uint16]]:
+    """Levels of all values and bfloat16 scales of all chunks, block by block.
+
+    A scale's rounding (a share of 2^-9) cannot lift the largest value past half a level beyond the last, so nothing
+    has to be clipped.
+    """
+    quantised_V = np.empty(len(values_V), np.int8)
+    scales_K = np.empty(len(sizes_K), "<u2")
     stops_K = np.cumsum(sizes_K)
+    work = np.empty(max(_BLOCK, int(sizes_K.max())), np.float32)
     first = 0
     while first < len(sizes_K):
         begin = int(stops_K[first] - sizes_K[first])
         last = max(first + 1, int(np.searchsorted(stops_K, begin + _BLOCK, side="right")))
-        end = int(stops_K[last - 1])
-        block: NDArray[np.float32] = values_V[begin:end] * np.repeat(inverses_K[first:last], sizes_K[first:last])
-        np.rint(block, out=block)
-        out_V[begin:end] = np.clip(block, -levels, levels, out=block).astype(np.int8)
+        here, sizes = slice(begin, int(stops_K[last - 1])), sizes_K[first:last]
+        block, out = values_V[here], work[: here.stop - begin]
+        np.abs(block, out=out)
+        steps = np.maximum.reduceat(out, np.cumsum(sizes) - sizes) / np.float32(levels)
+        scales_K[first:last] = _to_bfloat16(np.where(steps < np.finfo(np.float32).tiny, np.float32(0), steps))
+        scales = _from_bfloat16(scales_K[first:last])
+        inverses = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
+        np.multiply(block, np.repeat(inverses, sizes), out=out)
+        quantised_V[here] = np.rint(out, out=out)
         first = last
-    return out_V
+    return quantised_V, scales_K
 
 
 def _to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:

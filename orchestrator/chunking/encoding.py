@@ -14,7 +14,9 @@ receiver's own layout first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -22,7 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.chunking import codecs, header
-from orchestrator.chunking.codecs import Encoding
+from orchestrator.chunking.codecs import Encoding, Packed
 from orchestrator.chunking.header import Flag, Header, check
 from orchestrator.chunking.layout import Layout
 from orchestrator.errors import PayloadError
@@ -73,8 +75,13 @@ class Encoded:
     payload: NDArray[np.uint8]
     sizes: dict[str, int]
     """Its bytes by kind."""
-    seen: NDArray[np.float32]
-    """The values as the receiver will see them: what a lossy encoding lost is the sender's to keep."""
+    _packed: Packed
+
+    @cached_property
+    def seen(self) -> NDArray[np.float32]:
+        """The values as the receiver will see them: what a lossy encoding lost is the sender's to keep."""
+        packed = self._packed
+        return codecs.unpack(packed.encoding, packed.joined, packed.scales, packed.sizes_K)
 
 
 def message_bytes(
@@ -138,40 +145,40 @@ def encode(
     Raises:
         ValueError: a value does not fit the encoding.
     """
-    values = np.empty(layout.num_values(mask_C), "<f4")
-    layout.cut(vector_P, mask_C, values)
-    sizes_K = layout.sizes_C[mask_C]
-    packed, scales = codecs.pack(packing.encoding, values, sizes_K)
-    seen = values if packing.encoding == "float32" else codecs.unpack(packing.encoding, packed, scales, sizes_K)
-    compression, packed = _compressed(packed, packing.compression)
+    packed = codecs.pack_chunks(packing.encoding, vector_P, mask_C, layout)
+    compression, values = _compressed(packed.parts, packing.compression)
     sections = {
         "mask": _mask_section(mask_C) if with_mask else b"",
         "choice": _mask_section(choice_C) if choice_C is not None else b"",
-        "scales": scales,
+        "scales": packed.scales,
         "shares": b"" if shares_K is None else shares_K.astype("<f4", copy=False),
         "buffers": b"" if buffers is None else _buffer_section(*buffers),
-        "values": packed,
     }
-    flags = (
-        (Flag.CHANGES if is_change else Flag(0))
-        | (Flag.SHARES if shares_K is not None else Flag(0))
-        | (Flag.BUFFERS if buffers is not None else Flag(0))
-        | (Flag.MASK if with_mask else Flag(0))
-        | (Flag.CHOICE if choice_C is not None else Flag(0))
-    )
-    encoding = ENCODINGS.index(packing.encoding)
-    fields = (round_index, sender, num_samples, int(mask_C.sum()))
-    payload, sizes = assemble(Header(flags, encoding, COMPRESSIONS.index(compression), *fields), layout, sections)
-    return Encoded(payload, sizes, seen)
+    held = {
+        Flag.CHANGES: is_change,
+        Flag.SHARES: shares_K is not None,
+        Flag.BUFFERS: buffers is not None,
+        Flag.MASK: with_mask,
+        Flag.CHOICE: choice_C is not None,
+    }
+    flags = sum((flag for flag, holds in held.items() if holds), start=Flag(0))
+    kinds = ENCODINGS.index(packing.encoding), COMPRESSIONS.index(compression)
+    head = Header(flags, *kinds, round_index, sender, num_samples, int(mask_C.sum()))
+    payload, sizes = assemble(head, layout, sections, values)
+    return Encoded(payload, sizes, packed)
 
 
 def assemble(
-    head: Header, layout: Layout, sections: dict[str, NDArray[np.generic] | bytes]
+    head: Header,
+    layout: Layout,
+    sections: dict[str, NDArray[np.generic] | bytes],
+    values: Sequence[NDArray[np.uint8]] = (),
 ) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Header and sections as one array of bytes, and their sizes by kind."""
+    """Header, sections and values as one array of bytes, and their sizes by kind. Everything is copied once."""
     parts = {kind: np.frombuffer(section, np.uint8) for kind, section in sections.items()}
+    payload = np.concatenate([np.empty(header.SIZE, np.uint8), *parts.values(), *values])
     sizes = {"header": header.SIZE} | {kind: len(part) for kind, part in parts.items()}
-    payload = np.concatenate([np.empty(header.SIZE, np.uint8), *parts.values()])
+    sizes["values"] = sum(map(len, values))
     header.write(payload, head, layout)
     return payload, sizes
 
@@ -272,7 +279,7 @@ class _Cursor:
         section = self.take("values", len(self._payload) - self._position)
         if compression != "none":
             try:
-                raw = pa.decompress(section, decompressed_size=expected, codec=_CODECS[compression], asbytes=True)
+                raw = pa.decompress(section, decompressed_size=expected, codec=compression, asbytes=True)
             except (OSError, ValueError, pa.ArrowException) as error:
                 raise PayloadError(f"values that do not decompress: {error}") from error
             section = np.frombuffer(raw, np.uint8)
@@ -280,15 +287,15 @@ class _Cursor:
         return section
 
 
-_CODECS = {"lz4": "lz4", "zstd": "zstd"}
-
-
-def _compressed(packed: NDArray[np.uint8], compression: Compression) -> tuple[Compression, NDArray[np.uint8]]:
+def _compressed(
+    parts: Sequence[NDArray[np.uint8]], compression: Compression
+) -> tuple[Compression, Sequence[NDArray[np.uint8]]]:
     """The bytes compressed, or as they are where that is not longer."""
-    if compression == "none" or not len(packed):
-        return "none", packed
-    smaller = pa.compress(packed, codec=_CODECS[compression], asbytes=True)
-    return (compression, np.frombuffer(smaller, np.uint8)) if len(smaller) < len(packed) else ("none", packed)
+    if compression == "none" or not parts:
+        return "none", parts
+    whole = np.concatenate(parts)
+    smaller = pa.compress(whole, codec=compression, asbytes=True)
+    return (compression, [np.frombuffer(smaller, np.uint8)]) if len(smaller) < len(whole) else ("none", [whole])
 
 
 def _mask_bytes(num_chunks: int) -> int:

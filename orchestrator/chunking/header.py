@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 from enum import IntFlag
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from orchestrator.chunking.layout import Layout
@@ -93,5 +93,10 @@ def check(holds: bool, otherwise: str) -> None:
 
 
 def _checksum(payload: NDArray[np.uint8]) -> int:
-    """CRC-32 of everything but the checksum's own four bytes. Finds accidents, not forgeries."""
-    return zlib.crc32(payload.data[SIZE:], zlib.crc32(payload.data[: SIZE - 4]))
+    """32 bits of XXH3 over everything but the checksum's own four bytes. Finds accidents, not forgeries.
+
+    It reads at the speed of a copy; CRC-32 took four times as long, more than all other steps of a plain message.
+    """
+    digest = xxhash.xxh3_64(payload.data[: SIZE - 4])
+    digest.update(payload.data[SIZE:])
+    return digest.intdigest() & 0xFFFFFFFF

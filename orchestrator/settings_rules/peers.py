@@ -32,6 +32,7 @@ def contradictions(settings: Settings) -> Iterator[Remark]:
             f"got {federation.client_sampling_rate:g} peer to peer, where nobody draws a cohort and neighbours wait "
             "for each other; allowed here: 1",
         )
+    yield from _transport_contradictions(settings)
     if chunking.chunking:
         yield from _chunks_without_coordinator(settings)
 
@@ -72,6 +73,15 @@ def _chunks_without_coordinator(settings: Settings) -> Iterator[Remark]:
         yield Remark(
             (key, "federated_learning_schema"),
             f"got {got} peer to peer, where no coordinator counts what all clients have sent; remove it",
+        )
+
+
+def _transport_contradictions(settings: Settings) -> Iterator[Remark]:
+    if settings.runtime.transport == "tcp":
+        yield Remark(
+            ("transport", "federated_learning_schema"),
+            "got tcp peer to peer; the sockets that prove the ledger join clients and coordinator: allowed here: "
+            "object_store",
         )
 
 

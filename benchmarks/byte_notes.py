@@ -1,0 +1,4 @@
+"""What the results page says beside its figures."""
+
+TRIED = ""
+NOTES = ""
