@@ -20,13 +20,13 @@ BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
 )  # fmt: skip
 """Okabe and Ito's palette: told apart with every kind of colour vision."""
 
-INDIGO = "#332288"
+INDIGO, PINK = "#332288", "#F4A6B5"
 
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, INDIGO)
 """Colours of things without a meaning of their own, in this order."""
 
 KIND_COLORS = {
-    "values": BLUE, "scales": YELLOW, "buffers": SKY, "scores": INDIGO, "mask": ORANGE, "shares": PURPLE,
+    "values": BLUE, "scales": YELLOW, "buffers": SKY, "scores": INDIGO, "mask": ORANGE, "choice": PINK, "shares": PURPLE,
     "header": GREEN, "rejected": VERMILION,
 }  # fmt: skip
 """The ledger's kinds; the order is that of the stack, from the bottom."""

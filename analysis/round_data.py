@@ -141,7 +141,7 @@ def reason_data(clients: pa.Table) -> pa.Table:
 
 def residual_data(clients: pa.Table) -> pa.Table:
     """A row per round: mean, lowest and highest L2 norm of what a client keeps back after sending."""
-    known = clients.filter(pc.is_valid(clients["residual_norm"]))
+    known = clients.filter(pc.and_(pc.is_valid(clients["residual_norm"]), pc.equal(clients["status"], "ok")))
     sums = known.group_by("round").aggregate([("residual_norm", kind) for kind in ("mean", "min", "max")])
     names = {"mean": "mean", "min": "minimum", "max": "maximum"}
     columns = {new: sums[f"residual_norm_{old}"] for old, new in names.items()}

@@ -99,7 +99,7 @@ OPPONENTS = (
     Point(
         "gradient_10",
         "opponent",
-        "the seed's rule: 10 % by gradient, contributors, float32",
+        "seed's rule: 10 % by gradient, contributors, float32",
         contributors("gradient", 10),
     ),
     Point(
@@ -131,7 +131,6 @@ GRID = (Point(BASELINE, "baseline", "full exchange, float32"), *OURS, *OPPONENTS
 
 
 def chosen(pattern: str, seeds: tuple[int, ...] | None) -> list[tuple[Point, int]]:
-    """The runs of the points whose names match ``pattern``, seed by seed, so that what is interrupted can be read."""
+    """The runs of the points whose names match ``pattern``, with their own seeds or the given ones."""
     points = [point for point in GRID if fnmatch(point.name, pattern)]
-    wanted = [(point, seed) for point in points for seed in (point.seeds if seeds is None else seeds)]
-    return wanted
+    return [(point, seed) for point in points for seed in (point.seeds if seeds is None else seeds)]

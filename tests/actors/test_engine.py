@@ -1,5 +1,7 @@
 """The chunk engine in whole rounds: feedback, agreement, encodings, budgets; what is shared, billed and kept."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -203,6 +205,26 @@ def test_a_rejected_change_is_not_lost_from_the_residual(make_settings, run_loca
     run = run_local(make_settings(**FEEDBACK), make)
     assert [row["status"] for row in run.rows("clients") if row["client"] == 2] == ["ok", "rejected", "ok"]
     assert norms[3][0] == norms[1][1] != norms[2][1]
+
+
+def test_sampled_clients_keep_their_residual_while_they_are_away(make_settings, run_local):
+    held = {}
+
+    def make(settings, device, data):
+        class Watched(Client):
+            def train(self, order, downlink, state):
+                report, payload, new_state = super().train(order, downlink, state)
+                before = None if state is None else state.withheld_P.tobytes()
+                held.setdefault(order.client_id, []).append((before, new_state.withheld_P.tobytes()))
+                return report, payload, new_state
+
+        return Watched(settings, device, data.dataset, data.partition)
+
+    run_local(make_settings(client_sampling_rate=0.4, federated_learning_rounds=8, **FEEDBACK), make)
+    assert sum(map(len, held.values())) == 16
+    for visits in held.values():
+        assert visits[0][0] is None
+        assert all(later[0] == earlier[1] for earlier, later in itertools.pairwise(visits))
 
 
 def test_the_server_step_scales_the_models_move(make_settings, run_local):

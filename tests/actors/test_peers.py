@@ -21,6 +21,13 @@ def test_everybody_hearing_everything_is_plain_federated_averaging(make_settings
     assert all(row["consensus_distance"] == 0 for row in peers.rows("rounds"))
 
 
+@pytest.mark.parametrize("rules", [{"chunk_reconstruction": "own_weights"}, {**COPIES, "stale_copy_step": 1.0}])
+def test_every_rule_is_dense_averaging_when_everybody_hears_everything(make_settings, run_local, rules):
+    peers = run_local(make_settings(sensitivity_percentage=100.0, **COMPLETE, **rules))
+    star = run_local(make_settings(chunking=False))
+    np.testing.assert_allclose(peers.model.weights_P, star.model.weights_P, rtol=1e-4, atol=1e-6)
+
+
 def test_nobody_is_handed_a_payload_of_somebody_else_than_a_neighbour(make_settings, run_local, monkeypatch):
     settings = make_settings(**REGULAR)
     topology = build_topology(settings.federation)

@@ -63,12 +63,23 @@ def slowly(seconds):
     return make
 
 
+PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "ring"}
+
+
+@pytest.mark.parametrize(
+    ("pools", "rules"),
+    [
+        ((1, 2), {"evaluate_clients": True, "dynamic_sensitivity_percentage": True}),
+        ((2,), {"chunk_reconstruction": "error_feedback", "chunk_agreement": "consensus", "chunk_encoding": "int8"}),
+        ((2,), {"chunk_reconstruction": "stale_copies", "chunk_score": "accumulated", **PEERS}),
+    ],
+)
 def test_ray_gives_the_bits_and_the_tables_of_the_local_run(
-    ray_here, make_settings, run_local, run_entered, observer, without_times
+    ray_here, make_settings, run_local, run_entered, observer, without_times, pools, rules
 ):
-    rules = {"number_of_clients": 8, "evaluate_clients": True, "dynamic_sensitivity_percentage": True}
+    rules = {"number_of_clients": 8, **rules}
     local = run_local(make_settings(**rules))
-    for actors in (1, 2):
+    for actors in pools:
         settings = make_settings(number_of_actors=actors, **rules)
         with RayFederation(settings, None, observer) as federation:
             assert federation.info.number_of_actors == actors

@@ -1,0 +1,73 @@
+"""``fedchunk compare`` on experiments that the command line ran, in this process."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+
+SMALL = """
+dataset_type: synthetic
+synthetic_samples: 60
+synthetic_test_samples: 20
+synthetic_classes: 3
+number_of_clients: 3
+federated_learning_rounds: 2
+chunking: true
+chunking_parts: 20
+sensitivity_percentage: 25
+device: cpu
+mlflow_enabled: false
+"""
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def runs(in_folder):
+    """Two seeds of chunks and one of full exchange."""
+    (in_folder / "small.yaml").write_text(SMALL)
+    for name, *settings in (("a", "random_seed=1"), ("b", "random_seed=2"), ("full", "chunking=false")):
+        done = invoke("run", "small.yaml", *settings, "--local", "--output", name)
+        assert done.exit_code == 0, done.output
+    return ["a", "b", "full"]
+
+
+def test_compare_answers_with_groups_and_leaves_a_report(runs, in_folder):
+    result = invoke("compare", *runs, "--output", "side by side", "--json")
+
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    groups = {group["label"]: group for group in answer["groups"]}
+    assert {label: group["seeds"] for label, group in groups.items()} == {"chunking=true": 2, "chunking=false": 1}
+    assert groups["chunking=false"]["total_bytes"] > groups["chunking=true"]["total_bytes"]
+    assert answer["target"] == pytest.approx(groups["chunking=false"]["accuracy"] - 0.005)
+    assert (in_folder / answer["html"]).is_file()
+    assert (in_folder / "side by side" / "figures" / "pareto.png").is_file()
+
+
+def test_people_are_shown_the_table_and_where_the_report_is(runs, in_folder):
+    result = invoke("compare", *runs, "--target", "0.99")
+
+    assert result.exit_code == 0, result.output
+    assert "of full exchange" in result.stdout
+    assert "target 99.00 %: as given" in result.stdout
+    assert "comparison/comparison.html" in result.stdout
+
+
+def test_a_target_that_is_no_share_is_exit_2(in_folder):
+    result = invoke("compare", "nowhere", "--target", "83", "--json")
+
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["faults"][0]["where"] == "--target"
+
+
+def test_a_folder_that_holds_no_run_is_exit_1(in_folder):
+    result = invoke("compare", "nowhere", "--json")
+
+    assert result.exit_code == 1
+    assert "nowhere" in json.loads(result.stdout)["error"]
+    assert list(in_folder.iterdir()) == []
