@@ -26,8 +26,8 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, INDIGO)
 """Colours of things without a meaning of their own, in this order."""
 
 KIND_COLORS = {
-    "values": BLUE, "scales": YELLOW, "buffers": SKY, "scores": INDIGO, "mask": ORANGE, "choice": PINK, "shares": PURPLE,
-    "header": GREEN, "rejected": VERMILION,
+    "values": BLUE, "scales": YELLOW, "buffers": SKY, "scores": INDIGO, "mask": ORANGE, "choice": PINK,
+    "shares": PURPLE, "header": GREEN, "rejected": VERMILION,
 }  # fmt: skip
 """The ledger's kinds; the order is that of the stack, from the bottom."""
 
@@ -70,8 +70,9 @@ def share_axis(axis: Axis) -> None:
 
 
 def legend_inside(ax: Axes, where: Literal["best", "upper left", "lower right"] = "best") -> None:
-    """A legend that may lie over lines without hiding them."""
-    ax.legend(loc=where, frameon=True, framealpha=0.85, edgecolor="none", fontsize=8)
+    """A legend that may lie over lines without hiding them; none where nothing was drawn."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc=where, frameon=True, framealpha=0.85, edgecolor="none", fontsize=8)
 
 
 def heat_map(ax: Axes, x_edges: np.ndarray, y_edges: np.ndarray, cells_YX: np.ndarray, **scale: Any) -> QuadMesh:

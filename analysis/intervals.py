@@ -16,7 +16,7 @@ def student_t(degrees: int) -> float:
     """The 97.5 % point of Student's t: half a 95 % interval has this many standard errors.
 
     From tables up to 9 degrees of freedom, beyond by the expansion of Abramowitz and Stegun (1964), 26.7.5, which is
-    right to 1e-4 there.
+    right to 2e-4 there.
     """
     if degrees <= len(FEW):
         return FEW[degrees - 1]
