@@ -75,6 +75,8 @@ def draw_pareto(comparison: Comparison) -> Figure:
     ax.step(*zip(*front, strict=True), where="post", color=GREY, linewidth=1.2, label="Pareto front", zorder=2)
     ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
     _byte_axis(ax)
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, 0.0), min(high, 1.01))  # an interval of two seeds may reach beyond what can be
     share_axis(ax.yaxis)
     ax.set_ylabel("final accuracy, mean over seeds with 95 % interval")
     ax.set_title("Accuracy and bytes (both directions; square: full exchange, filled: on the front)", loc="left")

@@ -58,6 +58,7 @@ def feedback(uplink: float, downlink: float, encoding: str = "int4", **more: Val
         "initial_model": "seed",
         "sensitivity_percentage": uplink,
         "downlink_sensitivity_percentage": downlink,
+        "withheld_share": 0.5,
     } | more
 
 
@@ -74,9 +75,24 @@ def contributors(score: str, percentage: float, **more: Value) -> dict[str, Valu
 
 OURS = (
     Point("feedback_10_percent", "feedback", "error feedback, 93 % of 964 chunks, int4", feedback(93, 93)),
-    Point("feedback_2_5_percent", "feedback", "error feedback, 22.5 % of 964 chunks, int4", feedback(22.5, 22.5)),
-    Point("feedback_1_percent", "feedback", "error feedback, 8.8 % of 964 chunks, int4", feedback(8.8, 8.8)),
-    Point("feedback_0_5_percent", "feedback", "error feedback, 4 % of 964 chunks, int4", feedback(4, 4)),
+    Point(
+        "feedback_2_5_percent",
+        "feedback",
+        "error feedback, 22 % of 964 chunks, int4, server step 1",
+        feedback(22, 22, server_learning_rate=1.0),
+    ),
+    Point(
+        "feedback_1_percent",
+        "feedback",
+        "error feedback, 8.5 % of 964 chunks, int4, server step 1",
+        feedback(8.5, 8.5, server_learning_rate=1.0),
+    ),
+    Point(
+        "feedback_0_5_percent",
+        "feedback",
+        "error feedback, 3.7 % of 964 chunks, int4, server step 1",
+        feedback(3.7, 3.7, server_learning_rate=1.0),
+    ),
 )
 
 TARGETS = (
@@ -94,7 +110,7 @@ OPPONENTS = (
         "random_feedback_1_percent",
         "opponent",
         "as feedback_1_percent, but clients choose at random",
-        feedback(8.8, 8.8, chunk_score="random"),
+        feedback(8.5, 8.5, chunk_score="random", server_learning_rate=1.0),
     ),
     Point(
         "gradient_10",

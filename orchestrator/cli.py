@@ -162,6 +162,10 @@ def validate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
     """Check a configuration: everything that is wrong, at once."""
     with answering(as_json) as answer:
         loaded = load(config, overrides or ())
+        if loaded.settings.federation.federated_learning_topology == "custom":
+            from orchestrator.topology import build_topology
+
+            build_topology(loaded.settings.federation)
         result = {
             "status": "valid",
             "notices": list(loaded.notices),

@@ -126,7 +126,7 @@ LEDGER = [
         "kind",
         pa.string(),
         "",
-        "header, mask, values, scales, shares or buffers; scores (to agree); rejected (did not pass the checks).",
+        "header, mask, choice (what to send), scales, shares, buffers, values; scores (to agree); rejected.",
     ),
     _field("bytes", pa.int64(), "byte", "What this part of the message really occupied."),
 ]

@@ -52,7 +52,6 @@ def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point
         assert settings[key] == common[key]
     if point.group != "tuning":
         assert settings["learning_rate"] == common["learning_rate"]
-        assert settings["server_learning_rate"] == common["server_learning_rate"]
 
 
 def test_no_result_uses_the_seed_that_settings_were_chosen_with():

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from orchestrator.commands.console import percent, size, table
-from orchestrator.commands.plan import Bounds, Plan
+from orchestrator.commands.plan import Plan
+from orchestrator.commands.plan_messages import Bounds
+
+WIDTH = 110
+"""Columns of the notes."""
 
 
 def plan_text(plan: Plan) -> str:
     """The whole answer of ``fedchunk plan``."""
-    return "\n\n".join([_head(plan), _traffic(plan), _notes(plan), _resources(plan)])
+    parts = [_head(plan), _traffic(plan), _notes(plan), _resources(plan)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _head(plan: Plan) -> str:
     few, many = plan.chunks_sent.low, plan.chunks_sent.high
     sent = f"{many}" if few == many else f"{few} to {many}"
+    travels = "" if plan.encoding == "float32" else f", as {plan.encoding}"
     return (
         f"{plan.model}: {plan.parameters:,} parameters ({size(4 * plan.parameters)} as float32) in {plan.chunks} "
-        f"chunks, of which a client sends {sent} in a round\n"
-        f"{plan.clients_per_round} of {plan.clients} clients in each of {plan.rounds} rounds"
+        f"chunks, of which a client sends {sent} in a round{travels}\n{_who(plan)}"
+    )
+
+
+def _who(plan: Plan) -> str:
+    if plan.edges is None:
+        return f"{plan.clients_per_round} of {plan.clients} clients in each of {plan.rounds} rounds"
+    return (
+        f"{plan.clients} peers, topology {plan.topology} with {plan.edges} edges, {plan.rounds} rounds: "
+        f"{2 * plan.edges} messages a round, one per edge and direction"
     )
 
 
 def _traffic(plan: Plan) -> str:
     n, one, both = plan.clients_per_round, plan.dense_message, plan.uplink + plan.downlink
-    return table(
-        [
-            ("", "at least", "at most", "full exchange", "at most, of full"),
+    rows: list[tuple[str, ...]] = [("", "at least", "at most", "full exchange", "at most, of full")]
+    if plan.edges is not None:
+        directed = 2 * plan.edges
+        rows += [
+            _row("one message, per edge", plan.upload, one),
+            _row("one round, over all edges", plan.upload * directed, one * directed),
+            _row("sent, in all", plan.uplink, plan.dense),
+            _row("received, in all", plan.downlink, plan.dense),
+        ]
+    else:
+        rows += [
             _row("upload, one client and round", plan.upload, one),
             _row("upload, one round", plan.upload * n, one * n),
             _row("upload, in all", plan.uplink, plan.dense),
             _row("download, one client and round", plan.download, one),
             _row("download, one round", plan.download * n, one * n),
             _row("download, in all", plan.downlink, plan.dense),
-            _row("both directions, in all", both, 2 * plan.dense),
         ]
-    )
+    return table([*rows, _row("both directions, in all", both, 2 * plan.dense)])
 
 
 def _row(name: str, bounds: Bounds, dense: int) -> tuple[str, ...]:
@@ -42,13 +65,7 @@ def _row(name: str, bounds: Bounds, dense: int) -> tuple[str, ...]:
 
 
 def _notes(plan: Plan) -> str:
-    notes = [
-        "A client's first download is the whole model. Later it is sent what the clients sent, averaged: 'at least' is",
-        "when all choose the same chunks, 'at most' when every chunk is sent by somebody.",
-    ]
-    if plan.chunks_sent.low != plan.chunks_sent.high:
-        notes.append("Dynamic sensitivity chooses the number of chunks each round: 'at most' is its ceiling.")
-    return "\n".join(notes)
+    return "\n".join(textwrap.fill(note, WIDTH) for note in plan.notes)
 
 
 def _resources(plan: Plan) -> str:

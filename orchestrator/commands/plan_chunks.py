@@ -1,0 +1,93 @@
+"""How many chunks a client may send in a round: policy, ages and budget, without knowing a single score."""
+
+from __future__ import annotations
+
+import math
+
+from orchestrator.chunking import sensitivity
+from orchestrator.commands.plan_messages import Bounds, Messages
+from orchestrator.exchange import affordable_chunks
+from orchestrator.settings import ChunkingSettings
+
+
+def asks_for_scores(chunking: ChunkingSettings, round_index: int) -> bool:
+    """Whether clients send scores in this round before they are told what to send."""
+    sends = chunking.agrees and chunking.agreement_scores != "none"
+    return sends and (round_index - 1) % chunking.agreement_interval == 0
+
+
+def chunks_of_round(chunking: ChunkingSettings, num_chunks: int, round_index: int, *, with_age: bool) -> Bounds:
+    """Chunks that one client sends in a round, before any budget.
+
+    Policies that read scores may find that nothing is worth sending. Overdue chunks go even above the ceiling, but
+    none is overdue before round ``chunk_max_age + 1``.
+
+    Example:
+        >>> settings = ChunkingSettings(chunking=True, sensitivity_policy="knee", sensitivity_percentage=30)
+        >>> chunks_of_round(settings, 50, 1, with_age=True)
+        Bounds(low=0, high=15)
+    """
+    if not chunking.chunking:
+        return Bounds.exactly(num_chunks)
+    asked = _asked_for(chunking, num_chunks, round_index)
+    if with_age and chunking.chunk_max_age is not None and round_index > chunking.chunk_max_age:
+        return Bounds(asked.low, num_chunks)
+    return asked
+
+
+def _asked_for(chunking: ChunkingSettings, num_chunks: int, round_index: int) -> Bounds:
+    if round_index <= chunking.sensitivity_warmup_rounds:
+        return Bounds.exactly(sensitivity.fixed(num_chunks, chunking.sensitivity_warmup_percentage))
+    ceiling = sensitivity.fixed(num_chunks, chunking.sensitivity_percentage)
+    match chunking.policy:
+        case "fixed" | "budget":
+            return Bounds.exactly(ceiling)
+        case "schedule":
+            percentage = sensitivity.schedule(chunking.sensitivity_schedule, round_index)
+            return Bounds.exactly(min(ceiling, sensitivity.fixed(num_chunks, percentage)))
+        case _:
+            return Bounds(0, ceiling)
+
+
+class Budget:
+    """What ``sensitivity_budget_mb`` leaves for each message, as the coordinator shares it out.
+
+    What one message leaves unused falls to those after it, so a message's share never gets smaller, as long as even
+    the messages without any chunk fit into it. So after r of R rounds at most r / R of the total are spent.
+    """
+
+    def __init__(self, messages: Messages, total: float, rounds: int, clients: int) -> None:
+        """``total`` bytes for ``clients`` in each of ``rounds``."""
+        self._messages = messages
+        self._total = total
+        self._rounds = rounds
+        self._clients = clients
+        least = messages.scores + messages.update(Bounds(0, 0)).high
+        self.is_kept = least <= self._share(1, 0)
+        """Whether it covers at least all messages without any chunk."""
+
+    def limit(self, chunks: Bounds, round_index: int, spent: Bounds) -> Bounds:
+        """``chunks``, as far as they are affordable after ``spent`` bytes in the rounds before."""
+        most_spent = spent.high
+        if self.is_kept:
+            most_spent = min(most_spent, math.ceil(self._total * (round_index - 1) / self._rounds))
+        return Bounds(
+            min(chunks.low, self._affordable(round_index, most_spent)),
+            min(chunks.high, self._affordable(round_index, spent.low)),
+        )
+
+    def cap(self, uplink: Bounds) -> Bounds:
+        """The uplink of the whole run."""
+        return uplink.at_most(int(self._total)) if self.is_kept else uplink
+
+    def _share(self, round_index: int, spent: int) -> int:
+        return int((self._total - spent) / ((self._rounds - round_index + 1) * self._clients))
+
+    def _affordable(self, round_index: int, spent: int) -> int:
+        messages, share = self._messages, self._share(round_index, spent)
+        if asks_for_scores(messages.chunking, round_index):
+            share -= messages.scores
+        counts = messages.spec.num_float_buffers, messages.spec.num_integer_buffers
+        chunks = affordable_chunks(messages.chunking, messages.layout, *counts, share)
+        assert chunks is not None, "a share of bytes was given"
+        return chunks

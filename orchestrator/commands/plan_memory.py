@@ -1,0 +1,95 @@
+"""How much memory an experiment takes: estimates, each with its formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.exchange import withholds
+from orchestrator.messages import ModelSpec
+from orchestrator.settings import Settings, TrainingSettings
+from orchestrator.topology import Topology
+
+ACTOR_BASE_BYTES = 600_000_000
+"""Private memory of an actor before it has a model: 0.45 GB for torch with CUDA libraries, 0.15 GB for torchvision
+(measured on Linux; shared pages are counted once by the system)."""
+
+OPTIMIZER_VECTORS = {"sgd": 0, "rmsprop": 1, "adam": 2, "adamw": 2}
+"""Vectors of length P that an optimizer keeps; momentum adds one."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One line of the estimate."""
+
+    what: str
+    bytes: int
+    formula: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """What lies in the object store beside the clients' states."""
+
+    clients: int
+    """Clients that take part at least once."""
+    payloads: int
+    """Bytes of one round's payloads."""
+    data: int
+    """Bytes of the data set."""
+
+
+def memory_lines(
+    settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held
+) -> tuple[Memory, ...]:
+    """Object store, coordinator, and each actor."""
+    model = 4 * spec.num_parameters + 4 * spec.num_float_buffers + 8 * spec.num_integer_buffers
+    return (
+        _object_store(settings, spec, num_chunks, topology, held, model),
+        _coordinator(settings, spec, topology, model),
+        _actor(settings, spec, topology),
+    )
+
+
+def _object_store(
+    settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held, model: int
+) -> Memory:
+    chunking, vector = settings.chunking, 4 * spec.num_parameters
+    client, parts, copies = model + 4 * num_chunks, ["model", "4 C"], 0
+    if chunking.agrees:
+        client, parts = client + num_chunks, ["model", "5 C"]
+    if topology is not None and chunking.keeps_copies:
+        copies = vector * (2 * topology.edges + topology.num_clients)
+        parts.append("(degree + 1) copies of P float32")
+    elif withholds(chunking):
+        client += vector
+        parts.append("P float32 withheld")
+    download = "" if topology else " + one download"
+    size = held.clients * client + copies + held.payloads + (0 if topology else model) + held.data
+    return Memory("object store", size, f"clients x ({' + '.join(parts)}) + one round's payloads{download} + data set")
+
+
+def _coordinator(settings: Settings, spec: ModelSpec, topology: Topology | None, model: int) -> Memory:
+    if topology is not None:
+        return Memory("coordinator", model, "the first model; it owns no other")
+    size, formula = 12 * spec.num_parameters + 2 * model, "float64 sums and quotients of P values + the model twice"
+    if settings.chunking.feeds_back:
+        size += 16 * spec.num_parameters
+        formula += " + 4 vectors of P float32 (what it has not told yet)"
+    return Memory("coordinator", size, formula)
+
+
+def _actor(settings: Settings, spec: ModelSpec, topology: Topology | None) -> Memory:
+    vectors, parts = 5 + _optimizer_vectors(settings.training), ["weights", "gradients", "copies", "optimizer"]
+    if withholds(settings.chunking) or settings.chunking.keeps_copies:
+        vectors += 2
+        parts.append("withheld change before and after")
+    if topology is not None and settings.chunking.keeps_copies:
+        vectors += 1 + max(map(len, topology.neighbours))
+        parts.append("a copy of each neighbour")
+    size = ACTOR_BASE_BYTES + 4 * spec.num_parameters * vectors
+    formula = f"0.6 GB + {vectors} vectors of P float32 ({', '.join(parts)}); activations come on top"
+    return Memory("each actor", size, formula)
+
+
+def _optimizer_vectors(training: TrainingSettings) -> int:
+    return OPTIMIZER_VECTORS[training.optimizer] + (1 if training.momentum else 0)

@@ -1,0 +1,144 @@
+"""How long the messages of an experiment are, shortest and longest, by the encoder's own sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
+from orchestrator.chunking.layout import Layout
+from orchestrator.exchange import packing_of
+from orchestrator.messages import ModelSpec
+from orchestrator.settings import ChunkingSettings
+
+SCORE_BYTES = {"float32": (0, 4), "byte": (4, 1)}
+"""``agreement_scores`` -> bytes beside the scores, and bytes of each score."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """At least ``low``, at most ``high``."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def exactly(cls, value: int) -> Bounds:
+        """Both ends at ``value``."""
+        return cls(value, value)
+
+    @classmethod
+    def around(cls, all_bounds: Iterable[Bounds]) -> Bounds:
+        """The narrowest bounds that hold all of these, of which there must be one."""
+        lows, highs = zip(*((bounds.low, bounds.high) for bounds in all_bounds), strict=True)
+        return cls(min(lows), max(highs))
+
+    def __add__(self, other: Bounds) -> Bounds:
+        return Bounds(self.low + other.low, self.high + other.high)
+
+    def __mul__(self, times: int) -> Bounds:
+        return Bounds(self.low * times, self.high * times)
+
+    def at_most(self, limit: int) -> Bounds:
+        """The same with both ends no higher than ``limit``."""
+        return Bounds(min(self.low, limit), min(self.high, limit))
+
+
+NOTHING = Bounds(0, 0)
+
+
+@dataclass(frozen=True)
+class Messages:
+    """The messages of one experiment, in bytes. ``chunks`` says how many chunks a message holds."""
+
+    spec: ModelSpec
+    layout: Layout
+    chunking: ChunkingSettings
+
+    @property
+    def dense(self) -> int:
+        """Every message of full exchange: the whole model as one chunk."""
+        spec = self.spec
+        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
+
+    @property
+    def scores(self) -> int:
+        """A client's scores, to agree; 0 where none are sent."""
+        if not self.chunking.agrees or self.chunking.agreement_scores == "none":
+            return 0
+        beside, each = SCORE_BYTES[self.chunking.agreement_scores]
+        return message_bytes(1, 0, 0, 0)["header"] + beside + each * self.layout.num_chunks
+
+    @property
+    def choice(self) -> int:
+        """The coordinator's choice, to clients that sent scores."""
+        return self.nothing(with_choice=True)
+
+    def update(self, chunks: Bounds) -> Bounds:
+        """What a client sends: no mask where all were told which chunks."""
+        return self._bounds(chunks, packing_of(self.chunking), with_mask=not self.chunking.agrees)
+
+    def whole(self, *, with_choice: bool) -> int:
+        """The whole model, to a client that has none: every bit of it."""
+        return self._length(self.layout.num_chunks, PLAIN, with_choice=with_choice)
+
+    def change(self, chunks: Bounds, *, plain: bool = False, with_mask: bool, with_choice: bool) -> Bounds:
+        """What changed since a client was last told; ``plain`` where it must share every bit again."""
+        packing = PLAIN if plain else packing_of(self.chunking)
+        with_shares = self.chunking.chunking and self.chunking.chunk_reconstruction == "own_weights"
+        return self._bounds(chunks, packing, with_mask=with_mask, with_choice=with_choice, with_shares=with_shares)
+
+    def nothing(self, *, with_choice: bool) -> int:
+        """To a client that knows the model already."""
+        return sum(message_bytes(self.layout.num_chunks, 0, 0, 0, with_choice=with_choice).values())
+
+    @property
+    def chunk_up(self) -> int:
+        """What one more chunk adds to an update at most."""
+        return self.update(Bounds.exactly(1)).high - self.update(NOTHING).high
+
+    @property
+    def chunk_down(self) -> int:
+        """What one more chunk adds to any message that tells a client of changes at most."""
+        plain = self.chunking.feeds_back
+        one, none = (
+            self.change(Bounds.exactly(count), plain=plain, with_mask=True, with_choice=False) for count in (1, 0)
+        )
+        return one.high - none.high
+
+    def _bounds(self, chunks: Bounds, packing: Packing, **parts: bool) -> Bounds:
+        return Bounds(
+            self._length(chunks.low, packing, shortest=True, **parts), self._length(chunks.high, packing, **parts)
+        )
+
+    def _length(
+        self,
+        chunks: int,
+        packing: Packing,
+        *,
+        shortest: bool = False,
+        with_mask: bool = True,
+        with_choice: bool = False,
+        with_shares: bool = False,
+    ) -> int:
+        """With the longest chunks of the layout, or the shortest: then values may also vanish when compressed."""
+        sizes = message_bytes(
+            self.layout.num_chunks,
+            self._values(chunks, shortest=shortest),
+            self.spec.num_float_buffers,
+            self.spec.num_integer_buffers,
+            chunks if with_shares else 0,
+            num_selected=chunks,
+            encoding=packing.encoding,
+            with_mask=with_mask,
+            with_choice=with_choice,
+        )
+        if shortest and packing.compression != "none":
+            sizes["values"] = 0
+        return sum(sizes.values())
+
+    def _values(self, chunks: int, *, shortest: bool) -> int:
+        """Values in so many chunks: sizes differ by one at most, ``long`` chunks have one more."""
+        size, long = divmod(self.layout.num_parameters, self.layout.num_chunks)
+        short = self.layout.num_chunks - long
+        return chunks * size + (max(0, chunks - short) if shortest else min(chunks, long))

@@ -1,0 +1,95 @@
+"""What the bounds of a plan mean for its settings, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.commands.console import size
+from orchestrator.commands.plan_chunks import Budget
+from orchestrator.commands.plan_messages import Messages
+from orchestrator.settings import ChunkingSettings, Settings
+
+BY_SCORES = ("energy", "threshold", "knee", "utopia")
+"""Policies that read the scores."""
+
+
+def notes(settings: Settings, messages: Messages, clients_per_round: int) -> Iterator[str]:
+    """One sentence or two for each thing that the figures do not say."""
+    peers = settings.federation.federated_learning_topology != "star"
+    if peers:
+        yield "There is no coordinator and no first download: what one peer sends over an edge, the other receives."
+    else:
+        yield from _downloads(settings)
+    if settings.chunking.chunking:
+        yield from _agreement(settings.chunking, messages)
+        yield from _counts(settings.chunking, peers=peers)
+        yield from _budget(settings, messages, clients_per_round)
+        if settings.chunking.chunk_compression != "none":
+            yield (
+                "How small compression makes the values is in the data: 'at least' counts none of them, 'at most' all."
+            )
+    if settings.federation.stop_avg_accuracy is not None:
+        yield "stop_avg_accuracy may end the run before its last round; 'at least' is for all rounds."
+
+
+def _downloads(settings: Settings) -> Iterator[str]:
+    chunking, federation = settings.chunking, settings.federation
+    if federation.initial_model == "seed":
+        first = "Clients make the first model themselves, from random_seed."
+    else:
+        first = "A client's first download is the whole model."
+    if not chunking.chunking:
+        yield first
+    elif chunking.feeds_back and chunking.downlink_sensitivity_percentage is not None:
+        yield f"{first} Later {chunking.downlink_sensitivity_percentage:g} % of the chunks come down in each round."
+    elif chunking.agrees:
+        yield f"{first} Later a client is sent the chunks that all clients sent, averaged."
+    else:
+        yield (
+            f"{first} Later a client is sent what the clients sent, averaged: 'at least' is when all choose the same "
+            "chunks, 'at most' when every chunk is sent by somebody, or all choose different ones."
+        )
+    if chunking.feeds_back and federation.client_sampling_rate < 1:
+        yield "A client that was away for more than a round is sent what changed meanwhile as full float32 values."
+
+
+def _agreement(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:
+    if not chunking.agrees:
+        return
+    if not messages.scores:
+        yield "The coordinator foresees which chunks matter and says so with the model: clients send no scores."
+        return
+    every = "each round" if chunking.agreement_interval == 1 else f"every {chunking.agreement_interval} rounds"
+    yield (
+        f"To agree, a client sends {size(messages.scores)} of scores {every} and is told the choice in "
+        f"{size(messages.choice)}: both are in the figures."
+    )
+
+
+def _counts(chunking: ChunkingSettings, *, peers: bool) -> Iterator[str]:
+    if chunking.policy in BY_SCORES:
+        yield (
+            f"The policy {chunking.policy} chooses the number of chunks in each round: 'at most' is its ceiling, "
+            "'at least' is when nothing is worth sending."
+        )
+    elif chunking.policy == "schedule" or chunking.sensitivity_warmup_rounds:
+        yield f"The number of chunks depends on the round: {'a message' if peers else 'an upload'} has a range."
+    if chunking.chunk_max_age is not None:
+        yield (
+            f"Chunks that have waited {chunking.chunk_max_age} rounds go even above that number, so one message may "
+            f"hold all; in all, each chunk goes for its age once in {chunking.chunk_max_age + 1} rounds at most."
+        )
+
+
+def _budget(settings: Settings, messages: Messages, clients_per_round: int) -> Iterator[str]:
+    budget_mb = settings.chunking.sensitivity_budget_mb
+    if budget_mb is None:
+        return
+    total = budget_mb * 1_000_000
+    if Budget(messages, total, settings.federation.federated_learning_rounds, clients_per_round).is_kept:
+        yield f"sensitivity_budget_mb caps the upload in all at {size(total)}; what is left over goes to later rounds."
+    else:
+        yield (
+            f"sensitivity_budget_mb, {size(total)}, does not even cover the messages without any chunk: give more, or "
+            "fewer rounds or clients."
+        )

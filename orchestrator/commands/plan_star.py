@@ -1,0 +1,191 @@
+"""The bytes of a star, round by round: which clients take part is in the seed, so only the choices are unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from orchestrator import rounds
+from orchestrator.chunking import sensitivity
+from orchestrator.commands.plan_chunks import Budget, asks_for_scores, chunks_of_round
+from orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
+from orchestrator.settings import FederationSettings
+
+NEVER = -1
+"""The round that a client knows which was told nothing yet."""
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """How many messages of each kind the coordinator sends in a whole run."""
+
+    whole: int = 0
+    """The whole model, to a client that takes part for the first time."""
+    changes: int = 0
+    """What others sent since the client was last told."""
+    empty: int = 0
+    """A header to a client that already knows all, because its own model was just evaluated or made from the seed."""
+    choices: int = 0
+    """Which chunks to send, to clients that sent scores."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The messages of a whole run."""
+
+    chunks_sent: Bounds
+    """Chunks that one client sends in one round."""
+    upload: Bounds
+    """All that one client sends in one round; peer to peer: one message over one edge."""
+    download: Bounds
+    """All that one client is sent in one round, once it has the model; peer to peer as ``upload``."""
+    uplink: Bounds
+    downlink: Bounds
+    participants: int
+    """Clients that take part at least once."""
+    downloads: Downloads | None = None
+    """None peer to peer."""
+
+
+def star_traffic(federation: FederationSettings, messages: Messages) -> Traffic:
+    """What the coordinator and the clients send each other."""
+    counted = _Star(federation, messages, with_age=True).run()
+    chunking = messages.chunking
+    if not chunking.chunking or chunking.chunk_max_age is None:
+        return counted
+    bare = _Star(federation, messages, with_age=False).run()
+    times = age_choices(messages, federation.federated_learning_rounds) * counted.participants
+    choosers = 1 if chunking.agrees else counted.participants
+    uplink = bare.uplink.high + times * messages.chunk_up
+    downlink = bare.downlink.high + times * messages.chunk_down * choosers
+    return replace(
+        counted,
+        uplink=Bounds(counted.uplink.low, min(counted.uplink.high, uplink)),
+        downlink=Bounds(counted.downlink.low, min(counted.downlink.high, downlink)),
+    )
+
+
+def age_choices(messages: Messages, num_rounds: int) -> int:
+    """How often one chooser takes a chunk for its age in a whole run, all chunks together, at most.
+
+    A chunk is overdue ``chunk_max_age + 1`` rounds after it was sent, so each goes for its age R / (chunk_max_age + 1)
+    times at most; and K of a round is at most what the policy asks for and all that is overdue.
+    """
+    max_age = messages.chunking.chunk_max_age
+    return 0 if max_age is None else num_rounds // (max_age + 1) * messages.layout.num_chunks
+
+
+class _Star:
+    """Goes through the rounds and adds up; knows of each client what the coordinator knows of it."""
+
+    def __init__(self, federation: FederationSettings, messages: Messages, *, with_age: bool) -> None:
+        clients, num_rounds = federation.number_of_clients, federation.federated_learning_rounds
+        self._federation = federation
+        self._messages = messages
+        self._with_age = with_age
+        self._known_N = np.full(clients, 0 if federation.initial_model == "seed" else NEVER)
+        self._took_part_N = np.full(clients, NEVER)
+        self._changed_low_R = np.zeros(num_rounds + 1, np.int64)
+        self._changed_high_R = np.zeros(num_rounds + 1, np.int64)
+        cohort_size = len(self._cohort(1))
+        budget_mb = messages.chunking.sensitivity_budget_mb if messages.chunking.chunking else None
+        self._budget = Budget(messages, budget_mb * 1_000_000, num_rounds, cohort_size) if budget_mb else None
+        self._uplink = self._downlink = NOTHING
+        self._downloads = Downloads()
+
+    def run(self) -> Traffic:
+        """All rounds."""
+        sent, uploads, downloads = [], [], []
+        for round_index in range(1, self._federation.federated_learning_rounds + 1):
+            chunks, upload, download = self._round(round_index, self._cohort(round_index))
+            sent.append(chunks)
+            uploads.append(upload)
+            downloads.extend(download)
+        later = [bounds for settled, bounds in downloads if settled] or [bounds for _, bounds in downloads]
+        return Traffic(
+            chunks_sent=Bounds.around(sent),
+            upload=Bounds.around(uploads),
+            download=Bounds.around(later),
+            uplink=self._budget.cap(self._uplink) if self._budget else self._uplink,
+            downlink=self._downlink,
+            participants=int((self._took_part_N != NEVER).sum()),
+            downloads=self._downloads,
+        )
+
+    def _round(self, round_index: int, members: Sequence[int]) -> tuple[Bounds, Bounds, list[tuple[bool, Bounds]]]:
+        """Chunks and bytes that one client sends; and what clients are sent, with whether they had the model."""
+        messages, asks = self._messages, asks_for_scores(self._messages.chunking, round_index)
+        chunks = self._chunks(round_index)
+        upload = messages.update(chunks) + Bounds.exactly(messages.scores if asks else 0)
+        self._uplink += upload * len(members)
+        told = self._send_model(members, round_index - 1, with_choice=messages.chunking.agrees and not asks)
+        self._note_changes(round_index, chunks, len(members))
+        more = Bounds.exactly(messages.choice if asks else 0)
+        evaluated = self._federation.evaluate_clients and rounds.is_evaluated(
+            round_index, self._federation.evaluation_interval, self._federation.federated_learning_rounds
+        )
+        self._known_N[members] = round_index - 1
+        self._took_part_N[members] = round_index
+        if evaluated:
+            more += self._message(round_index - 1, round_index, took_part=True, with_choice=False)
+            self._known_N[members] = round_index
+        self._downlink += more * len(members)
+        self._count(choices=len(members) if asks else 0, changes=len(members) if evaluated else 0)
+        return chunks, upload, [(known != NEVER and round_index > 1, message + more) for known, message in told]
+
+    def _chunks(self, round_index: int) -> Bounds:
+        chunking, num_chunks = self._messages.chunking, self._messages.layout.num_chunks
+        chunks = chunks_of_round(chunking, num_chunks, round_index, with_age=self._with_age)
+        return self._budget.limit(chunks, round_index, self._uplink) if self._budget else chunks
+
+    def _send_model(self, members: Sequence[int], model_round: int, *, with_choice: bool) -> list[tuple[int, Bounds]]:
+        """Sends all members what they have missed; (round that was known, message) of each kind of member."""
+        took_part_M = self._took_part_N[members] == model_round
+        kinds, counts = np.unique(2 * self._known_N[members] + took_part_M, return_counts=True)
+        sent = []
+        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            known, took_part = divmod(kind, 2)
+            message = self._message(known, model_round, took_part=bool(took_part), with_choice=with_choice)
+            self._downlink += message * count
+            whole, empty = known == NEVER, known == model_round
+            self._count(count if whole else 0, 0 if whole or empty else count, count if empty else 0)
+            sent.append((known, message))
+        return sent
+
+    def _message(self, known: int, model_round: int, *, took_part: bool, with_choice: bool) -> Bounds:
+        """To a client that knows the model of round ``known`` and perhaps took part in the model's last round."""
+        messages = self._messages
+        if known == NEVER:
+            return Bounds.exactly(messages.whole(with_choice=with_choice))
+        if known == model_round:
+            return Bounds.exactly(messages.nothing(with_choice=with_choice))
+        missed_one = known == model_round - 1
+        return messages.change(
+            Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known])),
+            plain=messages.chunking.feeds_back and not missed_one,
+            with_mask=not (messages.chunking.agrees and missed_one and took_part),
+            with_choice=with_choice,
+        )
+
+    def _note_changes(self, round_index: int, sent: Bounds, clients: int) -> None:
+        """How many chunks changed since each round before: of one choice at least, of all together at most."""
+        chunking, num_chunks = self._messages.chunking, self._messages.layout.num_chunks
+        changed = sent if chunking.agrees else Bounds(sent.low, sent.high * clients)
+        if chunking.feeds_back and chunking.downlink_sensitivity_percentage is not None:
+            changed = Bounds.exactly(sensitivity.fixed(num_chunks, chunking.downlink_sensitivity_percentage))
+        low_R, high_R = self._changed_low_R[:round_index], self._changed_high_R[:round_index]
+        np.maximum(low_R, changed.low, out=low_R)
+        np.minimum(high_R + changed.high, num_chunks, out=high_R)
+
+    def _count(self, whole: int = 0, changes: int = 0, empty: int = 0, choices: int = 0) -> None:
+        so_far = self._downloads
+        self._downloads = Downloads(
+            so_far.whole + whole, so_far.changes + changes, so_far.empty + empty, so_far.choices + choices
+        )
+
+    def _cohort(self, round_index: int) -> list[int]:
+        federation = self._federation
+        seed, rate = federation.random_seed, federation.client_sampling_rate
+        return list(rounds.cohort(federation.number_of_clients, rate, seed, round_index))

@@ -1,0 +1,200 @@
+"""Real runs against their plans: what a run is billed lies within the bounds, whatever the settings."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from actors.local_backend import LocalFederation
+from orchestrator.commands.plan import Plan, make_plan
+from orchestrator.experiment import run_experiment
+from orchestrator.messages import COORDINATOR
+from orchestrator.ports import RunSummary
+from orchestrator.settings import Settings
+
+SMALL = {
+    "dataset_type": "synthetic", "synthetic_samples": 120, "synthetic_test_samples": 16, "synthetic_classes": 4,
+    "synthetic_size": 6, "number_of_clients": 5, "federated_learning_rounds": 4, "data_distribution_kind": "dir",
+    "dirichlet_beta": 1.0, "learning_rate": 0.1, "device": "cpu", "mlflow_enabled": False, "chunking": True,
+    "chunking_parts": 20, "sensitivity_percentage": 30.0,
+}  # fmt: skip
+EVEN = {"chunking_parts": 4, "sensitivity_percentage": 50.0}
+"""The model's 48,404 values in chunks of one size."""
+FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
+CONSENSUS = {"chunk_agreement": "consensus"}
+FORESEEN = {**CONSENSUS, "agreement_scores": "none"}
+SOME = {"client_sampling_rate": 0.4, "number_of_clients": 6, "federated_learning_rounds": 8}
+PEERS = {
+    "federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "k_connected",
+    "k_value": 3, "number_of_clients": 6,
+}  # fmt: skip
+BATCH_NORM = {
+    "model_type": "resnet18", "synthetic_size": 32, "synthetic_samples": 16, "synthetic_test_samples": 4,
+    "number_of_clients": 2, "federated_learning_rounds": 2, "data_distribution_kind": "iid",
+}  # fmt: skip
+
+UPLINK_EXACT = {
+    "seed": EVEN,
+    "own weights in half precision": {**EVEN, "chunk_reconstruction": "own_weights", "chunk_encoding": "float16"},
+    "scale per chunk": {**EVEN, **FEEDBACK, "chunk_encoding": "int8"},
+    "downlink of its own": {**EVEN, **FEEDBACK, "downlink_sensitivity_percentage": 25.0, "evaluate_clients": True},
+    "schedule after a warm-up": {
+        **EVEN, "sensitivity_policy": "schedule", "sensitivity_schedule": (100.0, 50.0, 25.0),
+        "sensitivity_percentage": 50.0, "sensitivity_warmup_rounds": 1, "sensitivity_warmup_percentage": 75.0,
+    },
+    "peers": {**EVEN, **PEERS},
+    "stale copies": {**EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
+}  # fmt: skip
+EXACT = {
+    "full exchange": {"chunking": False, "evaluate_clients": True, "evaluation_interval": 3},
+    "full exchange of some": {"chunking": False, **SOME},
+    "full exchange of buffers": {"chunking": False, **BATCH_NORM},
+    "full exchange of peers": {"chunking": False, **PEERS, "federated_learning_topology": "ring", "k_value": None},
+    "consensus": {**EVEN, **CONSENSUS},
+    "consensus in float32": {**EVEN, **CONSENSUS, "agreement_scores": "float32", "agreement_interval": 3},
+    "foreseen": {**EVEN, **FORESEEN, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
+    "foreseen in nibbles": {**EVEN, **FORESEEN, **FEEDBACK, "chunk_encoding": "int4"},
+    "downlink of its own": {**EVEN, **FEEDBACK, "downlink_sensitivity_percentage": 25.0, "evaluate_clients": True},
+    "full exchange of peers in float16": {
+        **EVEN,
+        **PEERS,
+        "sensitivity_percentage": 100.0,
+        "chunk_encoding": "float16",
+    },
+}
+WITHIN = {
+    "uneven chunks": {"chunking_parts": 7},
+    "buffers": {**BATCH_NORM, "chunk_encoding": "int8", **FEEDBACK},
+    "energy": {"dynamic_sensitivity_percentage": True},
+    "knee of peers": {**PEERS, "sensitivity_policy": "knee", "chunk_score": "update"},
+    "utopia": {"sensitivity_policy": "utopia", "chunk_score": "relative", "chunk_encoding": "bfloat16"},
+    "nothing reaches the threshold": {
+        "sensitivity_policy": "threshold", "sensitivity_threshold": 1e9, "evaluate_clients": True,
+    },
+    "zstd": {"chunk_compression": "zstd", "chunk_encoding": "int8", **FEEDBACK},
+    "lz4 of peers": {**PEERS, "chunk_compression": "lz4", "sensitivity_percentage": 100.0},
+    "feedback of some": {**SOME, **FEEDBACK, "chunk_encoding": "int4"},
+    "feedback of some, from the seed": {**SOME, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
+    "consensus of some": {**SOME, **CONSENSUS, "agreement_interval": 2, "evaluation_interval": 3},
+    "consensus of some with feedback": {**SOME, **FORESEEN, **FEEDBACK, "evaluate_clients": True},
+    "own weights of some": {**SOME, "chunk_reconstruction": "own_weights", "evaluate_clients": True},
+    "budget": {"sensitivity_policy": "budget", "sensitivity_budget_mb": 0.9, "sensitivity_percentage": 100.0},
+    "budget of few": {**SOME, **FEEDBACK, "sensitivity_budget_mb": 0.4, "chunk_encoding": "int8"},
+    "budget of knees": {"sensitivity_policy": "knee", "sensitivity_budget_mb": 0.7, "sensitivity_percentage": 100.0},
+    "budget to agree": {**CONSENSUS, "sensitivity_budget_mb": 0.5, "agreement_interval": 2},
+    "budget below any message": {**CONSENSUS, "sensitivity_budget_mb": 0.001},
+    "ages": {"chunk_max_age": 2, "sensitivity_percentage": 5.0, "federated_learning_rounds": 9},
+    "ages that are agreed": {
+        **FORESEEN, **FEEDBACK, "chunk_max_age": 3, "sensitivity_percentage": 5.0, "federated_learning_rounds": 9,
+    },
+    "ages of some": {**SOME, "chunk_max_age": 1, "sensitivity_percentage": 5.0, "chunk_encoding": "int4"},
+    "ages of peers": {**PEERS, "chunk_max_age": 2, "sensitivity_percentage": 5.0, "federated_learning_rounds": 9},
+    "ages above a budget": {"chunk_max_age": 1, "sensitivity_percentage": 5.0, "sensitivity_budget_mb": 0.3},
+}  # fmt: skip
+
+
+@dataclass
+class Billed:
+    """What a run recorded, beside its plan."""
+
+    plan: Plan
+    summary: RunSummary
+    clients: list[dict]
+    ledger: list[dict]
+
+
+class Notebook:
+    """Recorder and observer that keeps the tables."""
+
+    def __init__(self):
+        self.results = []
+
+    def start(self, info):
+        pass
+
+    def record_round(self, result):
+        self.results.append(result)
+
+    def finish(self, summary, spec, model):
+        pass
+
+    def stage(self, name):
+        pass
+
+    def clients_done(self, round_index, done, cohort):
+        pass
+
+    def round_done(self, result):
+        pass
+
+    def rows(self, table):
+        return [row for result in self.results for row in result.tables[table].to_pylist()]
+
+
+def settings_of(flat) -> Settings:
+    values = {**SMALL, **flat}
+    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
+    made = {
+        name: kind(**{key: values[key] for key in kind.model_fields if key in values})
+        for name, kind in sections.items()
+    }
+    assert not values.keys() - {key for kind in sections.values() for key in kind.model_fields}
+    return Settings(**made)
+
+
+def run_and_plan(flat) -> Billed:
+    settings, notebook = settings_of(flat), Notebook()
+    with LocalFederation(settings, notebook) as federation:
+        summary = run_experiment(federation, settings.federation, [notebook], notebook)
+        plan = make_plan(settings, federation.info.spec, actors=1)
+    assert summary.status == "finished", summary.error
+    return Billed(plan, summary, notebook.rows("clients"), notebook.rows("ledger"))
+
+
+@pytest.mark.parametrize("flat", (UPLINK_EXACT | EXACT | WITHIN).values(), ids=UPLINK_EXACT | EXACT | WITHIN)
+def test_a_run_keeps_within_its_plan(flat):
+    run = run_and_plan(flat)
+    plan, summary = run.plan, run.summary
+
+    assert plan.uplink.low <= summary.uplink_bytes <= plan.uplink.high
+    assert plan.downlink.low <= summary.downlink_bytes <= plan.downlink.high
+    assert plan.dense == summary.dense_uplink_bytes == summary.dense_downlink_bytes
+    sent = [row["chunks_sent"] for row in run.clients]
+    assert plan.chunks_sent.low <= min(sent) <= max(sent) <= plan.chunks_sent.high
+    for row in run.clients if plan.edges is None else []:
+        assert plan.upload.low <= row["uplink_bytes"] <= plan.upload.high
+        if row["round"] > 1 and row["client"] in {
+            other["client"] for other in run.clients if other["round"] < row["round"]
+        }:
+            assert plan.download.low <= row["downlink_bytes"] <= plan.download.high
+
+
+@pytest.mark.parametrize("flat", (UPLINK_EXACT | EXACT).values(), ids=UPLINK_EXACT | EXACT)
+def test_without_anything_to_guess_the_uplink_is_exact(flat):
+    run = run_and_plan(flat)
+
+    assert run.plan.uplink.low == run.plan.uplink.high == run.summary.uplink_bytes
+
+
+@pytest.mark.parametrize("flat", EXACT.values(), ids=EXACT)
+def test_where_all_send_the_same_the_downlink_is_exact(flat):
+    run = run_and_plan(flat)
+
+    assert run.plan.downlink.low == run.plan.downlink.high == run.summary.downlink_bytes
+
+
+@pytest.mark.parametrize("flat", [{}, SOME, {**CONSENSUS, "evaluate_clients": True}, {"initial_model": "seed"}])
+def test_messages_of_the_coordinator_are_counted_one_by_one(flat):
+    run = run_and_plan(flat)
+    downloads = run.plan.downloads
+
+    headers = [row for row in run.ledger if row["sender"] == COORDINATOR and row["kind"] == "header"]
+    assert len(headers) == downloads.whole + downloads.changes + downloads.empty + downloads.choices
+
+
+def test_every_message_of_peers_is_one_over_an_edge():
+    run = run_and_plan({**EVEN, **PEERS})
+
+    headers = [row for row in run.ledger if row["kind"] == "header"]
+    assert run.plan.edges == 9
+    assert len(headers) == 4 * 2 * 9
+    assert run.summary.uplink_bytes == run.summary.downlink_bytes == len(headers) * run.plan.upload.high
