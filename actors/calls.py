@@ -36,18 +36,21 @@ def run_calls(
         again: builds the call that repeats a lost one.
     """
     attempts = first_attempts((call.key for call in calls), max_attempts)
+    in_flight = {call.key: call for call in calls}
     for call in calls:
         group.submit(call)
-    open_calls = len(calls)
-    while open_calls:
+    while in_flight:
         outcome = group.next_outcome()
         key = outcome.call.key
+        if outcome.call is not in_flight.get(key):
+            continue  # left over from a batch that was interrupted
         if isinstance(outcome, Lost):
             attempts, decision = attempts.on_lost(key)
             if decision is Decision.ASK_AGAIN:
-                group.submit(again(outcome))
+                in_flight[key] = again(outcome)
+                group.submit(in_flight[key])
                 continue
-        open_calls -= 1
+        del in_flight[key]
         yield _settled(key, attempts.made[key], outcome)
 
 

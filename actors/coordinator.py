@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.agreement import Agreement
+from actors.budget import Budget
 from actors.calls import Settled, run_calls, run_calls_in_order
 from actors.evaluation import evaluate_model
 from actors.global_model import RoundSum, initial_global_model
@@ -25,7 +26,7 @@ from orchestrator import rounds
 from orchestrator.chunking import scoring
 from orchestrator.chunking.encoding import message_bytes
 from orchestrator.errors import PayloadError, RoundFailed, group_reasons
-from orchestrator.exchange import Choice, affordable_chunks, layout_for
+from orchestrator.exchange import Choice, layout_for
 from orchestrator.messages import (
     COORDINATOR,
     ClientReport,
@@ -94,7 +95,7 @@ class Coordinator:
         self._members = Members(len(samples_per_client), group, know_the_first_model=knows)
         self._intake = Intake(chunking, self._layout, initial.spec, samples_per_client)
         self._agreement = Agreement(chunking, self._layout) if chunking.agrees else None
-        self._uplink_spent = 0
+        self._budget = Budget(settings, self._layout, initial.spec)
 
     @property
     def model(self) -> ModelState:
@@ -109,7 +110,7 @@ class Coordinator:
             settings.number_of_clients, settings.client_sampling_rate, settings.random_seed, round_index
         )
         total = RoundSum(self._layout, self._spec.num_float_buffers, self._spec.num_integer_buffers)
-        affordable_bytes = self._affordable_bytes(round_index, len(cohort))
+        affordable_bytes = self._budget.bytes_per_client(round_index, len(cohort))
         this = _Round(round_index, cohort, Ledger(round_index), total, affordable_bytes)
         self._train(this, progress)
         needed = rounds.needed(len(cohort), settings.min_completion_rate)
@@ -147,7 +148,7 @@ class Coordinator:
         """Has every client of the cohort train, and takes its update; with consensus perhaps its scores first."""
         asks = self._agreement is not None and self._agreement.asks(this.round_index)
         if self._agreement is not None and not asks:
-            this.agreed = self._agreement.foresee(this.round_index, self._affordable_chunks(this.affordable_bytes))
+            this.agreed = self._agreement.foresee(this.round_index, self._budget.chunks(this.affordable_bytes))
         choice_C = this.agreed.selected_C if this.agreed else None
         downlinks = self._members.send_model(this.cohort, self._model, this.ledger, choice_C)
 
@@ -197,7 +198,7 @@ class Coordinator:
         if this.affordable_bytes is not None:
             left = this.affordable_bytes - this.ledger.uplink_bytes(clients[0])
         weights = [self._weight(client) for client in clients]
-        most = self._affordable_chunks(left)
+        most = self._budget.chunks(left)
         this.agreed = self._agreement.agree(this.round_index, list(this.scores.values()), weights, most)
         told = self._members.send_choice(clients, self._model, this.round_index, this.ledger, this.agreed.selected_C)
         calls = [
@@ -253,24 +254,11 @@ class Coordinator:
             norms_C = scoring.norms(self._model.change_of(this.total), self._layout)
             self._agreement.observe(this.round_index, sent_C, norms_C)
         self._model = self._model.after(this.round_index, this.total)
-        self._uplink_spent += this.ledger.uplink_bytes()
+        self._budget.spend(this.ledger.uplink_bytes())
 
     def _weight(self, client: int) -> float:
         """The client's weight in the mean."""
         return float(self._samples[client]) if self._settings.federation.aggregation_sample_scaling else 1.0
-
-    def _affordable_bytes(self, round_index: int, cohort_size: int) -> int | None:
-        """What is left of the budget, spread evenly over the rounds and clients to come."""
-        budget_mb = self._settings.chunking.sensitivity_budget_mb
-        if budget_mb is None or not self._settings.chunking.chunking:
-            return None
-        rounds_left = self._settings.federation.federated_learning_rounds - round_index + 1
-        return int((budget_mb * 1_000_000 - self._uplink_spent) / (rounds_left * cohort_size))
-
-    def _affordable_chunks(self, most_bytes: int | None) -> int | None:
-        spec = self._spec
-        counts = spec.num_float_buffers, spec.num_integer_buffers
-        return affordable_chunks(self._settings.chunking, self._layout, *counts, most_bytes)
 
     def _evaluate_clients(self, this: _Round) -> Mapping[int, EvaluationSums]:
         """Has the clients that counted reconstruct now, instead of at their next round, and measures their models.

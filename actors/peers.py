@@ -5,6 +5,7 @@ Payloads go from peer to peer behind handles; nobody is handed one of a client t
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,10 +65,15 @@ class PeerCoordinator:
         self._weights = metropolis_weights(topology)
         self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
         self._states: list[Handle | None] = [None] * topology.num_clients
+        self._group_in_use = threading.Lock()
 
     @property
     def model(self) -> ModelState:
-        """The mean of the peers' models; the initial model before the first round."""
+        """The mean of the peers' models; the initial model before the first round. Waits for a round in progress."""
+        with self._group_in_use:
+            return self._mean_model()
+
+    def _mean_model(self) -> ModelState:
         states = [state for state in self._states if state is not None]
         if not states:
             return self._initial.state
@@ -79,6 +85,10 @@ class PeerCoordinator:
 
     def run_round(self, round_index: int, progress: Progress) -> RoundResult:
         """One round, from 1: all train, then all mix. Raises RoundFailed when too few peers finish."""
+        with self._group_in_use:
+            return self._run_round(round_index, progress)
+
+    def _run_round(self, round_index: int, progress: Progress) -> RoundResult:
         started = time.perf_counter()
         settings = self._settings.federation
         this = _Round(round_index, Ledger(round_index))

@@ -20,6 +20,11 @@ ScoreEncoding = Literal["float32", "byte"]
 _ENCODINGS: tuple[ScoreEncoding, ...] = ("float32", "byte")
 
 
+def score_message_bytes(num_chunks: int, encoding: ScoreEncoding) -> int:
+    """Bytes of one client's scores as a message."""
+    return header.SIZE + (4 * num_chunks if encoding == "float32" else 4 + num_chunks)
+
+
 def encode_scores(
     layout: Layout,
     scores_C: NDArray[np.float32],

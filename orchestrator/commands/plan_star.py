@@ -156,16 +156,17 @@ class _Star:
 
     def _message(self, known: int, model_round: int, *, took_part: bool, with_choice: bool) -> Bounds:
         """To a client that knows the model of round ``known`` and perhaps took part in the model's last round."""
-        messages = self._messages
+        messages, chunking = self._messages, self._messages.chunking
         if known == NEVER:
             return Bounds.exactly(messages.whole(with_choice=with_choice))
         if known == model_round:
             return Bounds.exactly(messages.nothing(with_choice=with_choice))
         missed_one = known == model_round - 1
+        sent_it_too = chunking.agrees and missed_one and took_part and not self._tells_other_chunks
         return messages.change(
             Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known])),
-            plain=messages.chunking.feeds_back and not missed_one,
-            with_mask=not (messages.chunking.agrees and missed_one and took_part),
+            plain=chunking.feeds_back and not missed_one,
+            with_mask=not sent_it_too,
             with_choice=with_choice,
         )
 
@@ -178,6 +179,12 @@ class _Star:
         low_R, high_R = self._changed_low_R[:round_index], self._changed_high_R[:round_index]
         np.maximum(low_R, changed.low, out=low_R)
         np.minimum(high_R + changed.high, num_chunks, out=high_R)
+
+    @property
+    def _tells_other_chunks(self) -> bool:
+        """Whether the coordinator tells of chunks that clients did not choose."""
+        chunking = self._messages.chunking
+        return chunking.feeds_back and chunking.downlink_sensitivity_percentage is not None
 
     def _count(self, whole: int = 0, changes: int = 0, empty: int = 0, choices: int = 0) -> None:
         so_far = self._downloads

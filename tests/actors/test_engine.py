@@ -7,6 +7,7 @@ import pytest
 
 from actors.client import Client
 from orchestrator.chunking.encoding import ENCODINGS
+from orchestrator.errors import ConfigError
 from orchestrator.messages import COORDINATOR
 
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
@@ -168,6 +169,12 @@ def test_a_budget_is_kept_to_the_byte(make_settings, run_local, rules):
     )
     run = run_local(settings)
     assert 0.5 * budget_mb * 1e6 < run.summary.uplink_bytes <= budget_mb * 1e6
+
+
+def test_a_budget_that_headers_alone_would_pass_is_refused(make_settings, run_local):
+    settings = make_settings(sensitivity_policy="budget", sensitivity_budget_mb=0.0005)
+    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.0005 MB, .* take 0\.0006 MB"):
+        run_local(settings)
 
 
 def test_nothing_worth_sending_is_legal(make_settings, run_local):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from actors.local_backend import LocalClientGroup, make_client
+from actors.local_backend import LocalClientGroup, LocalFederation, make_client
+from orchestrator.experiment import run_experiment
 from orchestrator.messages import COORDINATOR
 from orchestrator.topology import build_topology
 
@@ -165,6 +166,25 @@ def test_a_run_of_peers_stops_at_the_accuracy_asked_for(make_settings, run_local
     rows = run_local(make_settings(federated_learning_rounds=40, stop_avg_accuracy=0.5, **RING)).rows("rounds")
     assert len(rows) < 40
     assert rows[-1]["client_accuracy_mean"] >= 0.5
+
+
+def test_an_interrupted_round_of_peers_leaves_a_model_of_those_before(make_settings):
+    class Impatient:
+        def stage(self, name):
+            pass
+
+        def clients_done(self, round_index, done, cohort):
+            if (round_index, done) == (2, 3):
+                raise KeyboardInterrupt
+
+        def round_done(self, result):
+            pass
+
+    settings = make_settings(**REGULAR)
+    with LocalFederation(settings, Impatient()) as federation:
+        summary = run_experiment(federation, settings.federation, [], Impatient())
+    assert (summary.status, summary.rounds_completed) == ("interrupted", 1)
+    assert len(summary.weights_sha256) == 64
 
 
 def test_batch_norm_models_mix_their_buffers(make_settings, run_local):
