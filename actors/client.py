@@ -28,6 +28,7 @@ from orchestrator.exchange import (
     measure_distances,
     reconstruct,
     score,
+    starting_weights,
     withholds,
 )
 from orchestrator.learning.data import Dataset
@@ -100,10 +101,12 @@ class Client:
             before = reconstruct(state.model if state else self._own_start, message, self._layout)
             clock.lap("reconstruct_s")
         with stage(order, "train"):
-            result, after = self._train(order, before)
+            withheld_P = state.withheld_P if state else None
+            start = replace(before, weights_P=starting_weights(chunking, before.weights_P, withheld_P))
+            result, after = self._train(order, start)
             clock.lap("train_s")
         with stage(order, "select"):
-            change = self._change(before, after, result, state)
+            change = self._change(start, after, result, state)
             last_sent_C = state.last_sent_C if state else np.zeros(self._layout.num_chunks, np.int32)
             first = order.client_id * self._layout.num_chunks // self._settings.federation.number_of_clients
             ages = Ages(order.round_index, np.int32(order.round_index - 1) - last_sent_C, first)

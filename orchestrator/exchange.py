@@ -68,6 +68,20 @@ def withholds(settings: ChunkingSettings) -> bool:
     return settings.feeds_back or (settings.chunking and settings.score == "accumulated")
 
 
+def starting_weights(
+    settings: ChunkingSettings, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Where a client's training begins: the shared model, plus ``withheld_share`` of what it keeps back.
+
+    From the shared model alone a client finds the same change again in every round in which a chunk waits, and the
+    chunk overshoots when it goes at last; from its own model it would never see the others' errors in that chunk.
+    (A step ahead by a part of the residual, as in SA-PEF, arXiv 2601.20738.)
+    """
+    if not settings.feeds_back or settings.withheld_share == 0 or withheld_P is None:
+        return shared_P
+    return shared_P + np.float32(settings.withheld_share) * withheld_P
+
+
 def measure_distances(
     settings: ChunkingSettings, layout: Layout, change: LocalChange, *, for_records: bool
 ) -> NDArray[np.float32] | None:

@@ -39,9 +39,9 @@ def contradictions(settings: Settings) -> Iterator[Remark]:
     if stale and chunking.stale_copy_step > largest_step(chunking):
         yield Remark(
             ("stale_copy_step", "chunk_reconstruction", "sensitivity_percentage"),
-            f"got {chunking.stale_copy_step:g} with {chunking.sensitivity_percentage:g} % of the chunks, but copies that "
-            f"are behind pull a client back to where its neighbours were, and large steps diverge; allowed here: at "
-            f"most {largest_step(chunking):g}",
+            f"got {chunking.stale_copy_step:g} with {chunking.sensitivity_percentage:g} % of the chunks, but copies "
+            "that are behind pull a client back to where its neighbours were, and large steps diverge; allowed here: "
+            f"at most {largest_step(chunking):g}",
         )
 
 
@@ -53,7 +53,10 @@ def idle(settings: Settings) -> Iterator[Idle]:
     if chunking.chunk_reconstruction != "stale_copies":
         yield ("stale_copy_step",), f"chunk_reconstruction is {chunking.chunk_reconstruction}"
     if chunking.chunk_reconstruction != "error_feedback":
-        yield ("downlink_sensitivity_percentage",), f"chunk_reconstruction is {chunking.chunk_reconstruction}"
+        yield (
+            ("downlink_sensitivity_percentage", "withheld_share"),
+            f"chunk_reconstruction is {chunking.chunk_reconstruction}",
+        )
     if chunking.chunk_agreement != "consensus":
         yield ("agreement_scores", "agreement_interval"), "chunk_agreement is independent: each client chooses alone"
     elif chunking.agreement_scores == "none":

@@ -15,7 +15,8 @@ CHUNKING_KEYS = (
     "sensitivity_threshold", "sensitivity_schedule", "sensitivity_budget_mb", "sensitivity_warmup_rounds",
     "sensitivity_warmup_percentage", "chunking_parts", "chunk_score", "chunking_with_gradients",
     "chunking_random_section", "chunk_age_exponent", "chunk_max_age", "distance_metric", "chunk_reconstruction",
-    "stale_copy_step", "downlink_sensitivity_percentage", "chunk_agreement", "agreement_scores", "agreement_interval",
+    "stale_copy_step", "downlink_sensitivity_percentage",
+    "withheld_share", "chunk_agreement", "agreement_scores", "agreement_interval",
     "chunk_encoding", "chunk_compression",
 )  # fmt: skip
 """What nothing reads without chunks; full exchange is always plain float32."""

@@ -214,6 +214,32 @@ def test_a_rejected_change_is_not_lost_from_the_residual(make_settings, run_loca
     assert norms[3][0] == norms[1][1] != norms[2][1]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_training_begins_from_the_shared_model_and_a_share_of_what_is_withheld(make_settings, run_local, share):
+    seen = []
+
+    def make(settings, device, data):
+        class Watched(Client):
+            def train(self, order, downlink, state):
+                self._withheld_P = state.withheld_P if state else np.zeros(1, np.float32)
+                return super().train(order, downlink, state)
+
+            def _train(self, order, before):
+                result, after = super()._train(order, before)
+                seen.append((order, before.weights_P, self._withheld_P))
+                return result, after
+
+        return Watched(settings, device, data.dataset, data.partition)
+
+    run_local(make_settings(withheld_share=share, **FEEDBACK), make)
+    for index in (2, 3):
+        shared = [start_P - np.float32(share) * held_P for order, start_P, held_P in seen if order.round_index == index]
+        assert len(shared) == 5
+        assert any(held_P.any() for order, _, held_P in seen if order.round_index == index)
+        for one in shared[1:]:
+            np.testing.assert_allclose(one, shared[0], atol=1e-6)
+
+
 def test_sampled_clients_keep_their_residual_while_they_are_away(make_settings, run_local):
     held = {}
 
