@@ -167,6 +167,8 @@ class FeedbackModel:
         One that has missed nothing but the last round gets its changes, as they were encoded; one that missed more
         gets the chunks that changed meanwhile as full float32 values, so that it shares every bit again.
         """
+        # What is told is not what was agreed on when the downlink chooses for itself.
+        with_mask = with_mask or self.rules.downlink_percentage is not None
         if 0 <= known_round == self.round_index - 1:
             changed_C = self.changed_C == self.round_index
             return self._encoded(

@@ -12,7 +12,9 @@ import pytest
 
 from orchestrator import config
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+sys.path.insert(0, str(ROOT / "benchmarks"))
 grid = importlib.import_module("byte_grid")
 results = importlib.import_module("byte_results")
 runs = importlib.import_module("byte_runs")
@@ -37,9 +39,7 @@ def table(*rows):
 
 def test_every_point_has_a_name_and_settings_of_its_own():
     assert len({point.name for point in grid.GRID}) == len(grid.GRID)
-    assert len({json.dumps(dict(point.settings)) for point in grid.GRID if point.group != "tuning"}) == len(
-        [point for point in grid.GRID if point.group != "tuning"]
-    )
+    assert len({json.dumps(dict(point.settings)) for point in grid.GRID}) == len(grid.GRID)
     assert all(target.candidate in {point.name for point in grid.GRID} for target in grid.TARGETS)
 
 
@@ -48,17 +48,26 @@ def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point
     common = config.load(runs.COMMON).settings.flat()
     settings = config.load(runs.COMMON, overrides(runs.wanted_settings(point, 3, None))).settings.flat()
     assert settings["random_seed"] == 3
-    for key in ("dataset_type", "number_of_clients", "dirichlet_beta", "model_type", "train_batch_size", "optimizer"):
+    for key in ("dataset_type", "number_of_clients", "dirichlet_beta", "model_type", "momentum"):
         assert settings[key] == common[key]
-    if point.group != "tuning":
-        assert settings["learning_rate"] == common["learning_rate"]
+    if point.group == "feedback":
+        for key in ("learning_rate", "local_steps", "federated_learning_rounds", "evaluation_interval"):
+            assert settings[key] == common[key]
+
+
+@pytest.mark.parametrize("target", grid.TARGETS, ids=lambda target: target.candidate)
+def test_the_shipped_file_of_a_target_is_its_point(target):
+    point = next(point for point in grid.GRID if point.name == target.candidate)
+    shipped = config.load(CONFIGS / f"{target.candidate.replace('feedback', 'star')}.yaml").settings
+    measured = config.load(runs.COMMON, overrides(runs.wanted_settings(point, 1, None))).settings
+    assert shipped.chunking == measured.chunking
+    assert shipped.training == measured.training
+    named = shipped.federation.model_copy(update={"federation_id": ""})
+    assert named == measured.federation
 
 
 def test_no_result_uses_the_seed_that_settings_were_chosen_with():
-    assert all(
-        (grid.TUNING_SEED in point.seeds) == (point.group == "tuning") and len(set(point.seeds)) == len(point.seeds)
-        for point in grid.GRID
-    )
+    assert all(grid.TUNING_SEED not in point.seeds and len(set(point.seeds)) >= 3 for point in grid.GRID)
 
 
 def test_points_are_chosen_by_pattern_and_seed():
@@ -105,6 +114,12 @@ def test_the_verdict_says_by_how_much_a_target_was_missed(accuracy, share, expec
     found = results.summarise(table(row("full_exchange", 1, 0.80, 1.0), row("small", 1, accuracy, share)))
     assert results.verdict(grid.Target("must", 0.1, 0.5, "small"), found) == expected
     assert results.verdict(grid.Target("must", 0.1, 0.5, "another"), found) == "not run"
+
+
+def test_a_target_is_not_reached_with_some_of_the_seeds():
+    full = [row("full_exchange", seed, 0.80, 1.0) for seed in (1, 2, 3)]
+    found = results.summarise(table(*full, row("small", 2, 0.85, 0.05)))
+    assert results.verdict(grid.Target("must", 0.1, 0.5, "small"), found) == "unfinished: without seed 1 and 3"
 
 
 def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accuracy=0.8):

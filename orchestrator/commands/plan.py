@@ -116,7 +116,7 @@ def make_plan(settings: Settings, spec: ModelSpec, *, actors: int | None) -> Pla
         actors: client actors that this machine would start, or None where it cannot run the experiment.
 
     Raises:
-        ConfigError: more chunks than parameters, or a topology that does not exist.
+        ConfigError: more chunks than parameters, a topology that does not exist, or a budget that cannot be kept to.
     """
     federation = settings.federation
     layout = layout_for(settings.chunking, spec.num_parameters)
@@ -152,5 +152,5 @@ def make_plan(settings: Settings, spec: ModelSpec, *, actors: int | None) -> Pla
         downloads=traffic.downloads,
         actors=actors,
         memory=memory_lines(settings, spec, layout.num_chunks, topology, held),
-        notes=tuple(notes(settings, messages, per_round)),
+        notes=tuple(notes(settings, messages)),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from orchestrator.chunking import sensitivity
-from orchestrator.commands.plan_messages import Bounds, Messages
+from orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
+from orchestrator.errors import ConfigError, Fault
 from orchestrator.exchange import affordable_chunks
 from orchestrator.settings import ChunkingSettings
 
@@ -52,33 +53,38 @@ def _asked_for(chunking: ChunkingSettings, num_chunks: int, round_index: int) ->
 class Budget:
     """What ``sensitivity_budget_mb`` leaves for each message, as the coordinator shares it out.
 
-    What one message leaves unused falls to those after it, so a message's share never gets smaller, as long as even
-    the messages without any chunk fit into it. So after r of R rounds at most r / R of the total are spent.
+    What one message leaves unused falls to those after it, so a message's share never gets smaller, and after r of R
+    rounds at most r / R of the total are spent.
     """
 
-    def __init__(self, messages: Messages, total: float, rounds: int, clients: int) -> None:
-        """``total`` bytes for ``clients`` in each of ``rounds``."""
+    def __init__(self, messages: Messages, rounds: int, clients: int) -> None:
+        """For ``clients`` in each of ``rounds``. Raises ConfigError where even messages without chunks cost more."""
+        budget_mb = messages.chunking.sensitivity_budget_mb
+        assert budget_mb is not None, "made for settings that have a budget"
         self._messages = messages
-        self._total = total
+        self._total = budget_mb * 1_000_000
         self._rounds = rounds
         self._clients = clients
-        least = messages.scores + messages.update(Bounds(0, 0)).high
-        self.is_kept = least <= self._share(1, 0)
-        """Whether it covers at least all messages without any chunk."""
+        bare = messages.change(NOTHING, with_mask=True, with_choice=False).high
+        least = (messages.scores + bare) * rounds * clients
+        if least > self._total:
+            message = (
+                f"got {budget_mb:g} MB, but messages without any chunk take {least / 1_000_000:g} MB in this run; "
+                "allowed here: more than that"
+            )
+            raise ConfigError([Fault("", "sensitivity_budget_mb", message)])
 
     def limit(self, chunks: Bounds, round_index: int, spent: Bounds) -> Bounds:
         """``chunks``, as far as they are affordable after ``spent`` bytes in the rounds before."""
-        most_spent = spent.high
-        if self.is_kept:
-            most_spent = min(most_spent, math.ceil(self._total * (round_index - 1) / self._rounds))
+        even = math.ceil(self._total * (round_index - 1) / self._rounds)
         return Bounds(
-            min(chunks.low, self._affordable(round_index, most_spent)),
+            min(chunks.low, self._affordable(round_index, min(spent.high, even))),
             min(chunks.high, self._affordable(round_index, spent.low)),
         )
 
     def cap(self, uplink: Bounds) -> Bounds:
         """The uplink of the whole run."""
-        return uplink.at_most(int(self._total)) if self.is_kept else uplink
+        return uplink.at_most(int(self._total))
 
     def _share(self, round_index: int, spent: int) -> int:
         return int((self._total - spent) / ((self._rounds - round_index + 1) * self._clients))

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
 from orchestrator.chunking.layout import Layout
+from orchestrator.chunking.score_message import score_message_bytes
 from orchestrator.exchange import packing_of
 from orchestrator.messages import ModelSpec
 from orchestrator.settings import ChunkingSettings
-
-SCORE_BYTES = {"float32": (0, 4), "byte": (4, 1)}
-"""``agreement_scores`` -> bytes beside the scores, and bytes of each score."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,7 @@ class Messages:
         """A client's scores, to agree; 0 where none are sent."""
         if not self.chunking.agrees or self.chunking.agreement_scores == "none":
             return 0
-        beside, each = SCORE_BYTES[self.chunking.agreement_scores]
-        return message_bytes(1, 0, 0, 0)["header"] + beside + each * self.layout.num_chunks
+        return score_message_bytes(self.layout.num_chunks, self.chunking.agreement_scores)
 
     @property
     def choice(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.commands.console import size
-from orchestrator.commands.plan_chunks import Budget
 from orchestrator.commands.plan_messages import Messages
 from orchestrator.settings import ChunkingSettings, Settings
 
@@ -13,7 +12,7 @@ BY_SCORES = ("energy", "threshold", "knee", "utopia")
 """Policies that read the scores."""
 
 
-def notes(settings: Settings, messages: Messages, clients_per_round: int) -> Iterator[str]:
+def notes(settings: Settings, messages: Messages) -> Iterator[str]:
     """One sentence or two for each thing that the figures do not say."""
     peers = settings.federation.federated_learning_topology != "star"
     if peers:
@@ -23,7 +22,11 @@ def notes(settings: Settings, messages: Messages, clients_per_round: int) -> Ite
     if settings.chunking.chunking:
         yield from _agreement(settings.chunking, messages)
         yield from _counts(settings.chunking, peers=peers)
-        yield from _budget(settings, messages, clients_per_round)
+        if (budget_mb := settings.chunking.sensitivity_budget_mb) is not None:
+            yield (
+                f"sensitivity_budget_mb caps the upload in all at {size(budget_mb * 1_000_000)}; what is left over "
+                "goes to later rounds."
+            )
         if settings.chunking.chunk_compression != "none":
             yield (
                 "How small compression makes the values is in the data: 'at least' counts none of them, 'at most' all."
@@ -78,18 +81,4 @@ def _counts(chunking: ChunkingSettings, *, peers: bool) -> Iterator[str]:
         yield (
             f"Chunks that have waited {chunking.chunk_max_age} rounds go even above that number, so one message may "
             f"hold all; in all, each chunk goes for its age once in {chunking.chunk_max_age + 1} rounds at most."
-        )
-
-
-def _budget(settings: Settings, messages: Messages, clients_per_round: int) -> Iterator[str]:
-    budget_mb = settings.chunking.sensitivity_budget_mb
-    if budget_mb is None:
-        return
-    total = budget_mb * 1_000_000
-    if Budget(messages, total, settings.federation.federated_learning_rounds, clients_per_round).is_kept:
-        yield f"sensitivity_budget_mb caps the upload in all at {size(total)}; what is left over goes to later rounds."
-    else:
-        yield (
-            f"sensitivity_budget_mb, {size(total)}, does not even cover the messages without any chunk: give more, or "
-            "fewer rounds or clients."
         )

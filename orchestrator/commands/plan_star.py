@@ -89,9 +89,8 @@ class _Star:
         self._took_part_N = np.full(clients, NEVER)
         self._changed_low_R = np.zeros(num_rounds + 1, np.int64)
         self._changed_high_R = np.zeros(num_rounds + 1, np.int64)
-        cohort_size = len(self._cohort(1))
-        budget_mb = messages.chunking.sensitivity_budget_mb if messages.chunking.chunking else None
-        self._budget = Budget(messages, budget_mb * 1_000_000, num_rounds, cohort_size) if budget_mb else None
+        has_budget = messages.chunking.chunking and messages.chunking.sensitivity_budget_mb is not None
+        self._budget = Budget(messages, num_rounds, len(self._cohort(1))) if has_budget else None
         self._uplink = self._downlink = NOTHING
         self._downloads = Downloads()
 

@@ -22,36 +22,48 @@ WIDE = 140
 """Columns of a terminal that has room for a bar before the line; on a narrow one the line itself takes two."""
 
 
+MEASURED = ("accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max", "consensus_distance")
+"""Columns that only evaluated rounds have."""
+
+
 @dataclass(frozen=True)
 class Totals:
     """What the finished rounds have come to."""
 
     round_index: int = 0
     accuracy: float | None = None
-    client_accuracy: float | None = None
+    client_accuracy_mean: float | None = None
     uplink_bytes: int = 0
     downlink_bytes: int = 0
     dense_bytes: int = 0
+    client_accuracy_min: float | None = None
+    client_accuracy_max: float | None = None
+    consensus_distance: float | None = None
 
     def after(self, row: Mapping[str, Any]) -> Totals:
-        """With one more row of the ``rounds`` table; a round that was not evaluated keeps the last accuracy."""
+        """With one more row of the ``rounds`` table; a round that was not evaluated keeps the last figures."""
+        measured = {column: row[column] for column in MEASURED if row[column] is not None}
         return replace(
             self,
+            **measured,
             round_index=row["round"],
-            accuracy=self.accuracy if row["accuracy"] is None else row["accuracy"],
-            client_accuracy=(
-                self.client_accuracy if row["client_accuracy_mean"] is None else row["client_accuracy_mean"]
-            ),
             uplink_bytes=self.uplink_bytes + row["uplink_bytes"],
             downlink_bytes=self.downlink_bytes + row["downlink_bytes"],
             dense_bytes=self.dense_bytes + row["dense_bytes"],
         )
 
     def line(self) -> str:
-        """Accuracy and bytes so far."""
-        parts = [f"accuracy {percent(self.accuracy)}"]
-        if self.client_accuracy is not None:
-            parts.append(f"clients {percent(self.client_accuracy)}")
+        """Accuracy and bytes so far. Peer to peer there is no coordinator's model, and peers differ."""
+        if self.consensus_distance is not None:
+            spread = f"{percent(self.client_accuracy_min)} to {percent(self.client_accuracy_max)}"
+            parts = [
+                f"peers {percent(self.client_accuracy_mean)} ({spread})",
+                f"distance {self.consensus_distance:.3g}",
+            ]
+        else:
+            parts = [f"accuracy {percent(self.accuracy)}"]
+            if self.client_accuracy_mean is not None:
+                parts.append(f"clients {percent(self.client_accuracy_mean)}")
         parts.append(f"up {size(self.uplink_bytes)}")
         parts.append(f"down {size(self.downlink_bytes)}")
         if self.dense_bytes:

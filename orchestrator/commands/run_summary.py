@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from orchestrator.commands.console import duration, percent, size, table
 from orchestrator.ports import RunSummary
 from orchestrator.recording.run_folder import summary_json
@@ -35,14 +37,40 @@ def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_wi
     """
     rounds = f"{summary.rounds_completed} round{'' if summary.rounds_completed == 1 else 's'}"
     lines = [f"{summary.status} after {rounds} in {duration(summary.wall_s)}"]
-    if summary.accuracy is not None:
-        lines.append(f"accuracy {percent(summary.accuracy)} (the coordinator's model, whole test set)")
-    if summary.client_accuracy_mean is not None:
-        lines.append(f"accuracy {percent(summary.client_accuracy_mean)} (mean of the clients' own models)")
+    lines += _accuracies(summary, folder)
     if summary.rounds_completed:
         lines += ["", _traffic(summary)]
     places = [("results", str(folder)), ("report", report and str(report)), ("MLflow", open_with)]
     return "\n".join([*lines, "", *(f"{name:8} {place}" for name, place in places if place)])
+
+
+def _accuracies(summary: RunSummary, folder: Path) -> list[str]:
+    if summary.client_accuracy_mean is None:
+        return [] if summary.accuracy is None else [_of_coordinator(summary.accuracy)]
+    mean = f"accuracy {percent(summary.client_accuracy_mean)}"
+    if summary.accuracy is not None:
+        return [_of_coordinator(summary.accuracy), f"{mean} (mean of the clients' own models)"]
+    row = _last_measured(folder)
+    if row is None:
+        return [f"{mean} (mean of the peers' models, whole test set)"]
+    worst, best = percent(row["client_accuracy_min"]), percent(row["client_accuracy_max"])
+    lines = [f"{mean} (mean of the peers' models, whole test set; worst {worst}, best {best})"]
+    if row["consensus_distance"] is not None:
+        lines.append(f"consensus distance {row['consensus_distance']:.3g} (mean squared distance from the mean model)")
+    return lines
+
+
+def _of_coordinator(accuracy: float) -> str:
+    return f"accuracy {percent(accuracy)} (the coordinator's model, whole test set)"
+
+
+def _last_measured(folder: Path) -> dict[str, Any] | None:
+    """The last row of the recorded ``rounds`` in which the clients were measured; None if it could not be recorded."""
+    path = folder / "tables" / "rounds.parquet"
+    columns = ["client_accuracy_mean", "client_accuracy_min", "client_accuracy_max", "consensus_distance"]
+    rows = pq.read_table(path, columns=columns).to_pylist() if path.exists() else []
+    measured: list[dict[str, Any]] = [row for row in rows if row["client_accuracy_mean"] is not None]
+    return measured[-1] if measured else None
 
 
 def _traffic(summary: RunSummary) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.masking import mask_settings, mask_uri
 from orchestrator.ports import FederationInfo, RunSummary
+from orchestrator.tracking.note import note
 
 _MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow takes no more."""
@@ -111,33 +112,11 @@ def _tags(flat: Mapping[str, Any], info: FederationInfo, run_path: Path) -> dict
         "backend": info.backend,
         "device": info.device,
         OUTPUT_TAG: str(run_path),
-        "mlflow.note.content": _note(flat, info),
+        "mlflow.note.content": note(flat, info),
         "mlflow.source.name": "fedchunk run",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": _user(),
     }
-
-
-def _note(flat: Mapping[str, Any], info: FederationInfo) -> str:
-    dynamic = "at most " if flat["dynamic_sensitivity_percentage"] else ""
-    chunks = (
-        f"{info.layout.num_rows} chunks, of which a client sends {dynamic}{flat['sensitivity_percentage']:g} %"
-        if flat["chunking"]
-        else "no chunking: the whole model in every round"
-    )
-    return "\n".join(
-        [
-            f"**{len(info.samples_per_client)} clients** train `{flat['model_type']}` on `{info.data.name}` "
-            f"(`{flat['data_distribution_kind']}`) for at most {flat['federated_learning_rounds']} rounds.",
-            "",
-            f"- {info.spec.num_parameters:,} parameters; {chunks}",
-            f"- {info.data.train_samples:,} training samples, {info.data.test_samples:,} test samples",
-            f"- {info.number_of_actors} actors, backend {info.backend}, device {info.device}",
-            "",
-            "Artifacts: `report.html` and `figures/` to look at, `rounds.csv` as a table, `tables/` with every choice, "
-            "`config.yaml` to run it again.",
-        ]
-    )
 
 
 def _git_commit() -> str | None:

@@ -63,6 +63,7 @@ def test_residuals_are_what_was_not_sent(make_settings, run_local):
     [
         {**FEEDBACK, "chunk_encoding": "int4", "downlink_sensitivity_percentage": 10.0, "client_sampling_rate": 0.5},
         {**AGREED, "chunk_encoding": "int8", "client_sampling_rate": 0.6},
+        {**AGREED, "downlink_sensitivity_percentage": 10.0},
         {**AGREED, "agreement_scores": "none", "initial_model": "seed", "chunk_compression": "zstd"},
     ],
 )

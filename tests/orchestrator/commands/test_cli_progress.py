@@ -1,16 +1,20 @@
+from dataclasses import replace
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.commands.progress import ProgressLine, Totals
+from orchestrator.commands.progress import MEASURED, ProgressLine, Totals
 from orchestrator.commands.run_summary import never_started, summary_dict, summary_text
 from orchestrator.messages import RoundResult
 from orchestrator.ports import RunSummary
 
 FIRST = {
-    "round": 1, "accuracy": 0.5, "client_accuracy_mean": 0.4,
-    "uplink_bytes": 1000, "downlink_bytes": 3000, "dense_bytes": 8000,
+    "round": 1, "accuracy": 0.5, "client_accuracy_mean": 0.4, "client_accuracy_min": 0.3, "client_accuracy_max": 0.5,
+    "consensus_distance": None, "uplink_bytes": 1000, "downlink_bytes": 3000, "dense_bytes": 8000,
 }  # fmt: skip
-NOT_EVALUATED = FIRST | {"round": 2, "accuracy": None, "client_accuracy_mean": None}
+NOT_EVALUATED = FIRST | dict.fromkeys(MEASURED) | {"round": 2}
+OF_PEERS = FIRST | {"accuracy": None, "consensus_distance": 0.125}
 SUMMARY = RunSummary("finished", 2, 0.9, 0.1, None, 20_000_000, 70_000_000, 100_000_000, 100_000_000, 65.0, "ab")
 
 
@@ -21,8 +25,14 @@ def result(row: dict, problems: tuple[str, ...] = ()) -> RoundResult:
 def test_totals_add_bytes_and_keep_the_last_accuracy_that_was_measured():
     totals = Totals().after(FIRST).after(NOT_EVALUATED)
 
-    assert totals == Totals(2, 0.5, 0.4, 2000, 6000, 16_000)
+    assert totals == Totals(2, 0.5, 0.4, 2000, 6000, 16_000, 0.3, 0.5, None)
     assert totals.line() == "accuracy 50.0 %  clients 40.0 %  up 2.00 kB  down 6.00 kB  50.0 % of full exchange"
+
+
+def test_of_peers_the_line_says_how_far_they_are_from_each_other():
+    line = Totals().after(OF_PEERS).after(NOT_EVALUATED).line()
+
+    assert line.startswith("peers 40.0 % (30.0 % to 50.0 %)  distance 0.125  up 2.00 kB")
 
 
 def test_before_the_first_evaluation_there_is_a_dash():
@@ -75,6 +85,26 @@ def test_summary_shows_what_was_saved_in_each_direction(tmp_path):
     assert [row[-2] for row in rows] == ["80.0", "30.0", "55.0"]
     assert str(tmp_path / "report.html") in text
     assert text.endswith("MLflow   fedchunk ui")
+
+
+def test_summary_of_peers_shows_their_mean_worst_and_best_at_the_last_measured_round(tmp_path):
+    (tmp_path / "tables").mkdir()
+    rows = [OF_PEERS, OF_PEERS | {"round": 2, "client_accuracy_min": 0.25}, NOT_EVALUATED | {"round": 3}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tables" / "rounds.parquet")
+
+    text = summary_text(replace(SUMMARY, accuracy=None, client_accuracy_mean=0.4), tmp_path, None, None)
+
+    assert text.splitlines()[1:3] == [
+        "accuracy 40.0 % (mean of the peers' models, whole test set; worst 25.0 %, best 50.0 %)",
+        "consensus distance 0.125 (mean squared distance from the mean model)",
+    ]
+    assert "coordinator" not in text
+
+
+def test_summary_of_peers_whose_tables_could_not_be_written_has_their_mean(tmp_path):
+    text = summary_text(replace(SUMMARY, accuracy=None, client_accuracy_mean=0.4), tmp_path, None, None)
+
+    assert text.splitlines()[1] == "accuracy 40.0 % (mean of the peers' models, whole test set)"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,27 @@ def test_full_exchange_costs_what_its_plan_said_to_the_byte(config):
     assert planned["downlink"] == {"low": done["downlink_bytes"], "high": done["downlink_bytes"]}
 
 
+PEERS = [
+    "federated_learning_schema=DecentralizedFederatedLearning", "federated_learning_topology=ring",
+    "chunk_encoding=int8", "evaluate_clients=false",
+]  # fmt: skip
+
+
+def test_peers_cost_what_their_plan_said_and_the_summary_is_of_their_models(config):
+    result = invoke("run", config, *PEERS, "--local")
+    done = answer_of(invoke("run", config, *PEERS, "--local", "--json"))
+    planned = answer_of(invoke("plan", config, *PEERS, "--json"))
+
+    assert planned["edges"] == 3
+    assert planned["uplink"]["low"] <= done["uplink_bytes"] == done["downlink_bytes"] <= planned["uplink"]["high"]
+    assert planned["dense"] == done["dense_uplink_bytes"]
+    assert done["accuracy"] is None
+    assert "worst" in result.stdout
+    assert "consensus distance" in result.stdout
+    assert "coordinator" not in result.stdout
+    assert "peers" in result.stderr
+
+
 def test_people_are_shown_what_was_saved_and_where_it_lies(config, in_folder):
     result = invoke("run", config, "--local")
 

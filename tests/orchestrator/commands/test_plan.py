@@ -2,8 +2,11 @@ import json
 
 import pytest
 
-from orchestrator.commands.plan import Bounds, Downloads, count_downloads, data_shape, make_plan, model_input
+from orchestrator.commands.plan import data_shape, make_plan, model_input
+from orchestrator.commands.plan_messages import Bounds
 from orchestrator.commands.plan_report import plan_text
+from orchestrator.commands.plan_star import Downloads
+from orchestrator.errors import ConfigError
 from orchestrator.learning.data import load_dataset
 from orchestrator.messages import BufferSpec, ModelSpec, ParameterSpec
 from orchestrator.settings import (
@@ -15,7 +18,9 @@ from orchestrator.settings import (
     TrainingSettings,
 )
 
-HEADER = 64
+HEADER, MASK = 36, 4
+FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
+PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning"}
 
 
 def model(parameters: int, float_buffers: int = 0, counters: int = 0) -> ModelSpec:
@@ -32,15 +37,14 @@ RESNET50 = model(25_557_032, 53_120, 53)
 """ResNet-50 with 1,000 classes, as torchvision counts it."""
 
 
-def settings(clients=4, rounds=3, rate=1.0, *, evaluate_clients=False, interval=1, **chunking) -> Settings:
+def settings(clients=4, rounds=3, rate=1.0, *, federation=None, **chunking) -> Settings:
     return Settings(
         chunking=ChunkingSettings(**({"chunking": True} | chunking)),
         federation=FederationSettings(
             number_of_clients=clients,
             federated_learning_rounds=rounds,
             client_sampling_rate=rate,
-            evaluate_clients=evaluate_clients,
-            evaluation_interval=interval,
+            **(federation or {}),
         ),
     )
 
@@ -62,10 +66,10 @@ def test_bytes_by_hand():
     """10 values in 4 chunks of 2, 3, 2, 3 values; 2 of them sent; 3 float buffers and 1 counter."""
     plan = make_plan(settings(2, 3, chunking_parts=4, sensitivity_percentage=50.0), model(10, 3, 1), actors=1)
 
-    mask, buffers = 4, 4 * 3 + 8
-    assert plan.upload == Bounds(HEADER + mask + 4 * 4 + buffers, HEADER + mask + 4 * 6 + buffers)
-    assert plan.download == Bounds(HEADER + mask + 4 * 4 + buffers, HEADER + mask + 4 * 10 + buffers)
-    assert plan.first_download == plan.dense_message == HEADER + mask + 4 * 10 + buffers
+    bare = HEADER + MASK + 4 * 3 + 8
+    assert plan.upload == Bounds(bare + 4 * 4, bare + 4 * 6)
+    assert plan.download == Bounds(bare + 4 * 4, bare + 4 * 10)
+    assert plan.first_download == plan.dense_message == bare + 4 * 10
     assert plan.downloads == Downloads(whole=2, changes=4, empty=0)
     assert plan.uplink == plan.upload * 6
     assert plan.downlink == Bounds(
@@ -91,7 +95,7 @@ def test_dynamic_sensitivity_keeps_the_percentage_as_ceiling():
         actors=1,
     )
 
-    assert dynamic.chunks_sent == Bounds(1, 3)
+    assert dynamic.chunks_sent == Bounds(0, 3)  # where all scores are 0, nothing is worth sending
     assert dynamic.uplink.high == fixed.uplink.high
     assert dynamic.uplink.low < fixed.uplink.low
     assert "ceiling" in plan_text(dynamic)
@@ -104,8 +108,12 @@ def test_without_chunking_the_plan_is_full_exchange():
     assert plan.uplink == plan.downlink == Bounds(plan.dense, plan.dense)
 
 
+def downloads_of(experiment) -> Downloads:
+    return make_plan(experiment, model(1000), actors=1).downloads
+
+
 def test_a_sampled_client_downloads_the_whole_model_when_it_first_takes_part():
-    downloads = count_downloads(settings(clients=10, rounds=40, rate=0.2))
+    downloads = downloads_of(settings(clients=10, rounds=40, rate=0.2))
 
     assert downloads.whole == 10
     assert downloads.whole + downloads.changes == 2 * 40
@@ -114,9 +122,133 @@ def test_a_sampled_client_downloads_the_whole_model_when_it_first_takes_part():
 
 def test_evaluating_the_clients_own_models_moves_their_download_forward():
     """Rounds 2 and 3 (the last) are evaluated: after round 2 all know it, so round 3 tells them nothing new."""
-    downloads = count_downloads(settings(clients=4, rounds=3, evaluate_clients=True, interval=2))
+    evaluated = {"evaluate_clients": True, "evaluation_interval": 2}
 
-    assert downloads == Downloads(whole=4, changes=4 + 4 + 4, empty=4)
+    assert downloads_of(settings(rounds=3, federation=evaluated)) == Downloads(whole=4, changes=4 + 4 + 4, empty=4)
+
+
+def test_clients_that_make_the_first_model_download_a_header():
+    plan = make_plan(settings(2, 3, federation={"initial_model": "seed"}, chunking=False), model(10), actors=1)
+
+    assert plan.first_download == 0
+    assert plan.downloads == Downloads(changes=4, empty=2)
+    assert plan.downlink == Bounds.exactly(4 * (HEADER + MASK + 40) + 2 * (HEADER + MASK))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bytes_of_5", "bytes_of_6"),
+    [("float32", 20, 24), ("float16", 10, 12), ("bfloat16", 10, 12), ("int8", 5 + 4, 6 + 4), ("int4", 3 + 4, 3 + 4)],
+)
+def test_encodings_by_hand(encoding, bytes_of_5, bytes_of_6):
+    """11 values in 4 chunks of 2, 3, 3, 3 values; 2 of them sent, each with a scale where there are scales."""
+    plan = make_plan(
+        settings(chunking_parts=4, sensitivity_percentage=50.0, chunk_encoding=encoding), model(11), actors=1
+    )
+
+    assert plan.upload == Bounds(HEADER + MASK + bytes_of_5, HEADER + MASK + bytes_of_6)
+    assert plan.first_download == plan.dense_message
+
+
+def test_compression_may_leave_no_values_but_never_adds_any():
+    plain = make_plan(settings(chunking_parts=4), model(1000), actors=1)
+    packed = make_plan(settings(chunking_parts=4, chunk_compression="zstd"), model(1000), actors=1)
+
+    assert packed.upload == Bounds(HEADER + MASK, plain.upload.high)
+    assert packed.encoding == "float32, zstd"
+
+
+def test_agreement_by_hand():
+    """40 values in 4 chunks, 1 sent. Round 1: scores, choice. Round 2: the choice comes with the model."""
+    chunks = {"chunking_parts": 4, "sensitivity_percentage": 25.0, "chunk_agreement": "consensus"}
+    agreed = settings(1, 2, federation={"initial_model": "seed"}, agreement_interval=2, **chunks)
+
+    plan = make_plan(agreed, model(40), actors=1)
+
+    scores, update, choice = HEADER + 4 + 4, HEADER + 40, HEADER + MASK + MASK
+    assert plan.score_message == scores
+    assert plan.uplink == Bounds.exactly(scores + update + update)
+    assert plan.downlink == Bounds.exactly((HEADER + MASK) + choice + (HEADER + MASK + 40))
+    assert plan.downloads == Downloads(empty=1, changes=1, choices=1)
+
+
+def test_who_was_away_catches_up_in_full_float32_with_error_feedback():
+    chunks = {"chunking_parts": 4, "sensitivity_percentage": 100.0, "chunk_encoding": "int8"}
+    always, sampled = (
+        make_plan(settings(4, 40, rate, **chunks, **FEEDBACK), model(4000), actors=1) for rate in (1.0, 0.5)
+    )
+
+    assert always.download == Bounds.exactly(HEADER + MASK + 4 * 2 + 4000)
+    assert sampled.download.high == HEADER + MASK + 4 * 4000
+
+
+def test_a_downlink_percentage_replaces_what_clients_chose():
+    chunks = {"chunking_parts": 4, "sensitivity_percentage": 50.0, "downlink_sensitivity_percentage": 25.0}
+    plan = make_plan(settings(**chunks, **FEEDBACK), model(4000), actors=1)
+
+    assert plan.download == Bounds.exactly(HEADER + MASK + 4 * 1000)
+
+
+def test_rounds_with_chunks_of_their_own():
+    chunks = {"sensitivity_policy": "schedule", "sensitivity_schedule": (50.0, 10.0), "sensitivity_percentage": 20.0}
+    plan = make_plan(settings(1, 4, chunking_parts=10, sensitivity_warmup_rounds=1, **chunks), model(1000), actors=1)
+
+    assert plan.chunks_sent == Bounds(1, 10)  # warm-up 10, then 10 % of the schedule's second entry, which stays
+    assert plan.uplink == Bounds.exactly(4 * (HEADER + MASK) + 4 * 100 * (10 + 1 + 1 + 1))
+
+
+def test_a_budget_caps_the_uplink_and_not_one_message():
+    chunks = {"chunking_parts": 100, "sensitivity_policy": "knee"}
+    free = make_plan(settings(4, 10, **chunks), model(10_000), actors=1)
+    capped = make_plan(settings(4, 10, sensitivity_budget_mb=0.1, **chunks), model(10_000), actors=1)
+
+    assert free.uplink.high > 1_000_000
+    assert capped.uplink.high == 100_000
+    assert capped.upload.high > 2_500  # what knees leave over can be spent later
+
+
+def test_a_budget_that_is_always_used_up_gives_every_message_its_share():
+    chunks = {"chunking_parts": 100, "sensitivity_policy": "budget"}
+    plan = make_plan(settings(4, 10, sensitivity_budget_mb=0.1, **chunks), model(10_000), actors=1)
+
+    six, seven = (HEADER + 16 + 400 * chunks for chunks in (6, 7))
+    assert six < 2500 < seven  # 0.1 MB / 40; what is left of nine rounds pays one chunk more in the last
+    assert plan.uplink == Bounds.exactly(4 * (9 * six + seven))
+
+
+def test_a_budget_below_the_bare_messages_is_refused():
+    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.001 MB, but messages without any chunk take"):
+        make_plan(settings(4, 10, sensitivity_budget_mb=0.001), model(10_000), actors=1)
+
+
+def test_overdue_chunks_may_fill_a_message_but_not_every_message():
+    chunks = {"chunking_parts": 100, "sensitivity_percentage": 2.0}
+    plain = make_plan(settings(2, 50, **chunks), model(10_000), actors=1)
+    never = make_plan(settings(2, 50, chunk_max_age=50, **chunks), model(10_000), actors=1)
+    aged = make_plan(settings(2, 50, chunk_max_age=20, **chunks), model(10_000), actors=1)
+
+    assert never.uplink == plain.uplink
+    assert aged.chunks_sent == Bounds(2, 100)
+    assert aged.upload.high == aged.dense_message + 12  # a mask of 100 chunks
+    assert (
+        aged.uplink.high == plain.uplink.high + 2 * 2 * 4 * 10_000
+    )  # each chunk twice, in rounds 21 and 42 at the latest
+
+
+def test_peers_pay_for_every_edge_in_both_directions():
+    ring = settings(
+        6, 5, federation={**PEERS, "federated_learning_topology": "ring"}, chunking_parts=4, sensitivity_percentage=25.0
+    )
+    plan = make_plan(ring, model(40, 3, 1), actors=1)
+
+    message = HEADER + MASK + 4 * 10 + 4 * 3 + 8
+    assert (plan.topology, plan.edges, plan.downloads, plan.first_download) == ("ring", 6, None, 0)
+    assert plan.upload == plan.download == Bounds.exactly(message)
+    assert plan.uplink == plan.downlink == Bounds.exactly(5 * 2 * 6 * message)
+    assert plan.dense == 5 * 2 * 6 * plan.dense_message
+    text = plan_text(plan)
+    assert "6 peers, topology ring with 6 edges, 5 rounds: 12 messages a round, one per edge and direction" in text
+    assert "per edge" in text.split("\n\n")[1]
+    assert "first download is" not in text
 
 
 @pytest.mark.parametrize(
@@ -155,6 +287,38 @@ def test_memory_grows_with_clients_in_the_store_and_with_the_optimizer_in_an_act
     assert memory(adam, "each actor") - memory(sgd, "each actor") == 2 * 4 * 10_000
 
 
+@pytest.mark.parametrize(
+    ("federation", "chunking", "vectors"),
+    [
+        ({}, {"chunk_score": "update"}, 0),
+        ({}, {"chunk_score": "accumulated"}, 6),
+        ({}, FEEDBACK, 6),
+        ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 6),
+    ],
+)
+def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
+    """6 clients: a vector each for what was not sent, or one for each neighbour and one for what these know of it."""
+    plain = make_plan(settings(6, federation=federation, chunking_parts=10), model(10_000), actors=1)
+    keeping = make_plan(settings(6, federation=federation, chunking_parts=10, **chunking), model(10_000), actors=1)
+
+    assert memory(keeping, "object store") - memory(plain, "object store") == vectors * 4 * 10_000
+    assert (memory(keeping, "each actor") > memory(plain, "each actor")) == bool(vectors)
+
+
+def test_the_coordinator_holds_what_it_has_not_told_and_nothing_for_peers():
+    plain, feedback, peers = (
+        make_plan(experiment, model(10_000), actors=1)
+        for experiment in (
+            settings(),
+            settings(**FEEDBACK),
+            settings(federation={**PEERS, "federated_learning_topology": "ring"}),
+        )
+    )
+
+    assert memory(feedback, "coordinator") - memory(plain, "coordinator") == 4 * 4 * 10_000
+    assert memory(peers, "coordinator") == 4 * 10_000
+
+
 def memory(plan, what: str) -> int:
     (line,) = [line for line in plan.memory if line.what == what]
     return line.bytes
@@ -170,6 +334,38 @@ def test_json_has_exact_bytes_and_text_has_decimal_units():
     assert "25,557,032 parameters (102 MB as float32) in 50 chunks, of which a client sends 40" in text
     assert "512 GB" in text
     assert "No client actor fits on this machine" in text
+
+
+@pytest.mark.parametrize(
+    ("federation", "chunking", "words"),
+    [
+        ({}, {}, "A client's first download is the whole model. Later a client is sent what the clients sent"),
+        ({"initial_model": "seed"}, {}, "Clients make the first model themselves"),
+        (
+            {},
+            {"chunk_agreement": "consensus"},
+            "a client sends 140 B of scores each round and is told the choice in 68 B",
+        ),
+        ({}, {"chunk_agreement": "consensus", "agreement_interval": 3}, "of scores every 3 rounds"),
+        ({}, {"chunk_agreement": "consensus", "agreement_scores": "none"}, "clients send no scores"),
+        ({}, {"sensitivity_policy": "knee"}, "The policy knee chooses the number of chunks"),
+        ({}, {"sensitivity_warmup_rounds": 1, "sensitivity_percentage": 5.0}, "depends on the round: an upload has"),
+        ({}, {"chunk_max_age": 9}, "once in 10 rounds at most"),
+        ({}, {"sensitivity_budget_mb": 2.0}, "caps the upload in all at 2.00 MB"),
+        ({}, {"chunk_compression": "lz4"}, "'at least' counts none of them"),
+        ({"client_sampling_rate": 0.5}, FEEDBACK, "is sent what changed meanwhile as full float32 values"),
+        ({}, {**FEEDBACK, "downlink_sensitivity_percentage": 5.0}, "Later 5 % of the chunks come down in each round"),
+        ({"stop_avg_accuracy": 0.9}, {}, "stop_avg_accuracy may end the run before its last round"),
+        ({**PEERS, "federated_learning_topology": "ring"}, {}, "There is no coordinator and no first download"),
+    ],
+)
+def test_the_text_says_what_the_bounds_mean(federation, chunking, words):
+    experiment = Settings(
+        chunking=ChunkingSettings(**({"chunking": True} | chunking)), federation=FederationSettings(**federation)
+    )
+    text = " ".join(plan_text(make_plan(experiment, model(1000), actors=1)).split())
+
+    assert words in text
 
 
 def test_runtime_settings_cost_no_bytes():

@@ -13,9 +13,9 @@ import pytest
 from orchestrator.errors import RecordsError, TrackingError
 from orchestrator.recording.run_folder import RunFolder
 from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking.recorder import MlflowRecorder
 from orchestrator.tracking.later import download_run, sync
 from orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
+from orchestrator.tracking.recorder import MlflowRecorder
 from orchestrator.tracking.spool import StateFile
 from orchestrator.tracking.store import open_store
 from orchestrator.tracking.uri import artifact_folder, is_server, resolve_store
@@ -67,6 +67,14 @@ def test_nulls_and_numbers_without_end_are_left_out(make_round):
     metrics = round_metrics(make_round(1, accuracy=None, loss=float("inf"), train_loss=float("nan")).summary, {})
     assert not {"accuracy/global", "accuracy/clients_mean", "loss/global", "loss/train"} & set(metrics)
     assert metrics["chunks/coverage"] == 0.75
+
+
+def test_residuals_and_distance_of_peers_are_metrics_where_they_are_known(make_round):
+    known = round_metrics(make_round(1, residual_norm=2.5, consensus_distance=0.25).summary, {})
+    unknown = round_metrics(make_round(1).summary, {})
+
+    assert (known["chunks/residual_norm"], known["clients/consensus_distance"]) == (2.5, 0.25)
+    assert unknown.keys() == known.keys() - {"chunks/residual_norm", "clients/consensus_distance"}
 
 
 def test_every_metric_has_a_group(tmp_path):
@@ -185,7 +193,9 @@ def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, cli
         "os.kill(os.getpid(), 9)\n"
     )
     folder = tmp_path / "run"
-    killed = subprocess.run([sys.executable, "-c", script, str(folder), uri, str(Path(__file__).parents[1])], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(folder), uri, str(Path(__file__).parents[1])], check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     report = sync(folder)
     assert report.artifacts_uploaded > 100
