@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from byte_figure import draw
 from byte_grid import chosen
-from byte_report import draw, page
+from byte_report import page
 from byte_results import read_runs, summarise
 from byte_runs import run_all
 

@@ -1,4 +1,55 @@
 """What the results page says beside its figures."""
 
-TRIED = ""
-NOTES = ""
+TRIED = """\
+All with seed 0, one run each, same rounds and local steps; accuracy as above. Full exchange:
+
+| learning rate | server step | accuracy, % |
+|---|---|---|
+| 0.05 | 1 | 84.70 |
+| 0.05 | 1.5 | 84.27 |
+| 0.1 | 0.5 | 85.00 |
+| **0.1** | **0.7** | **86.31** |
+| 0.1 | 1 | 85.95 |
+| 0.1 | 1.5 | 82.53 |
+| 0.2 | 0.7 | 84.57 |
+
+Stopped early, behind: 0.02 with step 1 (78.1 after 64 rounds) and 1.5 (76.4), 0.05 with step 0.7 (72.0 after 24).
+
+Error feedback with 964 chunks, `accumulated`, int4, zstd, learning rate 0.1:
+
+| `withheld_share` | up, % of chunks | down, % | server step | share of the bytes | accuracy, % |
+|---|---|---|---|---|---|
+| 0 | 9 | 9 | 0.7 | 0.97 % | 85.09 |
+| 0 | 6 | 12 | 0.7 | 0.98 % | 84.59 |
+| 0 | 6 | 12 | 1 | 0.95 % | 85.16 |
+| 0 | 12 | 5.9 | 0.7 | 0.95 % | 84.40 |
+| 0 | 4 | 4 | 0.7 | 0.48 % | 82.70 |
+| 1 | 8.8 | 8.8 | 0.7 | 1.02 % | 85.49 |
+| 0.5 | 8.8 | 8.8 | 0.7 | 1.02 % | 85.80 |
+| 0.5 | 9 | 9 | 1 | 1.03 % | 86.60 |
+| 0.5 | 4.1 | 4.1 | 0.7 | 0.53 % | 85.20 |
+| 0.5 | 3.8 | 3.8 | 1 | 0.49 % | 85.72 |
+| 0.5 | 3.8 | 3.8 | 1.4 | 0.49 % | 85.92 |
+
+- **`withheld_share` is where the aim was won**: at step 0.7 half a share is worth 0.7 points at 1 % of the bytes and
+  2.5 at 0.5 %. With plain error feedback (0) a client trains from the shared model and finds the same change
+  again in each round in which a chunk waits, so the sum is likely to overshoot when it goes. Training from the shared
+  model plus half of what it withholds stops that.
+- **The server step.** Full exchange is best with 0.7, because its rounds jump; error feedback averages over rounds by
+  itself, so it bears 1 to 1.4 and gains by it. It is the one setting outside the exchange that a candidate has of its
+  own, chosen with seed 0 as that of full exchange was.
+- **The same percentage in both directions** was better than half and twice.
+- **One set for all** (`consensus`, byte scores every fifth round, 8.4 %, `withheld_share` 0) ended in nan in round
+  13: all clients' sums of the same chunk overshoot together. It was not tried with `withheld_share`.
+- **The clients' own model** is a little behind the coordinator's, which has what was not told yet. Measured for
+  feedback_0_5_percent, seed 1, after round 100 with the download for it billed: 86.06 % against 85.31 % of the
+  coordinator's at that moment, with 0.48 % of the bytes. So the figures above are not owed to what clients never get.
+- **10 % of random chunks by the seed's rule** at learning rate 0.1 ended in nan with seeds 1 and 3 and gave 84.36 with
+  seed 2; so the three opponents with that rule run at 0.05.
+- **Ten rounds of 100 local steps** at 0.1 were lost (10 % accuracy with seed 1), so that opponent runs at 0.02; its
+  rate was not tuned."""
+
+NOT_RUN = """\
+- Peer to peer: its two targets have no points here yet.
+- `int8` at these shares, chunks of other sizes, `chunk_age_exponent`, policies other than `fixed`, schedules.
+- A learning rate that falls over the rounds, which would help full exchange and the others alike."""

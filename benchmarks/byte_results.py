@@ -120,14 +120,17 @@ def summarise(table: pa.Table) -> list[PointResult]:
 
 
 def verdict(target: Target, results: Sequence[PointResult]) -> str:
-    """Whether the target's candidate reached it, or by how much it missed."""
-    found = [result for result in results if result.name == target.candidate]
-    if not found or found[0].difference is None:
+    """Whether the target's candidate reached it with every seed of full exchange, or by how much it missed."""
+    by_name = {result.name: result for result in results}
+    result = by_name.get(target.candidate)
+    if result is None or result.difference is None:
         return "not run"
-    result, difference = found[0], found[0].difference.mean
+    missing = sorted(set(by_name[BASELINE].seeds) - set(result.seeds))
+    if missing:
+        return f"unfinished: without seed {' and '.join(map(str, missing))}"
     faults = []
-    if difference < -target.within:
-        faults.append(f"{-difference - target.within:.2f} points of accuracy")
+    if result.difference.mean < -target.within:
+        faults.append(f"{-result.difference.mean - target.within:.2f} points of accuracy")
     if result.share > target.share:
         faults.append(f"{100 * (result.share - target.share):.3f} % of the bytes")
     return f"missed by {' and '.join(faults)}" if faults else "reached"

@@ -114,8 +114,8 @@ class ChunkingSettings(Section):
         0.0,
         ge=0,
         le=1,
-        description="error_feedback: clients train from the shared model plus this share of what they withhold, so that "
-        "they do not learn the same again while it waits; 0: from the shared model alone.",
+        description="error_feedback: clients train from the shared model plus this share of what they withhold, so "
+        "that they do not learn the same again while it waits; 0: from the shared model alone.",
     )
     chunk_agreement: Annotated[Literal["independent", "consensus"], AnyCase()] = Field(
         "independent", description="consensus (star): the coordinator picks one set of chunks for all clients."
