@@ -60,7 +60,7 @@ def _parts(figure: Figure, near: Sequence[PointResult], far: Sequence[PointResul
             mean = result.accuracy.mean
             upper.axhline(mean, color="black", linewidth=0.8, linestyle=":")
             upper.axhspan(mean - 0.5, mean, color="black", alpha=0.07, linewidth=0, label="within 0.5 points")
-    upper.legend(loc="lower left", fontsize=9)
+    upper.legend(loc="upper right", fontsize=9)
     lower.set_xscale("log")
     lower.set_xlim(0.3, 200)
     return lower
@@ -83,11 +83,16 @@ def _points(axes: Axes, results: Sequence[PointResult]) -> None:
             label=LEGEND[group],
         )
     for result in results:
-        place = (100 * result.share, result.accuracy.mean)
+        crowded = any(
+            other is not result
+            and abs(math.log(other.share / result.share)) < math.log(1.5)
+            and 0 <= other.accuracy.mean - result.accuracy.mean < 3
+            for other in results
+        )
         axes.annotate(
             short_name(result.name),
-            place,
-            (0, 9),
+            (100 * result.share, result.accuracy.mean),
+            (0, -18 if crowded else 9),
             textcoords="offset points",
             ha="center",
             fontsize=9,

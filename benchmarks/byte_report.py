@@ -17,9 +17,9 @@ def page(results: Sequence[PointResult]) -> str:
     parts = [
         "# Accuracy per byte",
         f"Made by `{COMMAND}` from `accuracy_per_byte.parquet`; `../README.md` says how. Accuracy is that of the "
-        "coordinator's model on the whole test set, mean of a run's last five evaluations (every fourth round), then "
-        "mean over the seeds with its 95 % interval (Student's t). The difference to full exchange is paired by seed. "
-        "The share is all bytes of both directions against float32 full exchange.",
+        "coordinator's model on the whole test set, mean of a run's last five evaluations (every fourth round; runs of "
+        "10 rounds: the last alone), then mean over the seeds with its 95 % interval (Student's t). The difference to "
+        "full exchange is paired by seed. The share is all bytes of both directions against float32 full exchange.",
         "![Accuracy against bytes](accuracy_per_byte.png)",
         "## Targets",
         _targets(results),
