@@ -25,6 +25,7 @@ OF_CHUNKS = (
     "agreement",
     "stale_copy",
     "downlink_sensitivity",
+    "withheld_share",
 )
 """How the names of the settings of chunks begin."""
 

@@ -31,6 +31,7 @@ def draw(results: Sequence[PointResult], path: Path) -> None:
 
     What lies far below full exchange goes to a lower part with a scale of its own, or the rest could not be told apart.
     """
+    results = [result for result in results if result.group in COLOURS]  # peers have a baseline of their own
     full = next(result.accuracy.mean for result in results if result.name == BASELINE)
     near = [result for result in results if result.accuracy.mean >= full - NEAR]
     far = [result for result in results if result.accuracy.mean < full - NEAR]

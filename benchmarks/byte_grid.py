@@ -12,6 +12,7 @@ SEEDS = (1, 2, 3)
 TUNING_SEED = 0
 """Settings were chosen with this seed (byte_notes.py has those runs); no result uses it."""
 BASELINE = "full_exchange"
+PEERS_BASELINE = "peers_full_exchange"
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,14 @@ class Point:
 
     name: str
     group: str
-    """baseline, feedback (ours) or opponent."""
+    """baseline, feedback (ours), opponent or peers."""
     label: str
     settings: Mapping[str, Value] = field(default_factory=dict)
     seeds: tuple[int, ...] = SEEDS
+    baseline: str = BASELINE
+    """The full exchange that it is measured against."""
+    last_evaluations: int = 5
+    """Evaluations at the end of a run whose mean is its accuracy."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
@@ -100,11 +105,47 @@ OURS = (
     ),
 )
 
+PEERS: dict[str, Value] = {
+    "federated_learning_schema": "DecentralizedFederatedLearning",
+    "federated_learning_topology": "k_connected",
+    "k_value": 4,
+    "server_learning_rate": 1.0,
+    "evaluation_interval": 25,
+}
+"""20 peers, each with four neighbours. All 20 models are measured, so only every 25th round."""
+
+
+def peers(name: str, label: str, settings: Mapping[str, Value] = MappingProxyType({})) -> Point:
+    """A point without a coordinator's model: accuracy is the peers' mean after the last round."""
+    return Point(name, "peers", label, PEERS | dict(settings), baseline=PEERS_BASELINE, last_evaluations=1)
+
+
+def stale_copies(percentage: float, step: float) -> dict[str, Value]:
+    """Neighbours keep copies of each other, and what a copy lacks is what there is to send."""
+    return {
+        "chunking": True,
+        "chunking_parts": 964,
+        "chunk_score": "accumulated",
+        "chunk_reconstruction": "stale_copies",
+        "chunk_encoding": "int4",
+        "sensitivity_percentage": percentage,
+        "stale_copy_step": step,
+    }
+
+
+PEER_POINTS = (
+    peers(PEERS_BASELINE, "20 peers with 4 neighbours: full exchange, float32"),
+    peers("peers_20_percent", "peers: stale copies, every chunk, int4, step 1", stale_copies(100, 1.0)),
+    peers("peers_5_percent", "peers: stale copies, 36 % of 964 chunks, int4, step 0.7", stale_copies(36, 0.7)),
+)
+
 TARGETS = (
     Target("must", 0.10, 0.5, "feedback_10_percent"),
     Target("must", 0.025, 0.5, "feedback_2_5_percent"),
     Target("aim", 0.01, 0.5, "feedback_1_percent"),
     Target("moonshot", 0.005, 0.5, "feedback_0_5_percent"),
+    Target("must, peer to peer", 0.20, 1.0, "peers_20_percent"),
+    Target("aim, peer to peer", 0.05, 1.0, "peers_5_percent"),
 )
 
 FEW_ROUNDS: dict[str, Value] = {"federated_learning_rounds": 10, "evaluation_interval": 10}
@@ -150,8 +191,13 @@ OPPONENTS = (
 )
 
 
-GRID = (Point(BASELINE, "baseline", "full exchange, float32"), *OURS, *OPPONENTS)
+GRID = (Point(BASELINE, "baseline", "full exchange, float32"), *OURS, *PEER_POINTS, *OPPONENTS)
 """In the order in which they run: an interrupted grid has its baseline and its targets."""
+
+
+def baseline_of(name: str) -> str:
+    """The full exchange that a point is measured against."""
+    return next((point.baseline for point in GRID if point.name == name), BASELINE)
 
 
 def chosen(pattern: str, seeds: tuple[int, ...] | None) -> list[tuple[Point, int]]:

@@ -19,7 +19,9 @@ def page(results: Sequence[PointResult]) -> str:
         f"Made by `{COMMAND}` from `accuracy_per_byte.parquet`; `../README.md` says how. Accuracy is that of the "
         "coordinator's model on the whole test set, mean of a run's last five evaluations (every fourth round; runs of "
         "10 rounds: the last alone), then mean over the seeds with its 95 % interval (Student's t). The difference to "
-        "full exchange is paired by seed. The share is all bytes of both directions against float32 full exchange.",
+        "full exchange is paired by seed. The share is all bytes of both directions against float32 full exchange. "
+        "Peers have no coordinator's model: theirs is the mean accuracy of all peers' models after the last round, "
+        "against the peers' own full exchange.",
         "![Accuracy against bytes](accuracy_per_byte.png)",
         "## Targets",
         _targets(results),

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from byte_grid import BASELINE, GRID, Target
+from byte_grid import GRID, Target, baseline_of
 from byte_runs import folder_of, is_finished, wanted_settings
 from scipy import stats
-
-LAST_EVALUATIONS = 5
 
 SCHEMA = pa.schema(
     [
@@ -24,7 +22,7 @@ SCHEMA = pa.schema(
         ("seed", pa.int64()),
         ("rounds", pa.int64()),
         ("settings", pa.string()),  # JSON: what differs from accuracy_per_byte.yaml
-        ("accuracy", pa.float64()),  # mean of the last five evaluations, 0 to 1
+        ("accuracy", pa.float64()),  # mean of the last five evaluations (peers: the last), 0 to 1
         ("final_accuracy", pa.float64()),
         ("uplink_bytes", pa.int64()),
         ("downlink_bytes", pa.int64()),
@@ -75,17 +73,21 @@ def read_runs(runs: Path, rounds: int | None) -> pa.Table:
             wanted = wanted_settings(point, seed, rounds)
             if is_finished(folder_of(runs, point, seed), wanted):
                 about = {"name": point.name, "group": point.group, "label": point.label, "seed": seed}
-                rows.append(about | {"settings": json.dumps(dict(point.settings))} | _measured(folder))
-    dense = {row["seed"]: row["total_bytes"] for row in rows if row["name"] == BASELINE}
+                rows.append(
+                    about | {"settings": json.dumps(dict(point.settings))} | _measured(folder, point.last_evaluations)
+                )
+    totals = {(row["name"], row["seed"]): row["total_bytes"] for row in rows}
     for row in rows:
-        row["share"] = row["total_bytes"] / dense[row["seed"]] if row["seed"] in dense else None
+        dense = totals.get((baseline_of(row["name"]), row["seed"]))
+        row["share"] = None if dense is None else row["total_bytes"] / dense
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _measured(folder: Path) -> dict[str, float | int]:
+def _measured(folder: Path, last_evaluations: int) -> dict[str, float | int]:
     table = pq.read_table(folder / "tables" / "rounds.parquet")
-    accuracies = [value for value in table["accuracy"].to_pylist() if value is not None]
-    last = accuracies[-LAST_EVALUATIONS:]
+    column = "client_accuracy_mean" if table["accuracy"].null_count == table.num_rows else "accuracy"
+    accuracies = [value for value in table[column].to_pylist() if value is not None]
+    last = accuracies[-last_evaluations:]
     up, down = sum(table["uplink_bytes"].to_pylist()), sum(table["downlink_bytes"].to_pylist())
     return {
         "rounds": table.num_rows,
@@ -100,11 +102,12 @@ def _measured(folder: Path) -> dict[str, float | int]:
 def summarise(table: pa.Table) -> list[PointResult]:
     """The points of a table of runs, in its order. Runs without a share are left out."""
     rows = [row for row in table.to_pylist() if row["share"] is not None]
-    dense = {row["seed"]: row["accuracy"] for row in rows if row["name"] == BASELINE}
+    accuracies = {(row["name"], row["seed"]): row["accuracy"] for row in rows}
     results = []
     for name in dict.fromkeys(row["name"] for row in rows):
         own = [row for row in rows if row["name"] == name]
-        pairs = [100 * (row["accuracy"] - dense[row["seed"]]) for row in own if row["seed"] in dense]
+        dense = {row["seed"]: accuracies.get((baseline_of(name), row["seed"])) for row in own}
+        pairs = [100 * (row["accuracy"] - full) for row in own if (full := dense[row["seed"]]) is not None]
         results.append(
             PointResult(
                 name=name,
@@ -112,7 +115,7 @@ def summarise(table: pa.Table) -> list[PointResult]:
                 label=own[0]["label"],
                 seeds=tuple(sorted(row["seed"] for row in own)),
                 accuracy=Estimate.of([100 * row["accuracy"] for row in own]),
-                difference=Estimate.of(pairs) if pairs and name != BASELINE else None,
+                difference=Estimate.of(pairs) if pairs and name != baseline_of(name) else None,
                 share=math.fsum(row["share"] for row in own) / len(own),
             )
         )
@@ -125,7 +128,7 @@ def verdict(target: Target, results: Sequence[PointResult]) -> str:
     result = by_name.get(target.candidate)
     if result is None or result.difference is None:
         return "not run"
-    missing = sorted(set(by_name[BASELINE].seeds) - set(result.seeds))
+    missing = sorted(set(by_name[baseline_of(target.candidate)].seeds) - set(result.seeds))
     if missing:
         return f"unfinished: without seed {' and '.join(map(str, missing))}"
     faults = []

@@ -172,13 +172,14 @@ def assemble(
     head: Header,
     layout: Layout,
     sections: dict[str, NDArray[np.generic] | bytes],
-    values: Sequence[NDArray[np.uint8]] = (),
+    values: Sequence[NDArray[np.uint8]] | None = None,
 ) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Header, sections and values as one array of bytes, and their sizes by kind. Everything is copied once."""
+    """Header, sections and values, if any, as one array of bytes, and their sizes. Everything is copied once."""
     parts = {kind: np.frombuffer(section, np.uint8) for kind, section in sections.items()}
-    payload = np.concatenate([np.empty(header.SIZE, np.uint8), *parts.values(), *values])
+    payload = np.concatenate([np.empty(header.SIZE, np.uint8), *parts.values(), *(values or ())])
     sizes = {"header": header.SIZE} | {kind: len(part) for kind, part in parts.items()}
-    sizes["values"] = sum(map(len, values))
+    if values is not None:
+        sizes["values"] = sum(map(len, values))
     header.write(payload, head, layout)
     return payload, sizes
 
