@@ -29,7 +29,6 @@ TRAINING = "?workflowType=machine_learning"
 VIEWS = {
     "mlflow-runs": "#/experiments/{experiment}/runs" + TRAINING,
     "mlflow-run": "#/experiments/{experiment}/runs/{run}" + TRAINING,
-    "mlflow-metrics": "#/experiments/{experiment}/runs/{run}/model-metrics" + TRAINING,
     "mlflow-figure": "#/experiments/{experiment}/runs/{run}/artifacts/figures/accuracy.png" + TRAINING,
     "mlflow-heatmap": "#/experiments/{experiment}/runs/{run}/artifacts/figures/chunk_selection.png" + TRAINING,
     "mlflow-table": "#/experiments/{experiment}/runs/{run}/artifacts/rounds.csv" + TRAINING,
