@@ -136,9 +136,11 @@ class PeerCoordinator:
                 self._states[lost.call.key] = None
             return call(lost.call.key)
 
-        clients = range(len(self._samples))
-        note = lambda done: progress(done, len(clients))  # noqa: E731
-        for settled in run_calls_in_order(self._group, [call(c) for c in clients], self._max_attempts, again, note):
+        def note(done: int) -> None:
+            progress(done, len(self._samples))
+
+        calls = [call(client) for client in range(len(self._samples))]
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note):
             client = settled.key
             this.attempts[client] = settled.attempts
             if settled.answer is None:

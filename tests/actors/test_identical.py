@@ -17,7 +17,10 @@ def plain_fedavg(settings):
     data = prepare(settings)
     training, federation = settings.training, settings.federation
     dataset = data.dataset
-    build = lambda: build_model(training, dataset.image_shape, dataset.num_classes, federation.random_seed)  # noqa: E731
+
+    def build():
+        return build_model(training, dataset.image_shape, dataset.num_classes, federation.random_seed)
+
     global_state = build().state_dict()
     for round_index in range(1, federation.federated_learning_rounds + 1):
         states, weights = [], []
