@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +12,13 @@ from orchestrator.masking import MASK
 from orchestrator.tracking.delivery import deliver
 from orchestrator.tracking.description import OUTPUT_TAG
 from orchestrator.tracking.sender import send_waiting
-from orchestrator.tracking.spool import Spool, StateFile, still_running
+from orchestrator.tracking.spool import Point, Spool, StateFile, still_running
 from orchestrator.tracking.store import open_store
 from orchestrator.tracking.uri import resolve_store
+
+ATTEMPTS = 4
+"""Collisions with the run's own sender last milliseconds; a store that is away stays away."""
+PAUSE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,25 @@ def sync(run_path: Path, tracking_uri: str | None = None) -> SyncReport:
     store = open_store(_store_of(state_file, tracking_uri))
     store.tags(run_id)  # a store that is away, or another one, is said even if nothing waits
     if still_running(state_file.state):
-        sent = send_waiting(spool, state_file, lambda points: store.send(run_id, points))
+        sent = _send_beside_the_run(spool, state_file, lambda points: store.send(run_id, points))
         return SyncReport(run_id, sent, 0, spool.count(state_file.state.sent_bytes))
     waiting = spool.count(state_file.state.sent_bytes)
     uploaded = deliver(store, folder, state_file)
     return SyncReport(run_id, waiting, uploaded, 0)
+
+
+def _send_beside_the_run(spool: Spool, state_file: StateFile, send: Callable[[Sequence[Point]], None]) -> int:
+    """As :func:`send_waiting`, while the run's own process may be sending the same points.
+
+    Where both insert a point at the same moment the store refuses one of them; the one that lost finds the point
+    there when it comes again.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return send_waiting(spool, state_file, send)
+        except TrackingError:
+            time.sleep(PAUSE_S)
+    return send_waiting(spool, state_file, send)
 
 
 def download_run(run_id: str, tracking_uri: str | None, destination: Path) -> Path:
