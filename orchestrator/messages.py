@@ -77,7 +77,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class InitialModel:
-    """The model that everybody starts from, and the seconds it took the actor to be ready."""
+    """The model that everybody starts from, and what its parts are called."""
 
     spec: ModelSpec
     state: ModelState
