@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from actors.calls import run_calls
 from actors.coordinator import Coordinator
-from actors.peers import PeerCoordinator
 from orchestrator.chunking.layout import Layout
 from orchestrator.errors import ActorsUnavailable
 from orchestrator.exchange import layout_for
@@ -14,7 +15,9 @@ from orchestrator.messages import InitialModel, ModelSpec
 from orchestrator.ports import Call, ClientGroup, DataDescription, FederationInfo
 from orchestrator.records import table_from_rows
 from orchestrator.settings import Settings
-from orchestrator.topology import build_topology
+
+if TYPE_CHECKING:
+    from actors.peers import PeerCoordinator
 
 
 def build_coordinator(
@@ -29,8 +32,12 @@ def build_coordinator(
     if settled.answer is None:
         raise ActorsUnavailable(f"no initial model: {settled.reason}")
     initial: InitialModel = settled.answer.values[0]
-    topology = build_topology(settings.federation)
-    if topology is not None:
+    if settings.federation.federated_learning_topology != "star":
+        from actors.peers import PeerCoordinator  # with networkx, which a star can do without
+        from orchestrator.topology import build_topology
+
+        topology = build_topology(settings.federation)
+        assert topology is not None
         return PeerCoordinator(settings, group, initial, samples_per_client, topology), initial.spec
     return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
 

@@ -63,11 +63,14 @@ def run_calls_in_order(
 ) -> Iterator[Settled]:
     """As :func:`run_calls`, but yields in the order of ``calls``, each as soon as all before it are settled.
 
-    ``note`` is told how many calls have ended, in whatever order.
+    ``note`` is told for how many clients calls have ended, in whatever order.
     """
     order = InOrder(tuple(call.key for call in calls))
+    clients = {call.key: call.clients for call in calls}
     waiting: dict[int, Settled] = {}
-    for done, settled in enumerate(run_calls(group, calls, max_attempts, again), start=1):
+    done = 0
+    for settled in run_calls(group, calls, max_attempts, again):
+        done += clients[settled.key]
         note(done)
         waiting[settled.key] = settled
         order, ready = order.settle(settled.key)

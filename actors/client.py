@@ -1,265 +1,314 @@
-"""A client actor's work, as a plain class: reconstruct, train, score, select, emit; and evaluate.
+"""The client actor of a star, as a plain class: reconstruct, train, score, select, emit; and evaluate.
 
-It acts for one client after another and keeps nothing that cannot be built again: what a client remembers comes in
-as :class:`ClientState` and goes out again, so any actor may take any client and a repeated call gives the same bits.
+A call is about whole groups of clients. Where the order says so, a group's payloads are opened and added here, by
+the coordinator's own rules, and only their sum travels.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from actors.emission import emit
-from actors.experiment_data import Partition
-from actors.stages import Clock, stage
+from actors.emission import Emission, emit
+from actors.hands import Hands
+from actors.stages import stage
+from actors.states import stack_states, with_trained
+from actors.summing import GroupSum
 from orchestrator.chunking.encoding import Message, decode
 from orchestrator.chunking.score_message import encode_scores
+from orchestrator.errors import ClientFailed, reason_of
 from orchestrator.exchange import (
     Ages,
     Choice,
     LocalChange,
     affordable_chunks,
     choose,
-    layout_for,
-    measure_distances,
+    client_weight,
+    keeps_models,
     reconstruct,
-    score,
     starting_weights,
-    withholds,
 )
-from orchestrator.learning.data import Dataset
-from orchestrator.learning.evaluation import evaluate
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model
-from orchestrator.learning.preprocess import configure_torch, to_device
-from orchestrator.learning.shards import shards
-from orchestrator.learning.training import TrainingResult, train_local
+from orchestrator.learning.together import TrainedGroup
 from orchestrator.messages import (
     COORDINATOR,
     ClientReport,
     ClientState,
+    ClientStates,
+    EmitAnswer,
     EvaluationSums,
-    InitialModel,
+    GroupAnswer,
+    GroupOrder,
+    GroupResult,
     ModelState,
-    TrainOrder,
+    ReportRows,
+    Span,
 )
-from orchestrator.seeds import generator
-from orchestrator.settings import Settings
+
+Payload = NDArray[np.uint8]
+Answer = tuple[GroupAnswer, tuple[Payload, ...], tuple[ClientStates, ...]]
 
 
-class Client:
-    """Hands for clients: one model, the data set, and the methods that a coordinator calls."""
+@dataclass(frozen=True)
+class Visit:
+    """A client whose turn it is."""
 
-    def __init__(self, settings: Settings, device: str, dataset: Dataset, partition: Partition) -> None:
-        configure_torch(settings.runtime.torch_threads, settings.training.deterministic, device)
-        self._settings = settings
-        self._device = torch.device(device)
-        self._dataset = dataset
-        self._partition = partition
-        size = settings.data.transform_input_size
-        channels, height, width = dataset.image_shape
-        module = build_model(
-            settings.training,
-            (channels, size or height, size or width),
-            dataset.num_classes,
-            settings.federation.random_seed,
-            settings.data.download,
-        )
-        self._model = FlatModel(module, self._device)
-        self._layout = layout_for(settings.chunking, self._model.spec.num_parameters)
-        self._own_start = self._model.state() if settings.federation.initial_model == "seed" else None
+    round_index: int
+    client_id: int
+    state: ClientState | None
+    message: Message
+    affordable_bytes: int | None
 
-    def ready(self) -> int:
-        """The process id, once the model stands."""
-        return os.getpid()
 
-    def initial_model(self) -> InitialModel:
-        """What everybody starts from; a function of the seed, so any fresh actor gives the same."""
-        return InitialModel(self._model.spec, self._model.state())
+@dataclass(frozen=True)
+class Finished:
+    """A client that has done its part."""
 
-    def train(
-        self, order: TrainOrder, downlink: NDArray[np.uint8], state: ClientState | None
-    ) -> tuple[ClientReport, NDArray[np.uint8], ClientState]:
-        """One client's part of a round.
+    report: ClientReport
+    payload: Payload
+    state: ClientState
+
+
+class Client(Hands):
+    """Hands for the clients of a star."""
+
+    def train_group(self, order: GroupOrder, *arguments: Any) -> Answer:
+        """Some clients' part of a round.
 
         Args:
-            order: which client, which round.
-            downlink: the encoded message from the coordinator.
-            state: what the client remembers; None before it ever took part.
+            order: which clients, which round.
+            arguments: the coordinator's messages, then the objects with the clients' states.
 
         Returns:
-            Telemetry; the encoded payload, or the encoded scores where the coordinator has yet to choose; and the
-            client's new state. Raises ClientFailed, which names the stage.
+            Reports and, where asked for, sums; the payloads of all that answered, in order, unless they are summed
+            (scores instead where the coordinator has yet to choose); and the groups' new states.
         """
-        chunking, clock = self._settings.chunking, Clock()
-        with stage(order, "reconstruct"):
-            message = self._decoded(downlink, state)
-            before = reconstruct(state.model if state else self._own_start, message, self._layout)
-            clock.lap("reconstruct_s")
-        with stage(order, "train"):
-            withheld_P = state.withheld_P if state else None
-            start = replace(before, weights_P=starting_weights(chunking, before.weights_P, withheld_P))
-            result, after = self._train(order, start)
-            clock.lap("train_s")
-        with stage(order, "select"):
-            change = self._change(start, after, result, state)
-            last_sent_C = state.last_sent_C if state else np.zeros(self._layout.num_chunks, np.int32)
-            first = order.client_id * self._layout.num_chunks // self._settings.federation.number_of_clients
-            ages = Ages(order.round_index, np.int32(order.round_index - 1) - last_sent_C, first)
-            for_records = self._settings.tracking.record_chunks
-            distances_C = measure_distances(chunking, self._layout, change, for_records=for_records)
-            rng = generator(self._settings.federation.random_seed, "selection", order.round_index, order.client_id)
-            scores_C = score(chunking, self._layout, change, distances_C, ages, rng)
-            choice = self._choice(order, scores_C, ages, message.choice_C)
-            clock.lap("select_s")
-        with stage(order, "emit"):
-            model = replace(after, weights_P=before.weights_P) if chunking.feeds_back else after
-            pending = ClientState(model, last_sent_C, change.withheld_P, message.choice_C)
-            num_samples = len(self._partition.samples_of(order.client_id))
-            residual_norm = None
-            if choice is None:
-                payload, new_state = self._scores_message(order, scores_C, num_samples), pending
-            else:
-                emission = emit(chunking, self._layout, order, num_samples, pending, choice.selected_C)
-                payload, new_state = emission.encoded.payload, emission.state
-                residual_norm = emission.residual_norm
-            clock.lap("emit_s")
-        chosen = choice or Choice(np.zeros(self._layout.num_chunks, np.bool_), "")
-        report = self._report(order, result, chosen, scores_C, distances_C, ages, residual_norm, clock.laps)
-        return report, payload, new_state
+        results: list[GroupResult] = []
+        payloads: list[Payload] = []
+        states: list[ClientStates] = []
+        for visits in self._visits(order, arguments):
+            result, group_payloads, group_states = self._train_visits(order, visits)
+            results.append(result)
+            payloads.extend(group_payloads)
+            states.append(group_states)
+        return GroupAnswer(tuple(results), self._diary.read_out()), tuple(payloads), tuple(states)
 
-    def emit_agreed(
-        self, order: TrainOrder, message: NDArray[np.uint8], state: ClientState
-    ) -> tuple[float | None, NDArray[np.uint8], ClientState]:
+    def emit_group(
+        self, order: GroupOrder, *arguments: Any
+    ) -> tuple[EmitAnswer, tuple[Payload, ...], tuple[ClientStates, ...]]:
         """The second half of a round with consensus: sends the chunks that the coordinator's message asks for.
 
         Returns:
-            The residual's norm (None without error feedback), the payload and the client's new state.
+            The residuals' norms, the payloads, and the groups' new states.
         """
-        with stage(order, "emit"):
-            choice_C = self._decoded(message, state).choice_C
-            assert choice_C is not None, "the coordinator's choice did not come"
-            num_samples = len(self._partition.samples_of(order.client_id))
-            told = replace(state, choice_C=choice_C)
-            emission = emit(self._settings.chunking, self._layout, order, num_samples, told, choice_C)
-        return emission.residual_norm, emission.encoded.payload, emission.state
+        norms: list[tuple[float | None, ...]] = []
+        payloads: list[Payload] = []
+        states: list[ClientStates] = []
+        for visits in self._visits(order, arguments):
+            with self._diary.doing("pack", len(visits)):
+                emissions = [self._emit_told(visit) for visit in visits]
+            norms.append(tuple(emission.residual_norm for emission in emissions))
+            payloads.extend(emission.encoded.payload for emission in emissions)
+            states.append(stack_states([emission.state for emission in emissions]))
+        return EmitAnswer(tuple(norms), self._diary.read_out()), tuple(payloads), tuple(states)
 
-    def evaluate_client(
-        self, order: TrainOrder, downlink: NDArray[np.uint8], state: ClientState
-    ) -> tuple[EvaluationSums, ClientState]:
-        """Reconstructs a client's model, measures it on the whole test set and returns the client as it then is."""
-        with stage(order, "evaluate"):
-            model = reconstruct(state.model, self._decoded(downlink, state), self._layout)
-            sums = self._evaluate_whole(model)
-        return sums, replace(state, model=model)
+    def evaluate_group(
+        self, order: GroupOrder, *arguments: Any
+    ) -> tuple[tuple[tuple[EvaluationSums, ...], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
+        """Reconstructs the clients' models and measures each on the whole test set; the clients as they then are."""
+        sums: list[tuple[EvaluationSums, ...]] = []
+        states: list[ClientStates] = []
+        for visits in self._visits(order, arguments):
+            measured, after = [], []
+            with self._diary.doing("evaluate", len(visits)):
+                for visit in visits:
+                    assert visit.state is not None
+                    with stage(visit.round_index, visit.client_id, "evaluate"):
+                        model = reconstruct(visit.state.model, visit.message, self._layout)
+                        measured.append(self._evaluate_whole(model))
+                    after.append(replace(visit.state, model=model))
+            sums.append(tuple(measured))
+            states.append(stack_states(after))
+        return tuple(sums), self._diary.read_out(), tuple(states)
 
-    def evaluate(self, model: ModelState, part: slice) -> EvaluationSums:
-        """Measures a model on a part of the test set."""
-        self._model.load(model)
-        x_S = self._to_device(self._dataset.test_x[part])
-        y_S = torch.tensor(self._dataset.test_y[part], device=self._device)
-        return evaluate(self._model, x_S, y_S, self._settings.training.test_batch_size)
+    def _visits(self, order: GroupOrder, arguments: Sequence[Any]) -> Iterator[list[Visit]]:
+        """The clients of each group with what they remember and what they are told; equal messages are opened once."""
+        opened: dict[tuple[int, bytes | None], Message] = {}
+        number = 0
+        for clients in order.groups:
+            visits = []
+            with self._diary.doing("fetch", len(clients)):
+                for client in clients:
+                    place, at = order.states[number], order.messages[number]
+                    state = arguments[place.argument][place.group].row(place.row) if place else None
+                    known_C = state.choice_C if state else None
+                    key = at, None if known_C is None else known_C.tobytes()
+                    if key not in opened:
+                        opened[key] = self._opened(arguments[0][at], known_C)
+                    visits.append(Visit(order.round_index, client, state, opened[key], order.affordable_bytes))
+                    number += 1
+            yield visits
 
-    def _evaluate_whole(self, model: ModelState) -> EvaluationSums:
-        """Measures a model on the whole test set, part by part as the coordinator's model is."""
-        parts = shards(len(self._dataset.test_y), self._settings.training.test_batch_size)
-        return sum((self.evaluate(model, part) for part in parts), start=EvaluationSums(0, 0.0, 0))
+    def _opened(self, message: Payload, known_C: NDArray[np.bool_] | None) -> Message:
+        spec = self._model.spec
+        opened = decode(message, self._layout, spec.num_float_buffers, spec.num_integer_buffers, known_C)
+        assert opened.sender == COORDINATOR
+        return opened
 
-    def _report(
-        self,
-        order: TrainOrder,
-        result: TrainingResult,
-        choice: Choice,
-        scores_C: NDArray[np.float32],
-        distances_C: NDArray[np.float32] | None,
-        ages: Ages,
-        residual_norm: float | None,
-        laps: dict[str, float],
-    ) -> ClientReport:
-        return ClientReport(
-            round_index=order.round_index,
-            client_id=order.client_id,
-            num_samples=len(self._partition.samples_of(order.client_id)),
-            train_loss=result.train_loss,
-            chunks_sent=int(choice.selected_C.sum()),
-            sensitivity_percentage=100.0 * float(choice.selected_C.mean()),
-            sensitivity_reason=choice.reason,
+    def _train_visits(self, order: GroupOrder, visits: list[Visit]) -> tuple[GroupResult, list[Payload], ClientStates]:
+        """Trains a group; what each client has then to send is encoded, and added where the sum is to travel."""
+        with self._diary.doing("fetch", len(visits)):
+            befores = self._befores(visits)
+            starts = [self._start_of(visit, before) for visit, before in zip(visits, befores, strict=True)]
+        clock = time.perf_counter()
+        trained = self._train(order.round_index, [visit.client_id for visit in visits], starts)
+        train_s = (time.perf_counter() - clock) / len(visits)
+        with self._diary.doing("score", len(visits)):
+            withheld = [visit.state.withheld_P if visit.state else None for visit in visits]
+            changes = self._changes(starts, trained, withheld)
+        total = GroupSum(self._layout, self._model.spec, self._intake, self._weight) if order.summed else None
+        done: list[Finished] = []
+        payloads: list[Payload] = []
+        failed: dict[int, str] = {}
+        turns = self._diary.turns("pack", "aggregate", clients=len(visits))
+        for row, visit in enumerate(visits):
+            turns.now("pack")
+            try:
+                one = self._finish(visit, befores[row], changes[row], trained, row, train_s)
+            except ClientFailed as error:
+                failed[visit.client_id] = reason_of(error)
+                continue
+            done.append(one)
+            if total is None:
+                payloads.append(one.payload)
+            else:  # at once, while the payload is in the processor's cache
+                turns.now("aggregate")
+                total.add(order.round_index, [(visit.client_id, one.payload)])
+        turns.end()
+        states = [one.state for one in done]
+        keeps_trained = self._keeps_models and not self._settings.chunking.feeds_back and not failed
+        kept = with_trained(states, trained) if keeps_trained else stack_states(states)
+        if keeps_trained and len(order.groups) > 1:
+            self._trainer.let_go()  # the next group must not write over what is yet to be sent
+        reports = ReportRows.of([one.report for one in done]) if done else None
+        if total is None:
+            return GroupResult(reports, failed, {}, {}, None), payloads, kept
+        return GroupResult(reports, failed, total.rejected, total.sizes, total.partial()), [], kept
+
+    def _befores(self, visits: list[Visit]) -> list[ModelState]:
+        """Each client's reconstructed model; one object for all that are sent the whole of it."""
+        models: list[ModelState] = []
+        for visit in visits:
+            with stage(visit.round_index, visit.client_id, "reconstruct"):
+                own = visit.state.model if visit.state else self._own_start
+                model = reconstruct(own, visit.message, self._layout)
+            same = [other for other in models if other.weights_P is model.weights_P]
+            models.append(same[0] if same and model.buffers_B is same[0].buffers_B else model)
+        return models
+
+    def _start_of(self, visit: Visit, before: ModelState) -> ModelState:
+        """Where the client's training begins."""
+        withheld_P = visit.state.withheld_P if visit.state else None
+        start_P = starting_weights(self._settings.chunking, before.weights_P, withheld_P)
+        return before if start_P is before.weights_P else replace(before, weights_P=start_P)
+
+    def _finish(
+        self, visit: Visit, before: ModelState, change: LocalChange, trained: TrainedGroup, row: int, train_s: float
+    ) -> Finished:
+        """All that follows training: score, select, emit. Raises ClientFailed."""
+        if row in trained.failures:
+            raise ClientFailed(visit.client_id, visit.round_index, "train", trained.failures[row])
+        chunking, state = self._settings.chunking, visit.state
+        with stage(visit.round_index, visit.client_id, "select"):
+            last_sent_C = state.last_sent_C if state else np.zeros(self._layout.num_chunks, np.int32)
+            ages = self._ages(visit.round_index, visit.client_id, last_sent_C)
+            scores_C, distances_C = self._scored(visit.client_id, change, ages)
+            choice = self._choice(visit, scores_C, ages)
+        with stage(visit.round_index, visit.client_id, "emit"):
+            after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
+            model = replace(after, weights_P=before.weights_P) if chunking.feeds_back else after
+            pending = ClientState(model, last_sent_C, change.withheld_P, visit.message.choice_C)
+            residual_norm = None
+            if choice is None:
+                payload, new_state = self._scores_message(visit, scores_C), pending
+            else:
+                emission = self._emit(visit, pending, choice.selected_C)
+                payload, new_state = emission.encoded.payload, emission.state
+                residual_norm = emission.residual_norm
+        selected_C = choice.selected_C if choice else np.zeros(self._layout.num_chunks, np.bool_)
+        report = ClientReport(
+            round_index=visit.round_index,
+            client_id=visit.client_id,
+            num_samples=self._num_samples(visit.client_id),
+            train_loss=float(trained.train_loss_G[row]),
+            chunks_sent=int(selected_C.sum()),
+            sensitivity_percentage=100.0 * float(selected_C.mean()),
+            sensitivity_reason=choice.reason if choice else "",
             residual_norm=residual_norm,
             scores_C=scores_C,
             distances_C=distances_C,
-            selected_C=choice.selected_C,
+            selected_C=selected_C,
             age_C=ages.ages_C,
-            **laps,
+            train_s=train_s,
+            training=trained.reason,
+        )
+        return Finished(report, payload, new_state if self._keeps_models else replace(new_state, model=None))
+
+    def _emit(self, visit: Visit, pending: ClientState, selected_C: NDArray[np.bool_]) -> Emission:
+        num_samples = self._num_samples(visit.client_id)
+        return emit(
+            self._settings.chunking, self._layout, visit.round_index, visit.client_id, num_samples, pending, selected_C
         )
 
-    def _decoded(self, downlink: NDArray[np.uint8], state: ClientState | None) -> Message:
-        spec = self._model.spec
-        known_C = state.choice_C if state else None
-        message = decode(downlink, self._layout, spec.num_float_buffers, spec.num_integer_buffers, known_C)
-        assert message.sender == COORDINATOR
-        return message
+    def _emit_told(self, visit: Visit) -> Emission:
+        """Sends the chunks that the message asks for."""
+        choice_C = visit.message.choice_C
+        assert visit.state is not None
+        assert choice_C is not None, "the coordinator's choice did not come"
+        with stage(visit.round_index, visit.client_id, "emit"):
+            return self._emit(visit, replace(visit.state, choice_C=choice_C), choice_C)
 
-    def _train(self, order: TrainOrder, before: ModelState) -> tuple[TrainingResult, ModelState]:
-        indices_S = self._partition.samples_of(order.client_id)
-        x_S = self._to_device(self._dataset.train_x[indices_S])
-        y_S = torch.tensor(self._dataset.train_y[indices_S], device=self._device)
-        self._model.load(before)
-        result = train_local(
-            self._model,
-            x_S,
-            y_S,
-            self._settings.training,
-            seed=self._settings.federation.random_seed,
-            round_index=order.round_index,
-            client_id=order.client_id,
-        )
-        return result, self._model.state()
-
-    def _change(
-        self, before: ModelState, after: ModelState, result: TrainingResult, state: ClientState | None
-    ) -> LocalChange:
-        withheld_P = None
-        if withholds(self._settings.chunking):
-            withheld_P = after.weights_P - before.weights_P
-            if state is not None and state.withheld_P is not None:
-                withheld_P = state.withheld_P + withheld_P
-        return LocalChange(before.weights_P, after.weights_P, result.gradient_P, withheld_P)
-
-    def _choice(
-        self, order: TrainOrder, scores_C: NDArray[np.float32], ages: Ages, told_C: NDArray[np.bool_] | None
-    ) -> Choice | None:
+    def _choice(self, visit: Visit, scores_C: NDArray[np.float32], ages: Ages) -> Choice | None:
         """The client's own choice, the coordinator's, or None where it has yet to choose."""
-        if told_C is not None:
-            return Choice(told_C, "agreed")
+        if visit.message.choice_C is not None:
+            return Choice(visit.message.choice_C, "agreed")
         if self._settings.chunking.agrees:
             return None
-        spec = self._model.spec
         affordable = affordable_chunks(
             self._settings.chunking,
             self._layout,
-            spec.num_float_buffers,
-            spec.num_integer_buffers,
-            order.affordable_bytes,
+            self._model.spec.num_float_buffers,
+            self._model.spec.num_integer_buffers,
+            visit.affordable_bytes,
         )
         return choose(self._settings.chunking, scores_C, ages, affordable)
 
-    def _scores_message(self, order: TrainOrder, scores_C: NDArray[np.float32], num_samples: int) -> NDArray[np.uint8]:
+    def _scores_message(self, visit: Visit, scores_C: NDArray[np.float32]) -> Payload:
         encoding = self._settings.chunking.agreement_scores
         assert encoding != "none", "without scores the coordinator chooses before training"
         payload, _ = encode_scores(
             self._layout,
             scores_C,
             encoding,
-            round_index=order.round_index,
-            sender=order.client_id,
-            num_samples=num_samples,
+            round_index=visit.round_index,
+            sender=visit.client_id,
+            num_samples=self._num_samples(visit.client_id),
         )
         return payload
 
-    def _to_device(self, x: NDArray[np.uint8] | NDArray[np.float32]) -> torch.Tensor:
-        size = self._settings.data.transform_input_size
-        return to_device(x, self._dataset.mean_c, self._dataset.std_c, size, self._device)
+    def _weight(self, client: int) -> float:
+        """The client's weight in the mean."""
+        return client_weight(self._settings.federation, self._num_samples(client))
+
+    @property
+    def _own_start(self) -> ModelState | None:
+        """What a client that never took part has by itself."""
+        return self._start if self._settings.federation.initial_model == "seed" else None
+
+    @property
+    def _keeps_models(self) -> bool:
+        return keeps_models(self._settings.chunking, self._settings.federation)

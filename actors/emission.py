@@ -11,7 +11,7 @@ from orchestrator.chunking.encoding import Encoded, encode
 from orchestrator.chunking.feedback import withheld_after
 from orchestrator.chunking.layout import Layout
 from orchestrator.exchange import packing_of
-from orchestrator.messages import ClientState, TrainOrder
+from orchestrator.messages import ClientState
 from orchestrator.settings import ChunkingSettings
 
 
@@ -28,7 +28,8 @@ class Emission:
 def emit(
     settings: ChunkingSettings,
     layout: Layout,
-    order: TrainOrder,
+    round_index: int,
+    sender: int,
     num_samples: int,
     pending: ClientState,
     selected_C: NDArray[np.bool_],
@@ -41,6 +42,7 @@ def emit(
     Raises:
         ValueError: a value does not fit the encoding.
     """
+    assert pending.model is not None
     vector_P = pending.model.weights_P
     if settings.sends_changes:
         assert pending.withheld_P is not None
@@ -49,8 +51,8 @@ def emit(
         layout,
         vector_P,
         selected_C,
-        round_index=order.round_index,
-        sender=order.client_id,
+        round_index=round_index,
+        sender=sender,
         num_samples=num_samples,
         buffers=(pending.model.buffers_B, pending.model.counters_I),
         packing=packing_of(settings),
@@ -65,5 +67,5 @@ def emit(
     elif withheld_P is not None:
         withheld_P = withheld_P.copy()
         layout.paste(np.zeros(layout.num_values(selected_C), np.float32), selected_C, withheld_P)
-    last_sent_C = np.where(selected_C, np.int32(order.round_index), pending.last_sent_C)
+    last_sent_C = np.where(selected_C, np.int32(round_index), pending.last_sent_C)
     return Emission(encoded, replace(pending, last_sent_C=last_sent_C, withheld_P=withheld_P), residual_norm)

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from actors.calls import run_calls_in_order
 from orchestrator.errors import RoundFailed
-from orchestrator.messages import EvaluationSums, ModelState
+from orchestrator.messages import EvaluationSums, ModelState, Span
 from orchestrator.ports import Call, ClientGroup
 
 
 def evaluate_model(
     group: ClientGroup, model: ModelState, test_parts: tuple[slice, ...], round_index: int, max_attempts: int
-) -> EvaluationSums:
-    """Accuracy and loss on the whole test set; sums are added in the parts' order.
+) -> tuple[EvaluationSums, list[Span]]:
+    """Accuracy and loss on the whole test set, sums added in the parts' order; and what the actors did for it.
 
     Raises RoundFailed when a part could not be measured.
     """
     shared = group.put(model)
-    calls = [Call(i, "evaluate", (shared, part)) for i, part in enumerate(test_parts)]
+    calls = [Call(i, "evaluate", (shared, part), 2) for i, part in enumerate(test_parts)]
     total = EvaluationSums(0, 0.0, 0)
+    spans: list[Span] = []
     reasons: dict[int, str] = {}
     for settled in run_calls_in_order(group, calls, max_attempts):
         if settled.answer is None:
             reasons[settled.key] = f"evaluation: {settled.reason}"
         else:
             total += settled.answer.values[0]
+            spans.extend(settled.answer.values[1])
     if reasons:
         raise RoundFailed(round_index, len(calls) - len(reasons), len(calls), reasons)
-    return total
+    return total, spans

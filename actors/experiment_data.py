@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Partition:
         """Indices of the client's training samples."""
         return self.indices_S[self.offsets[client_id] : self.offsets[client_id + 1]]
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Samples of each client."""
         return tuple(int(size) for size in np.diff(self.offsets))

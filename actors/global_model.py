@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.chunking import scoring, selection, sensitivity
-from orchestrator.chunking.aggregation import BufferMean, ChunkSum
-from orchestrator.chunking.encoding import PLAIN, Encoded, Message, Packing, encode
+from orchestrator.chunking.aggregation import RoundSum
+from orchestrator.chunking.encoding import PLAIN, Encoded, Packing, encode
 from orchestrator.chunking.feedback import withheld_after
 from orchestrator.chunking.layout import Layout
 from orchestrator.messages import COORDINATOR, ModelState
@@ -84,6 +84,12 @@ class MeanModel:
             shares_C=np.where(sent_C, shares_C, self.shares_C),
             round_index=round_index,
         )
+
+    def tells(self, known_round: int) -> bytes:
+        """What :meth:`message_since` depends on: clients for whom this is equal are sent the same message."""
+        plain = self.rules.packing == PLAIN and not self.rules.with_shares
+        first = known_round == NEVER and not plain  # the first message is plain in any case
+        return bytes([first, self.round_index > known_round]) + (self.changed_C > known_round).tobytes()
 
     def message_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
@@ -158,6 +164,11 @@ class FeedbackModel:
             changed_C=np.where(told_C, np.int32(round_index), self.changed_C),
             round_index=round_index,
         )
+
+    def tells(self, known_round: int) -> bytes:
+        """What :meth:`message_since` depends on: clients for whom this is equal are sent the same message."""
+        missed_one = 0 <= known_round == self.round_index - 1
+        return bytes([missed_one, self.round_index > known_round]) + (self.changed_C > known_round).tobytes()
 
     def message_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
@@ -238,20 +249,3 @@ def initial_global_model(
 
 def _buffers(state: ModelState) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return state.buffers_B, state.counters_I
-
-
-class RoundSum:
-    """Everything a round adds to the model. Add in client order."""
-
-    def __init__(self, layout: Layout, num_float_buffers: int, num_integer_buffers: int) -> None:
-        self.chunks = ChunkSum(layout)
-        self.buffers = BufferMean(num_float_buffers, num_integer_buffers)
-        self.weight = 0.0
-
-    def add(self, message: Message, weight: float) -> None:
-        """Adds one client's update with its weight in the mean."""
-        assert message.buffers_B is not None
-        assert message.counters_I is not None
-        self.chunks.add(message.mask_C, message.values, weight)
-        self.buffers.add(message.buffers_B, message.counters_I, weight)
-        self.weight += weight

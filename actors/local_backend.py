@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 
 from actors.assembly import build_coordinator, describe
-from actors.experiment_data import ExperimentData, prepare, test_parts
+from actors.experiment_data import prepare, test_parts
+from actors.factory import ActorFactory, make_client
 from actors.wire import Payload, Transport, Wire, WireCounts, sizes_by_kind
 from orchestrator.errors import ActorsUnavailable, reason_of
 from orchestrator.exchange import layout_for
 from orchestrator.messages import ModelState, RoundResult
 from orchestrator.ports import Call, FederationInfo, Observer, Outcome, Raised, Returned
 from orchestrator.settings import Settings
-
-ActorFactory = Callable[[Settings, str, ExperimentData], Any]
-"""Makes one client actor."""
 
 
 class LocalHandle:
@@ -82,31 +80,27 @@ class LocalClientGroup:
 
     def _received(self, argument: Any) -> Any:
         """An argument as the client gets it."""
-        return self._transport.down(argument) if self._transport and _is_message(argument) else argument
+        return _carried(argument, self._transport.down) if self._transport else argument
 
     def _sent(self, value: Any) -> Any:
         """A returned value as the coordinator gets it."""
-        return self._transport.up(value) if self._transport and _is_message(value) else value
+        return _carried(value, self._transport.up) if self._transport else value
 
     @staticmethod
     def _resolve(argument: Any) -> Any:
         return argument.value() if isinstance(argument, LocalHandle) else LocalHandle(argument).value()
 
 
+def _carried(value: Any, carry: Callable[[Payload], Payload]) -> Any:
+    """A value with its messages, if it is one or a tuple of them, as they came through."""
+    if isinstance(value, tuple):
+        return tuple(carry(part) if _is_message(part) else part for part in value)
+    return carry(value) if _is_message(value) else value
+
+
 def _is_message(value: Any) -> bool:
     """Whether a value is an encoded message: nothing else that crosses is a run of bytes."""
     return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1
-
-
-def make_client(settings: Settings, device: str, data: ExperimentData) -> Any:
-    """The real client. Imported here, because it imports torch."""
-    if settings.federation.federated_learning_topology != "star":
-        from actors.peer import PeerClient
-
-        return PeerClient(settings, device, data.dataset, data.partition)
-    from actors.client import Client
-
-    return Client(settings, device, data.dataset, data.partition)
 
 
 class LocalFederation:

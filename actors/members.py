@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,27 @@ from actors.global_model import NEVER, GlobalModel
 from actors.ledger import Ledger
 from orchestrator.chunking.encoding import Encoded, encode
 from orchestrator.messages import COORDINATOR
-from orchestrator.ports import ClientGroup, Handle
+from orchestrator.ports import Handle
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of the :class:`ClientStates` that a call returned."""
+
+    states: Handle
+    group: int
+    row: int
+    machine: str | None = None
+    """The machine that has it, where there are several."""
+
+
+@dataclass(frozen=True)
+class Downlinks:
+    """What clients are sent."""
+
+    messages: list[NDArray[np.uint8]]
+    of: Mapping[int, int]
+    """Which message is whose."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +41,8 @@ class Member:
 
     known_round: int
     """The round of the model that it knows; :data:`NEVER` if none."""
-    state: Handle | None = None
-    """Where its :class:`ClientState` lies; None before it ever took part."""
+    state: Place | None = None
+    """Where its state lies; None before it ever took part."""
     told_round: int = NEVER
     """The round in which it was last told which chunks to send, with consensus."""
 
@@ -30,20 +50,20 @@ class Member:
 class Members:
     """All clients, by number."""
 
-    def __init__(self, count: int, group: ClientGroup, *, know_the_first_model: bool) -> None:
-        self._group = group
+    def __init__(self, count: int, *, know_the_first_model: bool) -> None:
         self._newcomer = Member(0 if know_the_first_model else NEVER)
         self._members = [self._newcomer] * count
 
-    def state(self, client: int) -> Handle | None:
+    def state(self, client: int) -> Place | None:
         """Where the client's state lies."""
         return self._members[client].state
 
-    def forget(self, client: int) -> None:
-        """The client's state is lost: it starts again as one that never took part."""
-        self._members[client] = self._newcomer
+    def forget(self, clients: Iterable[int]) -> None:
+        """The states of these clients are lost: they start again as if they had never taken part."""
+        for client in clients:
+            self._members[client] = self._newcomer
 
-    def know(self, client: int, round_index: int, state: Handle) -> None:
+    def know(self, client: int, round_index: int, state: Place) -> None:
         """The client knows the model of ``round_index`` now, and is what ``state`` says."""
         self._members[client] = replace(self._members[client], known_round=round_index, state=state)
 
@@ -53,28 +73,34 @@ class Members:
 
     def send_model(
         self, clients: Iterable[int], model: GlobalModel, ledger: Ledger, choice_C: NDArray[np.bool_] | None = None
-    ) -> dict[int, Handle]:
+    ) -> Downlinks:
         """Bills each client what it must be sent; encodes once for all clients that need the same.
 
         With consensus a client that sent last round's chunks knows which they were: no mask goes with their means.
         """
-        encoded: dict[tuple[int, bool], tuple[Handle, Encoded]] = {}
-        downlinks: dict[int, Handle] = {}
+        messages: list[Encoded] = []
+        known: dict[tuple[int, bool], int] = {}
+        equal: dict[bytes, int] = {}
+        of: dict[int, int] = {}
         for client in clients:
             member = self._members[client]
             needs_mask = not (member.known_round == model.round_index - 1 and member.told_round == model.round_index)
             key = (member.known_round, needs_mask)
-            if key not in encoded:
-                message = model.message_since(member.known_round, choice_C=choice_C, with_mask=needs_mask)
-                encoded[key] = self._group.put(message.payload), message
-            downlinks[client], message = encoded[key]
-            ledger.bill(COORDINATOR, client, message.sizes)
-        return downlinks
+            if key not in known:
+                # Clients that missed more rounds need the same message as soon as every chunk has changed since.
+                told = model.tells(member.known_round) + bytes([needs_mask])
+                if told not in equal:
+                    equal[told] = len(messages)
+                    messages.append(model.message_since(member.known_round, choice_C=choice_C, with_mask=needs_mask))
+                known[key] = equal[told]
+            of[client] = known[key]
+            ledger.bill(COORDINATOR, client, messages[of[client]].sizes)
+        return Downlinks([message.payload for message in messages], of)
 
     def send_choice(
         self, clients: Iterable[int], model: GlobalModel, round_index: int, ledger: Ledger, choice_C: NDArray[np.bool_]
-    ) -> Handle:
-        """Tells the clients which chunks to send; bills each of them."""
+    ) -> NDArray[np.uint8]:
+        """The message that tells the clients which chunks to send; bills each of them."""
         message = encode(
             model.layout,
             model.state.weights_P,
@@ -87,4 +113,4 @@ class Members:
         )
         for client in clients:
             ledger.bill(COORDINATOR, client, message.sizes)
-        return self._group.put(message.payload)
+        return message.payload

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.client import Client
 from actors.emission import emit
-from actors.experiment_data import Partition
-from actors.intake import Intake
-from actors.stages import Clock, stage
+from actors.hands import Hands
+from actors.stages import stage
 from orchestrator.chunking.aggregation import BufferMean
 from orchestrator.chunking.encoding import Message
 from orchestrator.chunking.mixing import (
@@ -23,72 +22,69 @@ from orchestrator.chunking.mixing import (
     mix_stale_copies,
     update_copy,
 )
-from orchestrator.errors import PayloadError
-from orchestrator.exchange import Ages, choose, measure_distances, score
-from orchestrator.learning.data import Dataset
+from orchestrator.errors import ClientFailed, PayloadError
+from orchestrator.exchange import choose, client_weight
 from orchestrator.messages import (
     ClientReport,
     ClientState,
     MixOrder,
     MixReport,
     ModelState,
+    PeerReport,
     TrainOrder,
 )
-from orchestrator.seeds import generator
-from orchestrator.settings import Settings
 
 
-class PeerClient(Client):
+class PeerClient(Hands):
     """Hands for peers. A round is two calls: :meth:`train_peer`, and :meth:`mix_peer` once the neighbours sent."""
-
-    def __init__(self, settings: Settings, device: str, dataset: Dataset, partition: Partition) -> None:
-        super().__init__(settings, device, dataset, partition)
-        self._start = self._model.state()
-        self._intake = Intake(settings.chunking, self._layout, self._model.spec, partition.sizes)
-        self._scaled = settings.federation.aggregation_sample_scaling
 
     def train_peer(
         self, order: TrainOrder, num_neighbours: int, state: ClientState | None
-    ) -> tuple[ClientReport, dict[str, int], NDArray[np.uint8], ClientState]:
+    ) -> tuple[PeerReport, NDArray[np.uint8], ClientState]:
         """Trains a peer from its own model and encodes what its neighbours get.
 
         Returns:
-            Telemetry, the payload's bytes by kind, the payload, and the peer's state before it heard of anybody.
+            Telemetry, the payload, and the peer's state before it heard of anybody.
         """
-        chunking, clock = self._settings.chunking, Clock()
+        chunking, client = self._settings.chunking, order.client_id
         state = state or self._newcomer(num_neighbours)
-        with stage(order, "train"):
-            result, after = self._train(order, state.model)
-            clock.lap("train_s")
-        with stage(order, "select"):
-            change = self._change(state.model, after, result, state)
+        model = _own(state)
+        with stage(order.round_index, client, "train"):
+            clock = time.perf_counter()
+            trained = self._train(order.round_index, [client], [model])
+            train_s = time.perf_counter() - clock
+            if 0 in trained.failures:
+                raise ClientFailed(client, order.round_index, "train", trained.failures[0])
+        with self._diary.doing("score", 1), stage(order.round_index, client, "select"):
+            (change,) = self._changes([model], trained, [state.withheld_P])
             if state.copies:
-                change = replace(change, withheld_P=after.weights_P - state.copies[0])
-            first = order.client_id * self._layout.num_chunks // self._settings.federation.number_of_clients
-            ages = Ages(order.round_index, np.int32(order.round_index - 1) - state.last_sent_C, first)
-            for_records = self._settings.tracking.record_chunks
-            distances_C = measure_distances(chunking, self._layout, change, for_records=for_records)
-            rng = generator(self._settings.federation.random_seed, "selection", order.round_index, order.client_id)
-            scores_C = score(chunking, self._layout, change, distances_C, ages, rng)
+                change = replace(change, withheld_P=change.after_P - state.copies[0])
+            ages = self._ages(order.round_index, client, state.last_sent_C)
+            scores_C, distances_C = self._scored(client, change, ages)
             choice = choose(chunking, scores_C, ages, None)
-            clock.lap("select_s")
-        with stage(order, "emit"):
-            num_samples = len(self._partition.samples_of(order.client_id))
+        with self._diary.doing("pack", 1), stage(order.round_index, client, "emit"):
+            after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
             pending = ClientState(after, state.last_sent_C, change.withheld_P, copies=state.copies)
-            emission = emit(chunking, self._layout, order, num_samples, pending, choice.selected_C)
-            clock.lap("emit_s")
-        report = self._report(
-            order,
-            result,
-            choice,
-            scores_C,
-            distances_C,
-            ages,
-            emission.residual_norm,
-            {"reconstruct_s": 0.0} | clock.laps,
+            num_samples = self._num_samples(client)
+            emission = emit(chunking, self._layout, order.round_index, client, num_samples, pending, choice.selected_C)
+        report = ClientReport(
+            round_index=order.round_index,
+            client_id=client,
+            num_samples=num_samples,
+            train_loss=float(trained.train_loss_G[0]),
+            chunks_sent=int(choice.selected_C.sum()),
+            sensitivity_percentage=100.0 * float(choice.selected_C.mean()),
+            sensitivity_reason=choice.reason,
+            residual_norm=emission.residual_norm,
+            scores_C=scores_C,
+            distances_C=distances_C,
+            selected_C=choice.selected_C,
+            age_C=ages.ages_C,
+            train_s=train_s,
+            training=trained.reason,
         )
         kept = replace(emission.state, withheld_P=None) if state.copies else emission.state
-        return report, emission.encoded.sizes, emission.encoded.payload, kept
+        return PeerReport(report, emission.encoded.sizes, self._diary.read_out()), emission.encoded.payload, kept
 
     def mix_peer(
         self, order: MixOrder, state: ClientState, *payloads: NDArray[np.uint8]
@@ -104,7 +100,8 @@ class PeerClient(Client):
         Returns:
             Which payloads were refused and why, with the model's score when it was asked for; and the new state.
         """
-        with stage(order.train, "mix"):
+        at = order.train.round_index, order.train.client_id
+        with self._diary.doing("aggregate", 1), stage(*at, "mix"):
             messages: dict[int, Message] = {}
             refused: dict[int, str] = {}
             for sender, payload in zip(order.senders, payloads, strict=True):
@@ -115,18 +112,19 @@ class PeerClient(Client):
             mixed = self._mixed(order, state, messages)
         sums = None
         if order.evaluate:
-            with stage(order.train, "evaluate"):
-                sums = self._evaluate_whole(mixed.model)
-        return MixReport(refused, sums), mixed
+            with self._diary.doing("evaluate", 1), stage(*at, "evaluate"):
+                sums = self._evaluate_whole(_own(mixed))
+        return MixReport(refused, sums, self._diary.read_out()), mixed
 
     def survey(self, *states: ClientState) -> tuple[float, ModelState]:
         """How far the peers' models are from each other, and their mean."""
-        distance = consensus_distance([state.model.weights_P for state in states])
+        models = [_own(state) for state in states]
+        distance = consensus_distance([model.weights_P for model in models])
         total_P = np.zeros(self._layout.num_parameters)
         buffers = BufferMean(self._model.spec.num_float_buffers, self._model.spec.num_integer_buffers)
-        for state in states:
-            total_P += state.model.weights_P
-            buffers.add(state.model.buffers_B, state.model.counters_I, 1.0)
+        for model in models:
+            total_P += model.weights_P
+            buffers.add(model.buffers_B, model.counters_I, 1.0)
         return distance, ModelState((total_P / len(states)).astype(np.float32), *buffers.mean())
 
     def _newcomer(self, num_neighbours: int) -> ClientState:
@@ -139,16 +137,17 @@ class PeerClient(Client):
     def _mixed(self, order: MixOrder, state: ClientState, messages: dict[int, Message]) -> ClientState:
         me = order.train.client_id
         heard = {sender: message for sender, message in messages.items() if sender != me}
-        model = ModelState(state.model.weights_P, *self._mixed_buffers(me, state, heard))
+        own_P = _own(state).weights_P
+        model = ModelState(own_P, *self._mixed_buffers(me, state, heard))
         if self._settings.chunking.keeps_copies:
             return self._mixed_copies(order, state, messages, model)
-        receiver = Receiver(me, state.model.weights_P, self._weight(me))
+        receiver = Receiver(me, own_P, self._weight(me))
         contributions = [
             Contribution(sender, message.mask_C, message.values, self._weight(sender))
             for sender, message in heard.items()
         ]
-        own = self._settings.chunking.chunking and self._settings.chunking.chunk_reconstruction == "own_weights"
-        mix = mix_own_weights if own else mean_with_neighbours
+        literally = self._settings.chunking.chunking and self._settings.chunking.chunk_reconstruction == "own_weights"
+        mix = mix_own_weights if literally else mean_with_neighbours
         return replace(state, model=replace(model, weights_P=mix(receiver, contributions, self._layout)))
 
     def _mixed_copies(
@@ -163,7 +162,7 @@ class PeerClient(Client):
             for client, copy_P in zip(clients, state.copies, strict=True)
         )
         step = self._settings.chunking.stale_copy_step
-        weights_P = mix_stale_copies(state.model.weights_P, copies[0], copies[1:], order.weights, step)
+        weights_P = mix_stale_copies(model.weights_P, copies[0], copies[1:], order.weights, step)
         return replace(state, model=replace(model, weights_P=weights_P), copies=copies)
 
     def _mixed_buffers(
@@ -171,7 +170,7 @@ class PeerClient(Client):
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Mean of the buffers over the peer and those it heard, in order of clients."""
         mean = BufferMean(self._model.spec.num_float_buffers, self._model.spec.num_integer_buffers)
-        own = state.model.buffers_B, state.model.counters_I
+        own = _own(state).buffers_B, _own(state).counters_I
         for client in sorted([me, *heard]):
             buffers_B, counters_I = own if client == me else (heard[client].buffers_B, heard[client].counters_I)
             assert buffers_B is not None
@@ -180,4 +179,10 @@ class PeerClient(Client):
         return mean.mean()
 
     def _weight(self, client: int) -> float:
-        return float(len(self._partition.samples_of(client))) if self._scaled else 1.0
+        return client_weight(self._settings.federation, self._num_samples(client))
+
+
+def _own(state: ClientState) -> ModelState:
+    """A peer's own model: nobody else has it, so it is always kept."""
+    assert state.model is not None
+    return state.model

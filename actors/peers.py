@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from actors.calls import run_calls_in_order
 from actors.ledger import Ledger
-from actors.round_tables import RoundFacts, round_tables
+from actors.round_tables import RoundFacts, busy_share, round_tables
 from orchestrator import rounds
 from orchestrator.chunking.encoding import message_bytes
 from orchestrator.errors import RoundFailed, group_reasons
@@ -22,8 +22,11 @@ from orchestrator.messages import (
     EvaluationSums,
     InitialModel,
     MixOrder,
+    MixReport,
     ModelState,
+    PeerReport,
     RoundResult,
+    Span,
     TrainOrder,
 )
 from orchestrator.ports import Call, ClientGroup, Handle, Lost
@@ -38,12 +41,13 @@ class _Round:
     round_index: int
     ledger: Ledger
     payloads: dict[int, Handle] = field(default_factory=dict)
-    sizes: dict[int, dict[str, int]] = field(default_factory=dict)
+    sizes: dict[int, Mapping[str, int]] = field(default_factory=dict)
     reports: dict[int, ClientReport] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     rejected: dict[int, str] = field(default_factory=dict)
     scores: dict[int, EvaluationSums] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
 
 
 class PeerCoordinator:
@@ -117,10 +121,12 @@ class PeerCoordinator:
             with_chunks=self._settings.tracking.record_chunks,
             aggregate_s=mixed - mixing,
             evaluate_s=finished - mixed,
+            busy=busy_share(this.spans, finished - started, self._group.size),
             wall_s=finished - started,
         )
         problems = group_reasons({**this.failed, **this.rejected})
-        return RoundResult(round_index, round_tables(facts, this.ledger), tuple(problems))
+        kept = tuple(this.spans) if self._settings.runtime.profile else ()
+        return RoundResult(round_index, round_tables(facts, this.ledger), tuple(problems), kept)
 
     @property
     def _max_attempts(self) -> int:
@@ -129,7 +135,7 @@ class PeerCoordinator:
     def _train(self, this: _Round, progress: Progress) -> None:
         def call(client: int) -> Call:
             order, neighbours = TrainOrder(this.round_index, client), len(self._topology.neighbours[client])
-            return Call(client, "train_peer", (order, neighbours, self._states[client]), 2, 2)
+            return Call(client, "train_peer", (order, neighbours, self._states[client]), 1, 2)
 
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:
@@ -146,7 +152,9 @@ class PeerCoordinator:
             if settled.answer is None:
                 this.failed[client] = settled.reason
                 continue
-            this.reports[client], this.sizes[client] = settled.answer.values
+            answer: PeerReport = settled.answer.values[0]
+            this.reports[client], this.sizes[client] = answer.report, answer.sizes
+            this.spans.extend(answer.spans)
             this.payloads[client], self._states[client] = settled.answer.handles
 
     def _mix(self, this: _Round, evaluated: bool) -> None:
@@ -156,7 +164,8 @@ class PeerCoordinator:
             if settled.answer is None:
                 this.failed[settled.key] = settled.reason
                 continue
-            report = settled.answer.values[0]
+            report: MixReport = settled.answer.values[0]
+            this.spans.extend(report.spans)
             this.rejected.update(report.refused)
             if report.sums is not None:
                 this.scores[settled.key] = report.sums

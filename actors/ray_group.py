@@ -29,6 +29,7 @@ class GroupLimits:
 
     startup_s: float
     call_s: float
+    """For each client that a call works for."""
 
 
 @dataclass
@@ -46,10 +47,11 @@ class _Slot:
     index: int
     actor: Any
     ready: ray.ObjectRef[Any] | None
-    """Answered once the actor stands; None after that."""
+    """Answered, with the machine's name, once the actor stands; None after that."""
     deadline: float
     """When what is waited for (start, or the first call in ``flights``) is too late."""
     flights: deque[_Flight] = field(default_factory=deque)
+    machine: str | None = None
 
     @property
     def awaited(self) -> ray.ObjectRef[Any] | None:
@@ -114,11 +116,11 @@ class RayClientGroup:
             slot = min(standing, key=lambda s: len(s.flights))
             if len(slot.flights) >= CALLS_PER_ACTOR:
                 return
-            call = self._queue.popleft()
+            call = take_near(self._queue, slot.machine)
             method = getattr(slot.actor, call.method).options(num_returns=call.values + call.handles)
             answer = method.remote(*call.arguments)
             if not slot.flights:
-                slot.deadline = time.monotonic() + self._limits.call_s
+                slot.deadline = self._deadline(call)
             slot.flights.append(_Flight(call, answer if isinstance(answer, list) else [answer]))
 
     def _on_answer(self, slot: _Slot) -> Outcome | None:
@@ -141,12 +143,12 @@ class RayClientGroup:
             return None
         self._advance(slot)
         self._restarts_without_success = 0
-        return Returned(flight.call, tuple(got), tuple(flight.references[flight.call.values :]))
+        return Returned(flight.call, tuple(got), tuple(flight.references[flight.call.values :]), slot.machine)
 
     def _on_start(self, slot: _Slot) -> None:
         try:
             assert slot.ready is not None
-            ray.get(slot.ready, timeout=self._limits.startup_s)
+            slot.machine = ray.get(slot.ready, timeout=self._limits.startup_s)
         except RayTaskError as error:
             cause = _cause(error)
             if isinstance(cause, FedchunkError):
@@ -159,14 +161,22 @@ class RayClientGroup:
 
     def _advance(self, slot: _Slot) -> None:
         slot.flights.popleft()
-        slot.deadline = time.monotonic() + self._limits.call_s
+        if slot.flights:
+            slot.deadline = self._deadline(slot.flights[0].call)
+
+    def _call_limit(self, slot: _Slot) -> float:
+        return self._limits.call_s * slot.flights[0].call.clients
+
+    def _deadline(self, call: Call) -> float:
+        """When a call that an actor starts now is too late."""
+        return time.monotonic() + self._limits.call_s * call.clients
 
     def _replace_late(self) -> None:
         now = time.monotonic()
         for slot in list(self._slots):
             if slot.awaited is not None and slot.deadline <= now:
                 what = "did not start" if slot.ready is not None else "did not answer"
-                limit = self._limits.startup_s if slot.ready is not None else self._limits.call_s
+                limit = self._limits.startup_s if slot.ready is not None else self._call_limit(slot)
                 self._replace(slot, f"its actor {what} within {limit:g} s")
 
     def _replace(self, slot: _Slot, reason: str) -> None:
@@ -185,6 +195,16 @@ class RayClientGroup:
                 f"{reason}. Is there enough memory (`fedchunk doctor`)? startup_timeout_s and client_timeout_s are "
                 f"{self._limits.startup_s:g} and {self._limits.call_s:g}."
             )
+
+
+def take_near(queue: deque[Call], machine: str | None) -> Call:
+    """Takes the first call that wants to be on ``machine``, else the first that does not mind, else the first."""
+    for wanted in (machine, None):
+        for at, call in enumerate(queue):
+            if call.near == wanted:
+                del queue[at]
+                return call
+    return queue.popleft()
 
 
 MAX_RESTARTS_PER_ACTOR = 5

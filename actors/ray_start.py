@@ -23,6 +23,9 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Who asks for a node's socket a moment too early sleeps this long before the next attempt; Ray's own is a second.
+    os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "10")
+    os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "1000")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.ledger import Ledger
-from orchestrator.messages import ClientReport, EvaluationSums
+from orchestrator.messages import ClientReport, EvaluationSums, Span
 from orchestrator.records import SCHEMAS, table_from_columns, table_from_rows
 
 
@@ -34,6 +34,8 @@ class RoundFacts:
     with_chunks: bool
     aggregate_s: float
     evaluate_s: float
+    busy: float
+    """Share of their time that the client actors worked, 0 to 1."""
     wall_s: float
 
     @property
@@ -50,6 +52,11 @@ def round_tables(facts: RoundFacts, ledger: Ledger) -> dict[str, pa.Table]:
         "chunks": _chunks(facts),
         "ledger": ledger.table(),
     }
+
+
+def busy_share(spans: Iterable[Span], wall_s: float, actors: int) -> float:
+    """Time that client actors worked, of the time that they had."""
+    return min(1.0, sum(span.duration_s for span in spans) / (wall_s * actors))
 
 
 def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
@@ -80,6 +87,7 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
         "train_s": sum(report.train_s for report in facts.reports.values()),
         "aggregate_s": facts.aggregate_s,
         "evaluate_s": facts.evaluate_s,
+        "actors_busy": facts.busy,
         "wall_s": facts.wall_s,
     }
 
@@ -103,6 +111,7 @@ def _client_row(facts: RoundFacts, ledger: Ledger, client: int) -> dict[str, Any
         "uplink_bytes": ledger.uplink_bytes(client),
         "downlink_bytes": ledger.downlink_bytes(client),
         "train_s": report.train_s if report else None,
+        "training": report.training if report else None,
         "attempts": facts.attempts[client],
     }
 

@@ -12,7 +12,7 @@ NOT_COMPARED = frozenset({
     "random_seed", "federation_id", "data_dir", "download",
     "device", "number_of_actors", "cpus_per_actor", "gpus_per_actor", "torch_threads", "placement_group_strategy",
     "startup_timeout_s", "client_timeout_s", "max_attempts", "object_store_memory_mb", "transport", "ray_dashboard",
-    "ray_dashboard_port",
+    "ray_dashboard_port", "clients_per_call", "profile",
     "record_chunks", "mlflow_enabled", "mlflow_tracking_uri", "mlflow_experiment_prefix",
 })  # fmt: skip
 """Settings that make no other experiment: the seed, names and places, and those of processes and of recording."""

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from analysis.recorded import RecordedClient, recorded_clients
 from orchestrator.errors import RecordsError
-from orchestrator.records import SCHEMA_VERSION, SCHEMAS, checked
+from orchestrator.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Run:
     summary: Mapping[str, Any]
     """How the run ended; its status is ``running`` until then, and for ever if the run was killed."""
     tables: Mapping[str, pa.Table]
-    """The tables by name, exactly in the schemas of :mod:`orchestrator.records`: all five, unless fewer were read."""
+    """The tables by name, exactly in the schemas of :mod:`orchestrator.records`: all, unless fewer were read."""
 
     @property
     def status(self) -> str:
@@ -65,7 +65,8 @@ def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
 
     Args:
         path: the run's folder.
-        tables: the tables to read beside ``rounds``; ``chunks`` may be as large as all others together.
+        tables: the tables to read beside ``rounds``; ``chunks`` may be as large as all others together. One that
+            was not recorded is empty.
 
     Raises:
         RecordsError: there is no such folder, it is not a run's, or a file in it cannot be read or has other columns
@@ -85,7 +86,8 @@ def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
     read = {"rounds": rounds}
     for name in SCHEMAS:
         if name in tables and name != "rounds":
-            may_miss = not rounds.num_rows or (name == "chunks" and config.get("record_chunks") is False)
+            not_recorded = name in OPTIONAL_TABLES or (name == "chunks" and config.get("record_chunks") is False)
+            may_miss = not rounds.num_rows or not_recorded
             table = _whole_rounds(_read_table(folder, name, may_miss), rounds)
             read[name] = _sorted(table) if name == "clients" else table
     return Run(folder, MappingProxyType(config), MappingProxyType(summary), MappingProxyType(read))

@@ -1,54 +1,75 @@
-"""What a client pays for chunks: scoring, selecting, encoding and decoding, as a ratio to copying the vector once.
+"""What chunks cost: a client's scoring, selecting, encoding and decoding, and the aggregation of 50 large payloads.
 
     python benchmarks/exchange.py
 
-One thread, medians of interleaved repetitions. Two copies are measured in the same loop: ``vector.copy()``, which
-takes new memory as a message does, and ``numpy.copyto`` into memory that was touched before. Writes
-``benchmarks/results/exchange.md``.
+One thread, medians of interleaved repetitions. A client's steps are given as ratios to copying the vector once,
+aggregation as ratios to reading and to copying the same bytes once. Needs about 2 GiB of memory and some minutes.
+Writes ``benchmarks/results/exchange.md``.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.chunking import scoring, selection, sensitivity
+from orchestrator.chunking.aggregation import RoundSum, Update
 from orchestrator.chunking.encoding import Packing, decode, encode
 from orchestrator.chunking.layout import Layout
+from orchestrator.chunking.reconstruction import from_contributors
 
-SIZES = ((57_000, 1_000), (11_000_000, 4_000), (25_600_000, 4_000))
-"""Parameters and chunks: a small CNN, ResNet-18, ResNet-50."""
+SIZES = ((57_000, 1_000), (55_210, 100), (11_000_000, 4_000), (25_600_000, 4_000))
+"""Parameters and chunks: a small CNN, an MLP, ResNet-18, ResNet-50."""
 PERCENTAGES = (80, 5)
 ENCODINGS = ("float32", "int8", "int4")
 REPETITIONS = 15
+
+PAYLOADS = 50
+DISTINCT_BYTES = 1 << 30
+"""Most memory for payloads: where 50 need more, fewer are made and each is taken several times."""
+AT_ONCE = (1, 8, 50)
+"""Payloads added at once: as many as have arrived."""
+ROUNDS = 7
+"""Repetitions of the aggregation."""
+MUST, AIM = 3.0, 1.5
 RESULT = Path(__file__).parent / "results" / "exchange.md"
+
+Times = dict[str, list[float]]
+Payload = NDArray[np.uint8]
+NO_BUFFERS = np.empty(0, np.float32), np.empty(0, np.int64)
 
 
 def main() -> None:
-    rows = [row for size in SIZES for percentage in PERCENTAGES for row in measure(*size, percentage)]
-    lines = [
-        "# Exchange: time in copies of the vector",
-        "",
-        "Made by `python benchmarks/exchange.py`. Medians (least to most) of "
-        f"{REPETITIONS} interleaved repetitions on one thread, as a ratio to `vector.copy()` (new memory, as a message "
-        "needs) and to `numpy.copyto` (memory touched before) of the same vector in the same loop. A small vector lies "
-        "in the cache: its copy takes a few microseconds and calls cost more than data.",
-        "",
-        "| parameters | chunks | sent | step | microseconds | in copies | in warm copies |",
-        "| ---: | ---: | ---: | --- | ---: | ---: | ---: |",
-        *rows,
-    ]
+    lines = [*aggregation_section(), "", *client_section()]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 
-def measure(num_parameters: int, num_chunks: int, percentage: int) -> list[str]:
-    """Rows of the table for one size and share."""
+def client_section() -> list[str]:
+    """What one client pays."""
+    rows = [row for size in SIZES for percentage in PERCENTAGES for row in client_rows(*size, percentage)]
+    return [
+        "## What a client pays, in copies of the vector",
+        "",
+        f"Medians (least to most) of {REPETITIONS} interleaved repetitions on one thread, as a ratio to "
+        "`vector.copy()` (new memory, as a message needs) and to `numpy.copyto` (memory touched before) of the same "
+        "vector in the same loop. A small vector lies in the cache: its copy takes a few microseconds and calls cost "
+        "more than data.",
+        "",
+        "| parameters | chunks | sent | step | microseconds | in copies | in warm copies |",
+        "| ---: | ---: | ---: | --- | ---: | ---: | ---: |",
+        *rows,
+    ]
+
+
+def client_rows(num_parameters: int, num_chunks: int, percentage: int) -> list[str]:
+    """Rows of a client's table for one size and share."""
     layout = Layout(num_parameters, num_chunks)
     vector_P = np.random.default_rng(0).normal(size=num_parameters).astype(np.float32)
     target_P = np.empty_like(vector_P)
@@ -66,11 +87,13 @@ def measure(num_parameters: int, num_chunks: int, percentage: int) -> list[str]:
     times = _interleaved(steps)
     shown = dict(times)
     for name in ENCODINGS:
-        parts = times["score"], times["select"], times[f"encode {name}"]
-        shown[f"**score + select + encode {name}**"] = [sum(step) for step in zip(*parts, strict=True)]
+        shown[f"**score + select + encode {name}**"] = _summed(times, "score", "select", f"encode {name}")
     place = f"| {num_parameters:,} | {num_chunks:,} | {percentage} % |"
     copies = times["copy"], times["warm copy"]
-    return [f"{place} {name} | {_figures(seconds, *copies)} |" for name, seconds in shown.items()]
+    return [
+        f"{place} {name} | {1e6 * statistics.median(seconds):,.0f} | {_ratios(seconds, *copies)} |"
+        for name, seconds in shown.items()
+    ]
 
 
 def _coding_steps(name, layout, vector_P, mask_C) -> dict[str, Callable[[], object]]:
@@ -82,22 +105,171 @@ def _coding_steps(name, layout, vector_P, mask_C) -> dict[str, Callable[[], obje
     }
 
 
-def _interleaved(steps: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+def _interleaved(steps: dict[str, Callable[[], object]]) -> Times:
     """Seconds of each step, all steps in turn, after one turn that is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    times: Times = {name: [] for name in steps}
     for repetition in range(REPETITIONS + 1):
         for name, step in steps.items():
-            started = time.perf_counter()
-            step()
+            seconds, _ = _timed(step)
             if repetition:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(seconds)
     return times
 
 
-def _figures(seconds: list[float], *copies: list[float]) -> str:
-    cells = [f"{1e6 * statistics.median(seconds):,.0f}"]
-    for copy in map(statistics.median, copies):
-        ratios = [value / copy for value in seconds]
+def aggregation_section() -> list[str]:
+    """What a coordinator pays for 50 payloads, and a receiver for their mean."""
+    num_parameters, num_chunks = SIZES[-1]
+    layout = Layout(num_parameters, num_chunks)
+    measured = {percentage: aggregation_times(layout, percentage) for percentage in PERCENTAGES}
+    return [
+        "# Exchange",
+        "",
+        "Made by `python benchmarks/exchange.py`. Steps of a message on one thread, without a network.",
+        "",
+        f"## {PAYLOADS} payloads of {num_parameters:,} values, aggregated and reconstructed",
+        "",
+        f"Each payload holds a random share of {num_chunks:,} chunks as float32. Medians (least to most) of "
+        f"{ROUNDS} interleaved repetitions, as ratios to what the same payloads take to be read once (the largest of "
+        "their 64-bit words), to be copied once to memory touched before, and to new memory. "
+        f"Payloads take at most {DISTINCT_BYTES >> 30} GiB: of larger ones fewer are made, and each is taken several "
+        "times. *Check*: checksum, finite values, header and mask. *Add*: float64 sums in client order, made anew for "
+        "each round, one payload at a time or as many as have arrived. *Means*: division into a copy of the model. "
+        "*Reconstruct*: a receiver checks the message with the means and takes them into a copy of its own weights. "
+        "*Float64 sums in cache*: as many values widened to float64 and added, none of them from memory: the part of "
+        "*add* that no order of steps can save.",
+        "",
+        "| sent | MB | at once | step | milliseconds | in reads | in copies | in new copies |",
+        "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
+        *(row for percentage, (size, times) in measured.items() for row in _aggregation_rows(percentage, size, times)),
+        "",
+        f"Aggregation (check + add + means, the fastest of the ways above) must take at most {MUST:g} plain reads, and "
+        f"aims at {AIM:g}:",
+        "",
+        *(line for percentage, (_, times) in measured.items() for line in _verdicts(percentage, times)),
+    ]
+
+
+def aggregation_times(layout: Layout, percentage: int) -> tuple[int, Times]:
+    """Bytes of the payloads of a round, and seconds of each step."""
+    payloads = _payloads(layout, percentage)
+    target = np.zeros(max(map(len, payloads)), np.uint8)
+    own_P = np.ones(layout.num_parameters, np.float32)
+    plain: dict[str, Callable[[Payload], object]] = {
+        "read": lambda payload: payload[: len(payload) // 8 * 8].view(np.uint64).max(),
+        "copy": lambda payload: np.copyto(target[: len(payload)], payload),
+        "new copy": lambda payload: payload.copy(),
+    }
+    times: Times = {}
+    for repetition in range(ROUNDS + 1):
+        turn = {name: sum(_timed(step, payload)[0] for payload in payloads) for name, step in plain.items()}
+        turn["float64 sums in cache"] = _in_cache(sum(map(len, payloads)) // 4)
+        for at_once in AT_ONCE:
+            turn |= {f"{at_once} {step}": s for step, s in _aggregation(layout, payloads, at_once, own_P).items()}
+        for name, seconds in turn.items() if repetition else ():
+            times.setdefault(name, []).append(seconds)
+    return sum(map(len, payloads)), times
+
+
+def _in_cache(num_values: int) -> float:
+    """Seconds that the additions take where no value comes from memory: what widening and adding cost by themselves."""
+    block, passes = 1 << 14, 400
+    values, widened, sums = np.ones(block, np.float32), np.zeros(block), np.zeros(block)
+
+    def add() -> None:
+        for _ in range(passes):
+            np.copyto(widened, values)
+            np.add(sums, widened, out=sums)
+
+    return _timed(add)[0] * num_values / (block * passes)
+
+
+def _payloads(layout: Layout, percentage: int) -> list[Payload]:
+    """The payloads of a round; the same ones again where all of them would take too much memory."""
+    made: list[Payload] = []
+    count = sensitivity.fixed(layout.num_chunks, percentage)
+    for sender in range(PAYLOADS):
+        if sum(map(len, made)) > DISTINCT_BYTES - (len(made[0]) if made else 0):
+            break
+        rng = np.random.default_rng(sender)
+        vector_P = rng.standard_normal(layout.num_parameters, dtype=np.float32)
+        mask_C = selection.best(rng.random(layout.num_chunks, dtype=np.float32), count)
+        made.append(_encoded(layout, vector_P, mask_C))
+    return (made * PAYLOADS)[:PAYLOADS]
+
+
+def _encoded(layout: Layout, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_]) -> Payload:
+    return encode(layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=NO_BUFFERS).payload
+
+
+def _aggregation(
+    layout: Layout, payloads: Sequence[Payload], at_once: int, own_P: NDArray[np.float32]
+) -> dict[str, float]:
+    """Seconds of each step of one round."""
+    seconds = dict.fromkeys(("check", "add", "means", "reconstruct"), 0.0)
+
+    def timed(step: str, run: Callable[..., object], *arguments: object) -> object:
+        took, result = _timed(run, *arguments)
+        seconds[step] += took
+        return result
+
+    def reconstructed(payload: Payload) -> NDArray[np.float32]:
+        message = decode(payload, layout, 0, 0)
+        return from_contributors(own_P, message.mask_C, message.values, layout)
+
+    total = timed("add", RoundSum, layout, 0, 0)
+    for first in range(0, len(payloads), at_once):
+        arrived = [timed("check", decode, payload, layout, 0, 0) for payload in payloads[first : first + at_once]]
+        timed("add", total.add_all, [Update(m.mask_C, m.values, m.buffers_B, m.counters_I, 1.0) for m in arrived])
+    model_P = timed("means", own_P.copy)
+    sent_C = timed("means", total.chunks.write_means, model_P)
+    del total
+    timed("reconstruct", reconstructed, _encoded(layout, model_P, sent_C))
+    return seconds
+
+
+def _aggregation_rows(percentage: int, size: int, times: Times) -> list[str]:
+    plain = {name: times[name] for name in ("read", "copy", "new copy")}
+    rows = [("", f"plain {name}", seconds) for name, seconds in plain.items()]
+    rows.append(("", "float64 sums in cache", times["float64 sums in cache"]))
+    for at_once in AT_ONCE:
+        steps = [f"{at_once} {step}" for step in ("check", "add", "means", "reconstruct")]
+        rows += [(at_once, name.split()[1], times[name]) for name in steps]
+        rows.append((at_once, "**aggregation**", _summed(times, *steps[:3])))
+        rows.append((at_once, "**aggregation + reconstruct**", _summed(times, *steps)))
+    return [
+        f"| {percentage} % | {size / 1e6:,.0f} | {at_once} | {name} | {1e3 * statistics.median(seconds):,.0f} "
+        f"| {_ratios(seconds, *plain.values())} |"
+        for at_once, name, seconds in rows
+    ]
+
+
+def _verdicts(percentage: int, times: Times) -> list[str]:
+    """What the best way of adding reaches, against each plain pass over the bytes."""
+    totals = [_summed(times, *(f"{at_once} {step}" for step in ("check", "add", "means"))) for at_once in AT_ONCE]
+    best = min(map(statistics.median, totals))
+    verdicts = []
+    for name in ("read", "copy"):
+        ratio = best / statistics.median(times[name])
+        reached = "aim reached" if ratio <= AIM else "must reached, aim missed" if ratio <= MUST else "must missed"
+        verdicts.append(f"- {percentage} % of the chunks, against one plain {name}: {ratio:.2f}, {reached}")
+    return verdicts
+
+
+def _timed(run: Callable[..., object], *arguments: object) -> tuple[float, object]:
+    started = time.perf_counter()
+    result = run(*arguments)
+    return time.perf_counter() - started, result
+
+
+def _summed(times: Times, *steps: str) -> list[float]:
+    """Seconds of several steps together, repetition by repetition."""
+    return [sum(parts) for parts in zip(*(times[step] for step in steps), strict=True)]
+
+
+def _ratios(seconds: list[float], *plain: list[float]) -> str:
+    cells = []
+    for base in map(statistics.median, plain):
+        ratios = [value / base for value in seconds]
         cells.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     return " | ".join(cells)
 

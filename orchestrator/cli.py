@@ -76,12 +76,15 @@ def run(
         typer.Option(metavar="ADDRESS", help="Join a running Ray; auto: the one here, or RAY_ADDRESS."),
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write where the time of the rounds went, as a table and a trace.")
+    ] = False,
     tracking_uri: TrackingUri = None,
     as_json: AsJson = False,
 ) -> None:
     """Run an experiment."""
     with answering(as_json) as answer:
-        settings = _settings(answer, config, overrides)
+        settings = _settings(answer, config, [*(overrides or ()), *(["profile=true"] if profile else ())])
         if local and address is not None:
             raise ConfigError([Fault("--address", "", "--local starts no Ray, so none can be joined; leave one out")])
         uri = tracking_uri or settings.tracking.mlflow_tracking_uri or _environment_uri()
@@ -100,6 +103,10 @@ def _run(
     folder = RunFolder.create(output, settings, to_yaml(settings))
     tracker = None
     recorders: list[Recorder] = [folder]
+    if settings.runtime.profile:
+        from orchestrator.recording.profile import ProfileRecorder
+
+        recorders.append(ProfileRecorder(folder.path))
     if settings.tracking.mlflow_enabled:
         from orchestrator.tracking.recorder import MlflowRecorder
 

@@ -101,7 +101,7 @@ class RecordsError(FedchunkError):
 
 
 class TrackingError(FedchunkError):
-    """The tracking store cannot be used. Raised only before the first round: later failures are spooled."""
+    """The tracking store cannot be used. Raised only at the start: later failures are spooled."""
 
 
 def reason_of(error: BaseException) -> str:

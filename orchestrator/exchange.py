@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from orchestrator.chunking.layout import Layout
 from orchestrator.errors import ConfigError, Fault
 from orchestrator.messages import ModelState
 from orchestrator.sensitivity import decide
-from orchestrator.settings import ChunkingSettings
+from orchestrator.settings import ChunkingSettings, FederationSettings
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,12 @@ class LocalChange:
 
     before_P: NDArray[np.float32]
     after_P: NDArray[np.float32]
-    gradient_P: NDArray[np.float32]
     withheld_P: NDArray[np.float32] | None
     """Everything not sent yet, this round's change included; None where the settings have no use for it."""
+    gradient_C: NDArray[np.float64] | None
+    """Squared norms of the gradient's chunks; None where the rule in force has no use for them."""
+    moved: distance.Squares | None
+    """Squared norms of after, before, and their difference; None where nobody asks for them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,31 @@ def withholds(settings: ChunkingSettings) -> bool:
     return settings.feeds_back or (settings.chunking and settings.score == "accumulated")
 
 
+def client_weight(settings: FederationSettings, num_samples: int) -> float:
+    """A client's weight in the mean."""
+    return float(num_samples) if settings.aggregation_sample_scaling else 1.0
+
+
+def keeps_models(settings: ChunkingSettings, federation: FederationSettings) -> bool:
+    """Whether a client's own model matters between rounds: in full exchange the next message replaces all of it."""
+    return settings.chunking or federation.evaluate_clients
+
+
+def uses_gradient(settings: ChunkingSettings) -> bool:
+    """Whether scores are made of gradients, so that training must add them up."""
+    return settings.chunking and settings.score == "gradient"
+
+
+def uses_distances(settings: ChunkingSettings, *, for_records: bool) -> bool:
+    """Whether a score or the records need the distance of each chunk between after and before training."""
+    return settings.chunking and (for_records or settings.score == "distance")
+
+
+def uses_moves(settings: ChunkingSettings, *, for_records: bool) -> bool:
+    """Whether anybody asks how far chunks moved: a score, the records, or full exchange, which records only that."""
+    return not settings.chunking or settings.score == "update" or uses_distances(settings, for_records=for_records)
+
+
 def starting_weights(
     settings: ChunkingSettings, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
@@ -85,10 +114,10 @@ def starting_weights(
 def measure_distances(
     settings: ChunkingSettings, layout: Layout, change: LocalChange, *, for_records: bool
 ) -> NDArray[np.float32] | None:
-    """Distance of each chunk between after and before training, where a score or the records need it."""
-    if not settings.chunking or not (for_records or settings.score == "distance"):
+    """Distance of each chunk between after and before training; None where nobody needs it."""
+    if not uses_distances(settings, for_records=for_records):
         return None
-    return distance.distances(settings.distance_metric, change.after_P, change.before_P, layout)
+    return distance.distances(settings.distance_metric, change.after_P, change.before_P, layout, change.moved)
 
 
 def score(
@@ -97,25 +126,30 @@ def score(
     change: LocalChange,
     distances_C: NDArray[np.float32] | None,
     ages: Ages,
-    rng: np.random.Generator,
+    make_rng: Callable[[], np.random.Generator],
 ) -> NDArray[np.float32]:
-    """How much each chunk matters by the rule in force, its age taken in."""
-    rule = settings.score
+    """How much each chunk matters by the rule in force, its age taken in; in full exchange how far the model moved.
+
+    ``make_rng`` is called if the rule draws.
+    """
+    rule = settings.score if settings.chunking else "update"
     if rule == "random":
-        scores_C = scoring.at_random(layout.num_chunks, rng)
+        scores_C = scoring.at_random(layout.num_chunks, make_rng())
     elif rule == "round_robin":
         scores_C = scoring.round_robin(ages.ages_C, ages.first)
     elif rule == "distance" and distances_C is not None:
         scores_C = distances_C
     elif rule == "update":
-        update_P = change.after_P - change.before_P
-        scores_C = scoring.per_value(scoring.norms(update_P, layout), layout.sizes_C)
+        assert change.moved is not None
+        norms_C = np.sqrt(change.moved.difference_C).astype(np.float32)
+        scores_C = scoring.per_value(norms_C, layout.sizes_C)
     elif rule == "relative":
         scores_C = scoring.relative(change.after_P - change.before_P, change.before_P, layout)
     elif rule == "accumulated" and change.withheld_P is not None:
         scores_C = scoring.per_value(scoring.norms(change.withheld_P, layout), layout.sizes_C)
     else:
-        scores_C = scoring.norms(change.gradient_P, layout)
+        assert change.gradient_C is not None
+        scores_C = np.sqrt(change.gradient_C).astype(np.float32)
     return scoring.with_age(scores_C, ages.ages_C, settings.chunk_age_exponent)
 
 
@@ -163,10 +197,11 @@ def reconstruct(own: ModelState | None, message: Message, layout: Layout) -> Mod
     Changes are added; values with shares are mixed with the receiver's own; other values take their place. A
     receiver that has no model yet must have been sent the whole of it.
     """
-    if own is None:
-        assert message.mask_C.all(), "a client without weights was sent a part of the model"
-        own_P = np.zeros(layout.num_parameters, np.float32)
-        weights_P = reconstruction.from_contributors(own_P, message.mask_C, message.values, layout)
+    whole = message.mask_C.all() and not message.is_change and message.shares_K is None
+    if whole:
+        weights_P = message.values
+    elif own is None:
+        raise AssertionError("a client without weights was sent a part of the model")
     elif message.is_change:
         weights_P = own.weights_P.copy()
         layout.add(message.values, message.mask_C, weights_P)

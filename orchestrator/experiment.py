@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.errors import FedchunkError
 from orchestrator.messages import ModelState, RoundResult
 from orchestrator.ports import Federation, Observer, Recorder, RunSummary
+from orchestrator.recording.behind import Recording
 from orchestrator.settings import FederationSettings
 
 
 def run_experiment(
     federation: Federation, settings: FederationSettings, recorders: Sequence[Recorder], observer: Observer
 ) -> RunSummary:
-    """Runs the rounds and records each as it ends. What had finished is recorded however the run ends.
+    """Runs the rounds and records each while the next one runs. What had finished is recorded however the run ends.
 
     Args:
         federation: clients and coordinator, already entered.
@@ -24,45 +25,68 @@ def run_experiment(
         observer: told of progress.
 
     Returns:
-        How the run ended. A failed round or Ctrl-C is a status, not an exception; a failure of ``start`` raises.
+        How the run ended. A failed round or Ctrl-C is a status, not an exception. A recorder that cannot start raises:
+        it starts while the first round runs, which is then given up.
     """
     started = time.monotonic()
-    for recorder in recorders:
-        recorder.start(federation.info)
-    results: list[RoundResult] = []
+    rows: list[Mapping[str, object]] = []
     status, error = "finished", None
-    try:
-        for round_index in range(1, settings.federated_learning_rounds + 1):
-            result = federation.run_round(round_index, observer)
-            results.append(result)
-            for recorder in recorders:
-                recorder.record_round(result)
-            observer.round_done(result)
-            if reached(result, settings.stop_avg_accuracy):
-                break
-    except KeyboardInterrupt:
-        status, error = "interrupted", "interrupted by the user"
-    except FedchunkError as failure:
-        status, error = "failed", str(failure)
-    model = federation.final_model() if results and status != "failed" else None
-    summary = summarise(results, status, error, model, time.monotonic() - started)
+    with Recording(recorders, federation.info) as recording:
+        try:
+            for round_index in range(1, settings.federated_learning_rounds + 1):
+                result = federation.run_round(round_index, _Stopping(observer, recording))
+                if recording.refused:
+                    break
+                rows.append(result.summary)
+                recording.record(result)
+                observer.round_done(result)
+                if reached(rows[-1], settings.stop_avg_accuracy):
+                    break
+        except _Refused:
+            pass  # leaving the recording says why
+        except KeyboardInterrupt:
+            status, error = "interrupted", "interrupted by the user"
+        except FedchunkError as failure:
+            status, error = "failed", str(failure)
+    model = federation.final_model() if rows and status != "failed" else None
+    summary = summarise(rows, status, error, model, time.monotonic() - started)
     for recorder in recorders:
         recorder.finish(summary, federation.info.spec if model else None, model)
     return summary
 
 
-def reached(result: RoundResult, stop_avg_accuracy: float | None) -> bool:
+class _Refused(Exception):
+    """A recorder could not start."""
+
+
+class _Stopping:
+    """An observer that ends a round as soon as it is known that it cannot be recorded."""
+
+    def __init__(self, observer: Observer, recording: Recording) -> None:
+        self._observer, self._recording = observer, recording
+
+    def stage(self, name: str) -> None:
+        self._observer.stage(name)
+
+    def clients_done(self, round_index: int, done: int, cohort: int) -> None:
+        if self._recording.refused:
+            raise _Refused
+        self._observer.clients_done(round_index, done, cohort)
+
+    def round_done(self, result: RoundResult) -> None:
+        self._observer.round_done(result)
+
+
+def reached(row: Mapping[str, object], stop_avg_accuracy: float | None) -> bool:
     """Whether the coordinator's model, or the peers' on average, is as accurate as the settings ask for."""
-    row = result.summary
     accuracy = row["accuracy"] if row["accuracy"] is not None else row["client_accuracy_mean"]
     return stop_avg_accuracy is not None and accuracy is not None and float(str(accuracy)) >= stop_avg_accuracy
 
 
 def summarise(
-    results: Sequence[RoundResult], status: str, error: str | None, model: ModelState | None, wall_s: float
+    rows: Sequence[Mapping[str, object]], status: str, error: str | None, model: ModelState | None, wall_s: float
 ) -> RunSummary:
     """The run in one line: last evaluated figures, sums of bytes, digest of the final weights."""
-    rows = [result.summary for result in results]
 
     def last(column: str) -> float | None:
         values = [row[column] for row in rows if row[column] is not None]
@@ -84,7 +108,17 @@ def summarise(
         wall_s=wall_s,
         weights_sha256=weights_sha256(model) if model else None,
         error=error,
+        actors_busy=_mean_busy(rows),
     )
+
+
+def _mean_busy(rows: Sequence[Mapping[str, object]]) -> float | None:
+    """Mean of ``actors_busy`` over rounds, each by its length."""
+    times = [
+        (float(str(row["actors_busy"])), float(str(row["wall_s"]))) for row in rows if row["actors_busy"] is not None
+    ]
+    wall_s = sum(length_s for _, length_s in times)
+    return sum(busy * length_s for busy, length_s in times) / wall_s if wall_s else None
 
 
 def weights_sha256(model: ModelState) -> str:

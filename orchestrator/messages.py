@@ -3,20 +3,27 @@
 Makers and eaters:
 
     InitialModel      client actor -> coordinator    once, before round 1
-    TrainOrder        coordinator -> client actor    one per client and round; peer to peer a MixOrder after it
+    GroupOrder        coordinator -> client actor    some clients of a star, in one call
+    GroupAnswer       client actor -> coordinator    what became of them: reports, and the sums of their updates
+    ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
+    TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)
     ClientReport      client actor -> coordinator    research telemetry and sizes; what is billed is in the payload
+    Span              client actor -> coordinator    when an actor did what
     EvaluationSums    client actor -> coordinator    sums, so that shards add up
     RoundResult       coordinator -> driver          one round's rows of the tables
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from orchestrator.chunking.aggregation import PartialSum
 
 COORDINATOR = -1
 """The coordinator's place in ``sender`` and ``receiver`` columns; clients count from 0."""
@@ -87,8 +94,9 @@ class InitialModel:
 class ClientState:
     """Everything a client remembers between rounds. Any actor that has this and the data *is* the client."""
 
-    model: ModelState
-    """Its own model; with error feedback the model that it shares with the coordinator."""
+    model: ModelState | None
+    """Its own model; with error feedback the model that it shares with the coordinator. None where the next message
+    holds the whole of it anyway."""
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
     withheld_P: NDArray[np.float32] | None = None
@@ -98,6 +106,70 @@ class ClientState:
     """The chunks that all clients were last told to send, with consensus."""
     copies: tuple[NDArray[np.float32], ...] = ()
     """With stale copies: what was last heard of the client itself and of each neighbour, in order of clients."""
+
+
+@dataclass(frozen=True)
+class ClientStates:
+    """The states of the clients of one group, as rows of few arrays. Clients that share a model share its row."""
+
+    model_rows: tuple[int, ...]
+    """Which row of the models is each client's; empty where no models are kept."""
+    weights_MP: NDArray[np.float32]
+    buffers_MB: NDArray[np.float32]
+    counters_MI: NDArray[np.int64]
+    last_sent_GC: NDArray[np.int32]
+    withheld_GP: NDArray[np.float32] | None
+    choice_C: NDArray[np.bool_] | None
+
+    def row(self, place: int) -> ClientState:
+        """One client's state, as views."""
+        model = None
+        if self.model_rows:
+            at = self.model_rows[place]
+            model = ModelState(self.weights_MP[at], self.buffers_MB[at], self.counters_MI[at])
+        withheld_P = None if self.withheld_GP is None else self.withheld_GP[place]
+        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C)
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """Where a client's state lies among the arguments of a call: which of them, which group of it, which row."""
+
+    argument: int
+    group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class GroupOrder:
+    """What an actor is to do for the clients of one call: whole groups, one behind the other."""
+
+    round_index: int
+    groups: tuple[tuple[int, ...], ...]
+    """Clients of each group, ascending."""
+    messages: tuple[int, ...]
+    """For each client, in order, which message is for it: of those in the call's first argument."""
+    states: tuple[StatePlace | None, ...]
+    """For each client, in order, where its state is; None before it ever took part."""
+    affordable_bytes: int | None = None
+    """Most bytes that one client's payload may have; None: no budget."""
+    summed: bool = False
+    """Whether the actor adds the updates of a group, so that only their sum travels."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """An actor did something for some clients."""
+
+    actor: str
+    """Host and process id."""
+    activity: str
+    """What: one of :data:`orchestrator.records.ACTIVITIES`."""
+    clients: int
+    """For how many clients at once; 0 where it was for none in particular."""
+    start_s: float
+    """Seconds since 1970, by the clock of the actor's machine."""
+    duration_s: float
 
 
 @dataclass(frozen=True)
@@ -132,10 +204,97 @@ class ClientReport:
     selected_C: NDArray[np.bool_]
     age_C: NDArray[np.int32]
     """Rounds since this client last sent the chunk, before this round's choice; 0 if it was sent last round."""
-    reconstruct_s: float
     train_s: float
-    select_s: float
-    emit_s: float
+    """Time of its local training; clients that were trained at once share theirs evenly."""
+    training: str
+    """How it was trained: one by one or at once, and why."""
+
+
+@dataclass(frozen=True)
+class ReportRows:
+    """Reports whose arrays are rows of few arrays: a hundred small ones would cost more to send than to make."""
+
+    plain: tuple[ClientReport, ...]
+    """The reports, without arrays."""
+    scores_GC: NDArray[np.float32]
+    distances_GC: NDArray[np.float32] | None
+    selected_GC: NDArray[np.bool_]
+    age_GC: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, reports: Sequence[ClientReport]) -> ReportRows:
+        """Stacks the arrays of one report or more."""
+        distances = [report.distances_C for report in reports if report.distances_C is not None]
+        return cls(
+            tuple(
+                replace(report, scores_C=_NO_FLOATS, distances_C=None, selected_C=_NO_FLAGS, age_C=_NO_COUNTS)
+                for report in reports
+            ),
+            np.stack([report.scores_C for report in reports]),
+            np.stack(distances) if distances else None,
+            np.stack([report.selected_C for report in reports]),
+            np.stack([report.age_C for report in reports]),
+        )
+
+    def rows(self) -> list[ClientReport]:
+        """The reports as they were; their arrays are views."""
+        return [
+            replace(
+                report,
+                scores_C=self.scores_GC[row],
+                distances_C=None if self.distances_GC is None else self.distances_GC[row],
+                selected_C=self.selected_GC[row],
+                age_C=self.age_GC[row],
+            )
+            for row, report in enumerate(self.plain)
+        ]
+
+
+_NO_FLOATS, _NO_FLAGS, _NO_COUNTS = np.empty(0, np.float32), np.empty(0, np.bool_), np.empty(0, np.int32)
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What became of the clients of one group."""
+
+    reports: ReportRows | None
+    """Of the clients that answered, in order; their states are the rows of the group's :class:`ClientStates`. None if
+    none answered."""
+    failed: Mapping[int, str]
+    """Why the others did not."""
+    rejected: Mapping[int, str]
+    """Clients that answered with a payload that did not pass the checks, and why. Known only where summed."""
+    sizes: Mapping[int, Mapping[str, int]]
+    """The bytes of each payload by kind. Known only where summed."""
+    total: PartialSum | None
+    """The sum of the updates that count; None where payloads travel, or where none counts."""
+
+
+@dataclass(frozen=True)
+class GroupAnswer:
+    """The answer to a :class:`GroupOrder`, beside payloads and states."""
+
+    groups: tuple[GroupResult, ...]
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class EmitAnswer:
+    """What clients say that sent what they were told to."""
+
+    residual_norms: tuple[tuple[float | None, ...], ...]
+    """Of each group's clients; None without error feedback."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class PeerReport:
+    """What a peer says after training."""
+
+    report: ClientReport
+    sizes: Mapping[str, int]
+    """The bytes of its payload by kind."""
+    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -185,6 +344,7 @@ class MixReport:
     """Senders whose payloads did not pass the checks, and why."""
     sums: EvaluationSums | None
     """Its model on the whole test set, if that was asked for."""
+    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -196,6 +356,8 @@ class RoundResult:
     """``rounds`` (one row), ``clients``, ``chunks``, ``ledger``."""
     problems: tuple[str, ...]
     """What went wrong with single clients, equal reasons once; for the log."""
+    spans: tuple[Span, ...] = ()
+    """What actors and coordinator did when, with ``profile`` only."""
 
     @property
     def summary(self) -> dict[str, object]:

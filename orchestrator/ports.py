@@ -10,6 +10,7 @@ Handles stand for values that stay where they are (Ray's object store). Nobody b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,6 +69,8 @@ class RunSummary:
     weights_sha256: str | None
     """Of the final global weights as little-endian float32; None if there are none."""
     error: str | None = None
+    actors_busy: float | None = None
+    """Time that client actors worked, of the rounds' time on all of them; None where no round ended."""
 
 
 class Federation(Protocol):
@@ -95,11 +98,11 @@ class Recorder(Protocol):
     """Keeps what a run shows. May fail in ``start`` only; later it warns, counts and goes on."""
 
     def start(self, info: FederationInfo) -> None:
-        """Before the first round; raises when it cannot record."""
+        """Before anything else, perhaps while the first round runs; raises when it cannot record."""
         ...
 
-    def record_round(self, result: RoundResult) -> None:
-        """A finished round, in order. Never makes the round wait for a network."""
+    def record_rounds(self, results: Sequence[RoundResult]) -> None:
+        """Rounds that have finished, one or more, in order."""
         ...
 
     def finish(self, summary: RunSummary, spec: ModelSpec | None, model: ModelState | None) -> None:
@@ -135,6 +138,10 @@ class Call:
     """How many of the returned values the caller looks at; they come first."""
     handles: int = 0
     """How many more stay where they are, behind handles."""
+    clients: int = 1
+    """For how many clients it works: the limit of its time, and how far a round is, count by clients."""
+    near: str | None = None
+    """The machine that has most of what it needs, as :class:`Returned` named it; None: any."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,8 @@ class Returned:
     call: Call
     values: tuple[Any, ...]
     handles: tuple[Handle, ...]
+    where: str | None = None
+    """The machine that has the values behind the handles; None where there is only one."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ ROUNDS = [
     _field("train_s", pa.float64(), "second", "Sum of the clients' training times."),
     _field("aggregate_s", pa.float64(), "second", "Time the coordinator spent checking and adding payloads."),
     _field("evaluate_s", pa.float64(), "second", "Time spent waiting for evaluation."),
+    _field(
+        "actors_busy", pa.float64(), "share", "Time that client actors worked, of the round's time on all of them.",
+        null="the run is older than this column",
+    ),
     _field("wall_s", pa.float64(), "second", "From the first order to the round's end."),
 ]  # fmt: skip
 
@@ -94,7 +98,14 @@ CLIENTS = [
     ),
     _field("uplink_bytes", pa.int64(), "byte", "Bytes it sent."),
     _field("downlink_bytes", pa.int64(), "byte", "Bytes it received."),
-    _field("train_s", pa.float64(), "second", "Time of its local training.", null="status is 'failed'"),
+    _field(
+        "train_s", pa.float64(), "second", "Time of its local training; clients trained at once share theirs evenly.",
+        null="status is 'failed'",
+    ),
+    _field(
+        "training", pa.string(), "", "How it was trained: one by one or at once with its group, and why.",
+        null="status is 'failed'",
+    ),
     _field("attempts", pa.int32(), "call", "How often it was asked; more than 1 after a lost actor."),
 ]  # fmt: skip
 
@@ -131,6 +142,18 @@ LEDGER = [
     _field("bytes", pa.int64(), "byte", "What this part of the message really occupied."),
 ]
 
+ACTIVITIES = ("wait", "fetch", "train", "score", "pack", "aggregate", "evaluate", "record")
+"""What actors are found doing in the ``profile`` table."""
+
+PROFILE = [
+    _ROUND,
+    _field("actor", pa.string(), "", "Host and process id of a client actor; 'coordinator'; 'driver', which records."),
+    _field("activity", pa.string(), "", f"{', '.join(ACTIVITIES[:-1])} or {ACTIVITIES[-1]}."),
+    _field("clients", pa.int32(), "clients", "For how many clients at once; 0 where for none in particular."),
+    _field("start_s", pa.float64(), "second", "When it began, since the beginning of the first round."),
+    _field("duration_s", pa.float64(), "second", "How long it took."),
+]
+
 
 def _schema(name: str, fields: Sequence[pa.Field]) -> pa.Schema:
     return pa.schema(list(fields), metadata={"table": name, "fedchunk_schema_version": SCHEMA_VERSION})
@@ -142,11 +165,15 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "chunks": _schema("chunks", CHUNKS),
     "layout": _schema("layout", LAYOUT),
     "ledger": _schema("ledger", LEDGER),
+    "profile": _schema("profile", PROFILE),
 }
 """Name of a table -> its schema. File names are ``tables/<name>.parquet``."""
 
 ROUND_TABLES = ("rounds", "clients", "chunks", "ledger")
 """The tables that grow with every round; ``layout`` is written once."""
+
+OPTIONAL_TABLES = ("profile",)
+"""Tables that only some runs have, written at their end."""
 
 
 def table_from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -176,7 +176,7 @@ class TrainingSettings(Section):
     """What one client does with its samples."""
 
     model_type: Annotated[
-        Literal["mlp", "cnn", "lenet", "resnet18", "resnet50", "mobilenet", "vgg16", "vit"],
+        Literal["mlp", "cnn", "lenet", "logistic", "resnet18", "resnet50", "mobilenet", "vgg16", "vit"],
         AnyCase(),
     ] = Field("mlp", description="The model, fitted to the data set's channels, size and classes.")
     pretrained_models: bool = Field(
@@ -205,6 +205,14 @@ class TrainingSettings(Section):
     )
     mu: float = Field(0.01, ge=0, description="Weight of FedProx's proximal term.")
     deterministic: bool = Field(True, description="Refuse algorithms that may give other bits in another run.")
+    vectorize_clients: Annotated[Literal["auto", "on", "off"], AnyCase()] = Field(
+        "auto",
+        description="Train the clients of a group at once, as stacked weights. auto: where the model's layers make it "
+        "faster; on: wherever it can be done. Equal to one by one up to float32 rounding.",
+    )
+    mixed_precision: Annotated[Literal["none", "bfloat16"], AnyCase()] = Field(
+        "none", description="Type of activations in training; weights, gradients and sums stay float32."
+    )
 
     @property
     def proximal_mu(self) -> float:
@@ -281,6 +289,13 @@ class FederationSettings(Section):
     evaluation_interval: Count = Field(
         1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
     )
+    clients_per_group: Count | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Consecutive clients of a round that are trained at once and whose updates are added to each other "
+        "first; null: by the number of parameters. Part of what makes bits repeat.",
+    )
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )
@@ -297,6 +312,9 @@ class RuntimeSettings(Section):
     gpus_per_actor: float | None = Field(
         None, gt=0, description="GPU share of a client actor; null: one, if device is cuda."
     )
+    clients_per_call: Count | None = Field(
+        None, ge=1, le=MOST, description="Clients that share one call to an actor, in whole groups; null: automatic."
+    )
     torch_threads: Count = Field(
         1, ge=1, le=1024, description="torch threads of an actor; part of what makes bits repeat."
     )
@@ -304,7 +322,7 @@ class RuntimeSettings(Section):
         "SPREAD", description="How Ray places the client actors on nodes."
     )
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
-    client_timeout_s: float = Field(600.0, gt=0, description="Limit for one call to a client actor.")
+    client_timeout_s: float = Field(600.0, gt=0, description="Limit for each client of a call to an actor.")
     max_attempts: Count = Field(
         3, ge=1, le=100, description="How often a client is asked again when its actor is lost."
     )
@@ -315,6 +333,7 @@ class RuntimeSettings(Section):
         "object_store",
         description="tcp: messages go through TCP sockets on this machine (with --local), to prove bytes.",
     )
+    profile: bool = Field(False, description="Write where the time of the rounds went, as a table and a trace.")
     ray_dashboard: bool = Field(False, description="Start Ray's dashboard (on this machine only).")
     ray_dashboard_port: Count = Field(8265, ge=1, le=65535, description="Port of Ray's dashboard.")
 

@@ -26,7 +26,6 @@ HOMES = {
     "matplotlib": ("analysis.",),
     "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
     "torchvision": ("orchestrator.learning.",),
-    "sklearn": ("orchestrator.learning.",),
     "pydantic": ("orchestrator.settings", "orchestrator.config."),
 }
 """The only modules (by the beginning of their names) that may import a library."""

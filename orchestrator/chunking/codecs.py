@@ -53,7 +53,7 @@ def pack_chunks(encoding: Encoding, vector_P: NDArray[np.float32], mask_C: NDArr
     sizes_K = layout.sizes_C[mask_C]
     if encoding == "float32":
         whole_P = np.ascontiguousarray(vector_P, "<f4")
-        parts = tuple(whole_P[start:stop].view(np.uint8) for start, stop in layout.runs(mask_C))
+        parts = tuple(whole_P[place].view(np.uint8) for place, _ in layout.places(mask_C))
         return Packed(encoding, parts, _NOTHING, sizes_K)
     values_V = np.empty(layout.num_values(mask_C), "<f4")
     layout.cut(vector_P, mask_C, values_V)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,13 +14,33 @@ from orchestrator.chunking.scoring import squared_norms
 Metric = Literal["cosine", "euclidean", "coordinate"]
 
 
+@dataclass(frozen=True)
+class Squares:
+    """Squared norms of the chunks of u - v, and of u and v where a metric needs them, (C,) each."""
+
+    difference_C: NDArray[np.float64]
+    u_C: NDArray[np.float64] | None = None
+    v_C: NDArray[np.float64] | None = None
+
+
 def distances(
-    metric: Metric, u_P: NDArray[np.float32], v_P: NDArray[np.float32], layout: Layout
+    metric: Metric,
+    u_P: NDArray[np.float32],
+    v_P: NDArray[np.float32],
+    layout: Layout,
+    squares: Squares | None = None,
 ) -> NDArray[np.float32]:
-    """Distance between ``u_P`` and ``v_P`` in each chunk, summed in float64.
+    """Distance between ``u_P`` and ``v_P`` in each chunk.
 
     ``cosine``: 1 - u.v / (|u||v|), where two zero vectors are 0 apart and a zero and a non-zero vector 1;
     ``euclidean``: |u - v|_2; ``coordinate``: sum |u_i - v_i|.
+
+    Args:
+        metric: which.
+        u_P: one vector.
+        v_P: the other.
+        layout: the cut.
+        squares: the squared norms that the metric needs, where the caller has them already.
 
     Example:
         >>> u, v = np.array([1, 0, 3, 0], np.float32), np.array([0, 1, 3, 4], np.float32)
@@ -28,18 +49,28 @@ def distances(
         >>> distances("coordinate", u, v, Layout(4, 2)).tolist()
         [2.0, 4.0]
     """
-    if metric == "euclidean":
-        return np.sqrt(squared_norms(u_P - v_P, layout)).astype(np.float32)
     if metric == "coordinate":
         return layout.sums_C(np.abs(u_P.astype(np.float64) - v_P)).astype(np.float32)
-    return _cosine(u_P, v_P, layout).astype(np.float32)
+    difference_C = squares.difference_C if squares else squared_norms(u_P - v_P, layout)
+    if metric == "euclidean":
+        return np.sqrt(difference_C).astype(np.float32)
+    u_C = squared_norms(u_P, layout) if squares is None or squares.u_C is None else squares.u_C
+    v_C = squared_norms(v_P, layout) if squares is None or squares.v_C is None else squares.v_C
+    return _cosine(u_C, v_C, difference_C).astype(np.float32)
 
 
-def _cosine(u_P: NDArray[np.float32], v_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
-    u_C, v_C = squared_norms(u_P, layout), squared_norms(v_P, layout)
-    lengths_C = np.sqrt(u_C) * np.sqrt(v_C)
-    dots_C = layout.sums_C(u_P.astype(np.float64) * v_P)
-    both_zero_C = (u_C == 0) & (v_C == 0)
-    cosines_C = np.divide(dots_C, lengths_C, out=both_zero_C.astype(np.float64), where=lengths_C > 0)
-    distances_C: NDArray[np.float64] = 1.0 - np.clip(cosines_C, -1.0, 1.0)
-    return distances_C
+def _cosine(
+    u_C: NDArray[np.float64], v_C: NDArray[np.float64], difference_C: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``(|u - v|^2 - (|u| - |v|)^2) / (2 |u||v|)``, by the law of cosines.
+
+    Training moves a chunk little, so u.v and |u||v| agree in almost all digits: their difference would be rounding.
+    """
+    u_lengths_C, v_lengths_C = np.sqrt(u_C), np.sqrt(v_C)
+    products_C = u_lengths_C * v_lengths_C
+    one_zero_C = (u_C > 0) != (v_C > 0)
+    excess_C = difference_C - np.square(u_lengths_C - v_lengths_C)
+    distances_C: NDArray[np.float64] = np.divide(
+        excess_C, 2 * products_C, out=one_zero_C.astype(np.float64), where=products_C > 0
+    )
+    return np.clip(distances_C, 0.0, 2.0)

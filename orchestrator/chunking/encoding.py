@@ -154,16 +154,16 @@ def encode(
         "shares": b"" if shares_K is None else shares_K.astype("<f4", copy=False),
         "buffers": b"" if buffers is None else _buffer_section(*buffers),
     }
-    held = {
-        Flag.CHANGES: is_change,
-        Flag.SHARES: shares_K is not None,
-        Flag.BUFFERS: buffers is not None,
-        Flag.MASK: with_mask,
-        Flag.CHOICE: choice_C is not None,
-    }
-    flags = sum((flag for flag, holds in held.items() if holds), start=Flag(0))
+    # Sums of numbers: enum's own operators take longer than the rest of a small header.
+    flags = (
+        is_change * Flag.CHANGES
+        + (shares_K is not None) * Flag.SHARES
+        + (buffers is not None) * Flag.BUFFERS
+        + with_mask * Flag.MASK
+        + (choice_C is not None) * Flag.CHOICE
+    )
     kinds = ENCODINGS.index(packing.encoding), COMPRESSIONS.index(compression)
-    head = Header(flags, *kinds, round_index, sender, num_samples, int(mask_C.sum()))
+    head = Header(Flag(flags), *kinds, round_index, sender, num_samples, int(np.count_nonzero(mask_C)))
     payload, sizes = assemble(head, layout, sections, values)
     return Encoded(payload, sizes, packed)
 
@@ -203,7 +203,10 @@ def decode(
     Raises:
         PayloadError: the bytes are not a message of this layout, or hold values that are not finite.
     """
-    head = header.read(payload, layout)
+    head = header.read_unverified(payload, layout)
+    plain = (head.encoding, head.compression) == _PLAIN_KINDS
+    values_at = _values_at(head, layout.num_chunks, num_float_buffers, num_integer_buffers) if plain else len(payload)
+    finite = header.verify(payload, head, values_at)
     check(Flag.SCORES not in head.flags, "holds scores, not chunks")
     check(head.encoding < len(ENCODINGS) and head.compression < len(COMPRESSIONS), "an unknown encoding")
     encoding = ENCODINGS[head.encoding]
@@ -211,10 +214,8 @@ def decode(
     mask_C = cursor.mask(layout, "mask") if Flag.MASK in head.flags else known_C
     if mask_C is None:
         raise PayloadError("has no mask, and which chunks it holds is not known")
-    check(
-        int(mask_C.sum()) == head.num_selected,
-        f"{int(mask_C.sum())} chunks are marked, the header says {head.num_selected}",
-    )
+    num_marked = int(np.count_nonzero(mask_C))
+    check(num_marked == head.num_selected, f"{num_marked} chunks are marked, the header says {head.num_selected}")
     choice_C = cursor.mask(layout, "choice") if Flag.CHOICE in head.flags else None
     scales = cursor.take("scales", codecs.scale_bytes(encoding, head.num_selected))
     shares_K = cursor.take("shares", 4 * head.num_selected).view("<f4") if Flag.SHARES in head.flags else None
@@ -223,11 +224,12 @@ def decode(
         section = cursor.take("buffers", 4 * num_float_buffers + 8 * num_integer_buffers)
         buffers_B = section[: 4 * num_float_buffers].view("<f4")
         counters_I = np.frombuffer(section[4 * num_float_buffers :].tobytes(), "<i8")
-        check(all_finite(buffers_B), "buffers that are not finite")
+        check(header.all_finite(buffers_B), "buffers that are not finite")
     sizes_K = layout.sizes_C[mask_C]
-    packed = cursor.rest(codecs.value_bytes(encoding, int(sizes_K.sum())), COMPRESSIONS[head.compression])
+    num_values = int(np.add.reduce(sizes_K))
+    packed = cursor.rest(codecs.value_bytes(encoding, num_values), COMPRESSIONS[head.compression])
     values = codecs.unpack(encoding, packed, scales, sizes_K)
-    check(all_finite(values), "values that are not finite")
+    check(finite if plain else header.all_finite(values), "values that are not finite")
     if shares_K is not None:
         check(bool(((shares_K > 0) & (shares_K <= 1)).all()), "shares outside (0, 1]")
     return Message(
@@ -245,13 +247,15 @@ def decode(
     )
 
 
-def all_finite(values: NDArray[np.float32]) -> bool:
-    """Whether there is no nan and no inf, without a temporary as large as the values."""
-    return all(bool(np.isfinite(values[i : i + _BLOCK]).all()) for i in range(0, len(values), _BLOCK))
+_PLAIN_KINDS = ENCODINGS.index(PLAIN.encoding), COMPRESSIONS.index(PLAIN.compression)
 
 
-_BLOCK = 1 << 16
-"""Values checked at once; their booleans stay in cache."""
+def _values_at(head: Header, num_chunks: int, num_float_buffers: int, num_integer_buffers: int) -> int:
+    """Where the values of a plain float32 message begin, if its header is true."""
+    num_masks = (Flag.MASK in head.flags) + (Flag.CHOICE in head.flags)
+    shares = 4 * head.num_selected if Flag.SHARES in head.flags else 0
+    buffers = 4 * num_float_buffers + 8 * num_integer_buffers if Flag.BUFFERS in head.flags else 0
+    return header.SIZE + num_masks * _mask_bytes(num_chunks) + shares + buffers
 
 
 class _Cursor:
@@ -264,7 +268,8 @@ class _Cursor:
 
     def take(self, kind: str, length: int) -> NDArray[np.uint8]:
         end = self._position + length
-        check(end <= len(self._payload), f"{len(self._payload)} bytes are too short for its {kind}")
+        if end > len(self._payload):
+            raise PayloadError(f"{len(self._payload)} bytes are too short for its {kind}")
         section = self._payload[self._position : end]
         self._position = end
         self.sizes[kind] = length
@@ -272,8 +277,8 @@ class _Cursor:
 
     def mask(self, layout: Layout, kind: str) -> NDArray[np.bool_]:
         bits = np.unpackbits(self.take(kind, _mask_bytes(layout.num_chunks)))
-        check(not bits[layout.num_chunks :].any(), f"{kind} marks chunks that do not exist")
-        return bits[: layout.num_chunks].astype(np.bool_)
+        check(not np.count_nonzero(bits[layout.num_chunks :]), f"{kind} marks chunks that do not exist")
+        return bits[: layout.num_chunks].view(np.bool_)
 
     def rest(self, expected: int, compression: Compression) -> NDArray[np.uint8]:
         """The values' bytes, ``expected`` of them once decompressed."""

@@ -14,6 +14,7 @@ from orchestrator.chunking.layout import Layout
 from orchestrator.errors import PayloadError
 
 _HEADER = struct.Struct("<4s B B B B I i I 8s I I")
+_CHECKSUM = struct.Struct("<I")
 SIZE = _HEADER.size
 MAGIC = b"FDCK"
 VERSION = 1
@@ -49,14 +50,18 @@ class Header:
     sender: int
     num_samples: int
     num_selected: int
+    checksum: int = 0
+    """As the sender wrote it; :func:`write` fills it in."""
 
 
 def write(payload: NDArray[np.uint8], header: Header, layout: Layout) -> None:
     """Writes the header into the first bytes of a message whose rest is complete, checksum last."""
-    fields = (
+    _HEADER.pack_into(
+        payload.data,
+        0,
         MAGIC,
         VERSION,
-        int(header.flags),
+        header.flags,
         header.encoding,
         header.compression,
         header.round_index,
@@ -64,26 +69,64 @@ def write(payload: NDArray[np.uint8], header: Header, layout: Layout) -> None:
         header.num_samples,
         layout.fingerprint,
         header.num_selected,
+        0,
     )
-    _HEADER.pack_into(payload.data, 0, *fields, 0)
-    _HEADER.pack_into(payload.data, 0, *fields, _checksum(payload))
+    digest = _digest(payload)
+    digest.update(payload.data[SIZE:])
+    _CHECKSUM.pack_into(payload.data, SIZE - _CHECKSUM.size, _folded(digest))
 
 
 def read(payload: NDArray[np.uint8], layout: Layout) -> Header:
     """Reads and checks the header. Raises PayloadError: type, length, magic, version, layout, checksum."""
-    check(isinstance(payload, np.ndarray) and payload.dtype == np.uint8 and payload.ndim == 1, "not a run of bytes")
-    check(len(payload) >= SIZE, f"{len(payload)} bytes are too short for a header")
+    header = read_unverified(payload, layout)
+    verify(payload, header, len(payload))
+    return header
+
+
+def read_unverified(payload: NDArray[np.uint8], layout: Layout) -> Header:
+    """Reads the header. Raises PayloadError: type, length, magic, version, layout; :func:`verify` must follow."""
+    if not (isinstance(payload, np.ndarray) and payload.dtype == np.uint8 and payload.ndim == 1):
+        raise PayloadError("not a run of bytes")
+    if len(payload) < SIZE:
+        raise PayloadError(f"{len(payload)} bytes are too short for a header")
     magic, version, flags, encoding, compression, round_index, sender, num_samples, fingerprint, selected, checksum = (
         _HEADER.unpack_from(payload.data)
     )
-    check(magic == MAGIC, f"starts with {magic!r}, not {MAGIC!r}")
-    check(version == VERSION, f"version {version}, this is version {VERSION}")
-    check(
-        fingerprint == layout.fingerprint,
-        f"another layout than {layout.num_parameters} values in {layout.num_chunks} chunks",
-    )
-    check(_checksum(payload) == checksum, "checksum does not match: damaged on the way")
-    return Header(Flag(flags), encoding, compression, round_index, sender, num_samples, selected)
+    if magic != MAGIC:
+        raise PayloadError(f"starts with {magic!r}, not {MAGIC!r}")
+    if version != VERSION:
+        raise PayloadError(f"version {version}, this is version {VERSION}")
+    if fingerprint != layout.fingerprint:
+        raise PayloadError(f"another layout than {layout.num_parameters} values in {layout.num_chunks} chunks")
+    return Header(Flag(flags), encoding, compression, round_index, sender, num_samples, selected, checksum)
+
+
+def verify(payload: NDArray[np.uint8], header: Header, floats_at: int) -> bool:
+    """Compares the checksum. Raises PayloadError: it does not match.
+
+    Args:
+        payload: the whole message.
+        header: from :func:`read_unverified`.
+        floats_at: from this byte on the message is taken for float32 values and looked through while it is in the
+            cache anyway: a large message then comes from memory once instead of twice.
+
+    Returns:
+        Whether those values are all finite.
+    """
+    digest = _digest(payload)
+    digest.update(payload.data[SIZE:floats_at])
+    finite = True
+    for start in range(floats_at, len(payload), _BLOCK_BYTES):
+        block = payload[start : start + _BLOCK_BYTES]
+        digest.update(block.data)
+        finite = finite and all_finite(block[: len(block) // 4 * 4].view("<f4"))
+    check(_folded(digest) == header.checksum, "checksum does not match: damaged on the way")
+    return finite
+
+
+def all_finite(values: NDArray[np.float32]) -> bool:
+    """Whether there is no nan and no inf, without a temporary as large as the values."""
+    return all(bool(np.isfinite(values[i : i + _BLOCK]).all()) for i in range(0, len(values), _BLOCK))
 
 
 def check(holds: bool, otherwise: str) -> None:
@@ -92,11 +135,18 @@ def check(holds: bool, otherwise: str) -> None:
         raise PayloadError(otherwise)
 
 
-def _checksum(payload: NDArray[np.uint8]) -> int:
-    """32 bits of XXH3 over everything but the checksum's own four bytes. Finds accidents, not forgeries.
+_BLOCK = 1 << 16
+"""Values looked at at once; they and their booleans stay in a core's second-level cache."""
+_BLOCK_BYTES = 4 * _BLOCK
+
+
+def _digest(payload: NDArray[np.uint8]) -> xxhash.xxh3_64:
+    """Begins the checksum: 32 bits of XXH3 over everything but its own four bytes. Finds accidents, not forgeries.
 
     It reads at the speed of a copy; CRC-32 took four times as long, more than all other steps of a plain message.
     """
-    digest = xxhash.xxh3_64(payload.data[: SIZE - 4])
-    digest.update(payload.data[SIZE:])
+    return xxhash.xxh3_64(payload.data[: SIZE - _CHECKSUM.size])
+
+
+def _folded(digest: xxhash.xxh3_64) -> int:
     return digest.intdigest() & 0xFFFFFFFF

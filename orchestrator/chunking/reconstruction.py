@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from orchestrator.chunking.layout import Layout
 
+BLOCK_VALUES = 1 << 16
+"""Values mixed at once: their temporaries stay in cache."""
+
 
 def from_contributors(
     own_P: NDArray[np.float32], mask_C: NDArray[np.bool_], means: NDArray[np.float32], layout: Layout
@@ -56,7 +59,10 @@ def with_own_weights(
     """
     weights_P = own_P.copy()
     layout.paste(means, mask_C, weights_P)
-    for chunk, share in zip(np.flatnonzero(mask_C), shares_K, strict=True):
-        here = slice(layout.bounds[chunk], layout.bounds[chunk + 1])
-        weights_P[here] = (np.float32(1) - share) * own_P[here] + share * weights_P[here]
+    shares_C = np.zeros(layout.num_chunks, np.float32)
+    shares_C[mask_C] = shares_K
+    for first, last in layout.chunk_blocks(mask_C, BLOCK_VALUES):
+        here = slice(layout.bounds[first], layout.bounds[last])
+        shares = np.repeat(shares_C[first:last], layout.sizes_C[first:last])
+        weights_P[here] = (np.float32(1) - shares) * own_P[here] + shares * weights_P[here]
     return weights_P

@@ -6,6 +6,9 @@ how long it has waited (:func:`with_age`). ``ages_C`` are rounds waited: 0 for a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,21 +29,30 @@ def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     return np.sqrt(squared_norms(vector_P, layout)).astype(np.float32)
 
 
-def squared_norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
+def squared_norms(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
     """Squared L2 norm of each chunk, to a relative error below 1e-6.
 
     Squares are added in float32 over short runs of values and in float64 across the runs, which costs about one copy
     of the vector. Chunks whose squares leave the safe range of float32 are added again in float64.
+
+    Args:
+        vectors_P: a vector (P,), or several as rows (G, P).
+        layout: the cut.
+
+    Returns:
+        (C,), or (G, C): a row is what it would be alone.
     """
     long = layout.num_parameters // layout.num_chunks >= LONG_CHUNK
-    sums_C = _by_cells(vector_P, layout) if long else _by_chunks(vector_P, layout)
+    sums_C = _by_cells(vectors_P, layout) if long else _by_chunks(vectors_P, layout)
     unsafe_C = ~((sums_C >= SAFE_SQUARES[0]) & (sums_C <= SAFE_SQUARES[1]))
     if unsafe_C.any():
         for first, last in _blocks(layout):
-            if unsafe_C[first:last].any():
+            if unsafe_C[..., first:last].any():
                 start, stop = layout.bounds[first], layout.bounds[last]
-                block = np.square(vector_P[start:stop], dtype=np.float64)
-                sums_C[first:last] = np.add.reduceat(block, layout.bounds[first:last] - start)
+                block = np.square(vectors_P[..., start:stop], dtype=np.float64)
+                exact = np.add.reduceat(block, layout.bounds[first:last] - start, axis=-1)
+                unsafe = unsafe_C[..., first:last].any(axis=-1, keepdims=True)
+                sums_C[..., first:last] = np.where(unsafe, exact, sums_C[..., first:last])
     return sums_C
 
 
@@ -119,6 +131,8 @@ def with_age(scores_C: NDArray[np.float32], ages_C: NDArray[np.int32], exponent:
         >>> with_age(np.array([3, 2, 0], np.float32), np.array([0, 1, 9]), 2).tolist()
         [3.0, 8.0, 0.0]
     """
+    if exponent == 0:
+        return scores_C
     return _in_range(scores_C * (ages_C + 1.0) ** exponent)
 
 
@@ -132,38 +146,54 @@ BLOCK_VALUES = 1 << 16
 """Values handled at once: 512 KiB of float64, which fits a core's second-level cache."""
 
 
-def _by_cells(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
-    """Cuts the vector into cells of equal length, which needs no copy; cells that a border cuts are added apart."""
-    num_cells = layout.num_parameters // CELL
-    cells = vector_P[: num_cells * CELL].reshape(num_cells, CELL)
+@dataclass(frozen=True)
+class _Cells:
+    """Where a layout's borders lie between cells of ``CELL`` values; found once for a layout."""
+
+    whole: NDArray[np.int64]
+    """Per chunk its first whole cell and the one behind the last; none behind the last chunk's last."""
+    cut: NDArray[np.int64]
+    """The borders that cut a cell, by the number of the chunk in front."""
+    cells: NDArray[np.int64]
+    """The cells that they cut."""
+    parts: NDArray[np.int64]
+    """Where the two parts of each cut cell begin, in these cells one behind the other."""
+
+
+@lru_cache(maxsize=16)
+def _cells_of(layout: Layout) -> _Cells:
     at, offset = np.divmod(layout.bounds[1:-1], CELL)
-    inside = np.empty(
-        2 * layout.num_chunks - 1, np.int64
-    )  # per chunk its first whole cell, and the one behind the last
-    inside[0], inside[1::2], inside[2::2] = 0, at, at + (offset > 0)
-    cell_sums = np.einsum("ij,ij->i", cells, cells).astype(np.float64)
-    sums_C: NDArray[np.float64] = np.add.reduceat(cell_sums, inside)[::2]
+    whole = np.empty(2 * layout.num_chunks - 1, np.int64)
+    whole[0], whole[1::2], whole[2::2] = 0, at, at + (offset > 0)
     cut = np.flatnonzero(offset)
-    if len(cut):
-        squares = np.square(cells[at[cut]], dtype=np.float64)
-        starts = CELL * np.arange(len(cut))
-        parts = np.add.reduceat(squares.ravel(), np.column_stack((starts, starts + offset[cut])).ravel())
-        sums_C[cut] += parts[::2]
-        sums_C[cut + 1] += parts[1::2]
-    sums_C[-1] += np.square(vector_P[num_cells * CELL :], dtype=np.float64).sum()
+    starts = CELL * np.arange(len(cut))
+    return _Cells(whole, cut, at[cut], np.column_stack((starts, starts + offset[cut])).ravel())
+
+
+def _by_cells(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
+    """Cuts a vector into cells of equal length, which needs no copy; cells that a border cuts are added apart."""
+    borders = _cells_of(layout)
+    num_cells, others = layout.num_parameters // CELL, vectors_P.shape[:-1]
+    cells = vectors_P[..., : num_cells * CELL].reshape(*others, num_cells, CELL)
+    cell_sums = np.einsum("...ij,...ij->...i", cells, cells).astype(np.float64)
+    sums_C: NDArray[np.float64] = np.add.reduceat(cell_sums, borders.whole, axis=-1)[..., ::2]
+    if len(borders.cut):
+        squares = np.square(cells[..., borders.cells, :], dtype=np.float64)
+        parts = np.add.reduceat(squares.reshape(*others, -1), borders.parts, axis=-1)
+        sums_C[..., borders.cut] += parts[..., ::2]
+        sums_C[..., borders.cut + 1] += parts[..., 1::2]
+    sums_C[..., -1] += np.square(vectors_P[..., num_cells * CELL :], dtype=np.float64).sum(axis=-1)
     return sums_C
 
 
-def _by_chunks(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
+def _by_chunks(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
     """Adds short chunks one by one, block by block so that the squares stay in cache."""
-    sums_C = np.empty(layout.num_chunks)
-    scratch = np.empty(min(BLOCK_VALUES + LONG_CHUNK, layout.num_parameters), np.float32)
+    sums_C = np.empty((*vectors_P.shape[:-1], layout.num_chunks))
     with np.errstate(over="ignore"):
         for first, last in _blocks(layout):
             start, stop = layout.bounds[first], layout.bounds[last]
-            values = vector_P[start:stop]
-            squares = np.multiply(values, values, out=scratch[: stop - start])
-            sums_C[first:last] = np.add.reduceat(squares, layout.bounds[first:last] - start)
+            squares = np.square(vectors_P[..., start:stop])
+            sums_C[..., first:last] = np.add.reduceat(squares, layout.bounds[first:last] - start, axis=-1)
     return sums_C
 
 

@@ -11,11 +11,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+@lru_cache(maxsize=64)  # every client asks for the same few, and exact arithmetic is slow
 def fixed(num_chunks: int, percentage: float) -> int:
     """``K = max(1, ceil(C * percentage / 100))``, in exact arithmetic.
 

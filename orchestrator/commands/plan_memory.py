@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.exchange import withholds
+from orchestrator import grouping, rounds
+from orchestrator.exchange import keeps_models, withholds
 from orchestrator.messages import ModelSpec
 from orchestrator.settings import Settings, TrainingSettings
 from orchestrator.topology import Topology
@@ -54,9 +55,12 @@ def _object_store(
     settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held, model: int
 ) -> Memory:
     chunking, vector = settings.chunking, 4 * spec.num_parameters
-    client, parts, copies = model + 4 * num_chunks, ["model", "4 C"], 0
+    keeps = topology is not None or keeps_models(chunking, settings.federation)
+    client, parts, copies = 4 * num_chunks, ["4 C"], 0
     if chunking.agrees:
-        client, parts = client + num_chunks, ["model", "5 C"]
+        client, parts = client + num_chunks, ["5 C"]
+    if keeps:
+        client, parts = client + model, ["model", *parts]
     if topology is not None and chunking.keeps_copies:
         copies = vector * (2 * topology.edges + topology.num_clients)
         parts.append("(degree + 1) copies of P float32")
@@ -64,8 +68,28 @@ def _object_store(
         client += vector
         parts.append("P float32 withheld")
     download = "" if topology else " + one download"
-    size = held.clients * client + copies + held.payloads + (0 if topology else model) + held.data
-    return Memory("object store", size, f"clients x ({' + '.join(parts)}) + one round's payloads{download} + data set")
+    kept, often = _kept_states(settings, spec, topology)
+    size = int(held.clients * client * kept) + copies + held.payloads + (0 if topology else model) + held.data
+    formula = f"clients x ({' + '.join(parts)}){often} + one round's payloads{download} + data set"
+    return Memory("object store", size, formula)
+
+
+def _kept_states(settings: Settings, spec: ModelSpec, topology: Topology | None) -> tuple[float, str]:
+    """How many states lie there for each client: those of a group stay until the last of it has trained again."""
+    federation = settings.federation
+    group = _largest_group(settings, spec, topology)
+    if federation.client_sampling_rate == 1 or group == 1:
+        return 1.0, ""
+    kept = sum(1 / number for number in range(1, group + 1))
+    return kept, f" x {kept:.1f} (groups of {group} stay until all have trained again)"
+
+
+def _largest_group(settings: Settings, spec: ModelSpec, topology: Topology | None) -> int:
+    if topology is not None:
+        return 1
+    federation = settings.federation
+    cohort = rounds.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
+    return max(map(len, grouping.groups(cohort, federation, spec.num_parameters)))
 
 
 def _coordinator(settings: Settings, spec: ModelSpec, topology: Topology | None, model: int) -> Memory:
@@ -86,6 +110,10 @@ def _actor(settings: Settings, spec: ModelSpec, topology: Topology | None) -> Me
     if topology is not None and settings.chunking.keeps_copies:
         vectors += 1 + max(map(len, topology.neighbours))
         parts.append("a copy of each neighbour")
+    group = _largest_group(settings, spec, topology)
+    if group > 1:
+        vectors += 4 * group
+        parts.append(f"weights, gradients and states of a group of {group}")
     size = ACTOR_BASE_BYTES + 4 * spec.num_parameters * vectors
     formula = f"0.6 GB + {vectors} vectors of P float32 ({', '.join(parts)}); activations come on top"
     return Memory("each actor", size, formula)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from orchestrator.commands.console import duration, percent, size, table
+from orchestrator.commands.profile_text import profile_text, trace_place
 from orchestrator.ports import RunSummary
 from orchestrator.recording.run_folder import summary_json
 
@@ -36,11 +37,19 @@ def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_wi
         open_with: the command that shows the run in MLflow's UI, None if it is not there.
     """
     rounds = f"{summary.rounds_completed} round{'' if summary.rounds_completed == 1 else 's'}"
-    lines = [f"{summary.status} after {rounds} in {duration(summary.wall_s)}"]
+    busy = "" if summary.actors_busy is None else f", actors busy {percent(summary.actors_busy, digits=0)}"
+    lines = [f"{summary.status} after {rounds} in {duration(summary.wall_s)}{busy}"]
     lines += _accuracies(summary, folder)
     if summary.rounds_completed:
         lines += ["", _traffic(summary)]
-    places = [("results", str(folder)), ("report", report and str(report)), ("MLflow", open_with)]
+    if (profile := profile_text(folder)) is not None:
+        lines += ["", profile]
+    places = [
+        ("results", str(folder)),
+        ("report", report and str(report)),
+        ("trace", trace_place(folder)),
+        ("MLflow", open_with),
+    ]
     return "\n".join([*lines, "", *(f"{name:8} {place}" for name, place in places if place)])
 
 

@@ -7,13 +7,11 @@ between the two.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from orchestrator.learning.transfer import fill, host_copy
 from orchestrator.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
 
 
@@ -80,7 +78,7 @@ class FlatModel:
         ):
             if array.shape != target.shape:
                 raise ValueError(f"{name}: the model has {target.numel()} values, got an array of shape {array.shape}")
-            target.copy_(torch.tensor(array))  # not from_numpy, which warns of read-only arrays
+            fill(target, array)
         with torch.no_grad():
             for place, tensor in self._buffers():
                 source = counters_I if place.is_integer else buffers_B
@@ -89,13 +87,19 @@ class FlatModel:
     def state(self) -> ModelState:
         """A copy of all values, in host memory."""
         buffers_B, counters_I = self._buffer_vectors()
+        self.save_buffers(buffers_B, counters_I)
+        return ModelState(host_copy(self._weights), host_copy(buffers_B), host_copy(counters_I))
+
+    def save_buffers(self, buffers_B: Tensor, counters_I: Tensor) -> None:
+        """Copies what the model has beside its trainable values into vectors on its device."""
         for place, tensor in self._buffers():
             target = counters_I if place.is_integer else buffers_B
             target[place.start : place.stop].view(place.shape).copy_(tensor.detach())
-        return ModelState(host_copy(self._weights), host_copy(buffers_B), host_copy(counters_I))
 
     def _buffers(self) -> Iterable[tuple[BufferSpec, Tensor]]:
         """Read from the module each time: a module may put a new tensor in a buffer's place."""
+        if not self._spec.buffers:
+            return ()
         return zip(self._spec.buffers, (tensor for _, tensor in _other_state(self.module)), strict=True)
 
     def _buffer_vectors(self) -> tuple[Tensor, Tensor]:
@@ -141,9 +145,3 @@ def _other_state(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
     for name, buffer in module.named_buffers():
         if name in persistent:
             yield name, buffer
-
-
-def host_copy(tensor: Tensor) -> NDArray[Any]:
-    """A numpy array of its own with the tensor's values."""
-    array: NDArray[Any] = np.asarray(tensor.detach().to("cpu", copy=True))
-    return array

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from orchestrator.learning import transfer
+
 
 def to_device(
     x: NDArray[Any],
@@ -31,13 +33,19 @@ def to_device(
             keeps the size.
         device: where to.
     """
-    images = torch.tensor(x).to(device)  # not from_numpy, which warns of read-only arrays
-    scaled = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-    mean, std = (torch.tensor(values_c, device=device).view(-1, 1, 1) for values_c in (mean_c, std_c))
-    normalised = scaled.sub_(mean).div_(std)
-    if size is None or normalised.shape[2:] == (size, size):
-        return normalised
-    return functional.interpolate(normalised, size=(size, size), mode="bilinear", antialias=True)
+    return normalised(transfer.to_device(x, torch.device(device)), mean_c, std_c, size)
+
+
+def normalised(images: Tensor, mean_c: NDArray[np.float32], std_c: NDArray[np.float32], size: int | None) -> Tensor:
+    """What :func:`to_device` makes of images that are on the device already; they stay as they are."""
+    scaled = images.to(torch.float32, copy=True)
+    if images.dtype == torch.uint8:
+        scaled.div_(255)
+    mean, std = (transfer.to_device(values_c, images.device).view(-1, 1, 1) for values_c in (mean_c, std_c))
+    scaled.sub_(mean).div_(std)
+    if size is None or scaled.shape[2:] == (size, size):
+        return scaled
+    return functional.interpolate(scaled, size=(size, size), mode="bilinear", antialias=True)
 
 
 def configure_torch(threads: int, deterministic: bool, device: torch.device | str) -> None:
@@ -52,7 +60,10 @@ def configure_torch(threads: int, deterministic: bool, device: torch.device | st
     if deterministic and torch.device(device).type == "cuda":
         # cuBLAS reads it when its first handle is made; this value costs 24 MB and is one of the two that it allows.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    # As use_deterministic_algorithms, which imports the compiler as well: more than a second before the first step.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    # New memory is always written before it is read here; torch would fill it first, to show where it is not.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False  # timing algorithms at the start picks another one in another run
 
 

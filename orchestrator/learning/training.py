@@ -1,9 +1,11 @@
-"""Local training of one client: epochs of batches over the flat model, and the gradient that scores are made of."""
+"""Local training of one client on the flat model, and the gradient that scores are made of."""
 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -13,13 +15,21 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from orchestrator.errors import ClientFailed
-from orchestrator.learning.flatten import FlatModel, host_copy
+from orchestrator.learning.batches import batch_slices
+from orchestrator.learning.flatten import FlatModel
+from orchestrator.learning.optimizers import Optimizer
 from orchestrator.learning.preprocess import seeded
+from orchestrator.learning.transfer import host_copy, to_device
 from orchestrator.seeds import generator, torch_seed
 from orchestrator.settings import TrainingSettings
 
 LABEL_SMOOTHING = 0.1
 """Of SmoothCrossEntropy. Source: Szegedy et al., "Rethinking the Inception Architecture" (2016), section 7."""
+
+DRAWS_NOTHING = (
+    nn.Sequential, nn.Flatten, nn.Linear, nn.ReLU, nn.Conv2d, nn.MaxPool2d, nn.BatchNorm1d, nn.BatchNorm2d,
+)  # fmt: skip
+"""Layers that use no random numbers: models of these alone are trained without setting up torch's generators."""
 
 
 @dataclass(frozen=True)
@@ -63,42 +73,112 @@ def train_local(
         ClientFailed: the model has BatchNorm and all batches would be of one sample.
         FloatingPointError: the loss or a weight became infinite or nan.
     """
-    where = f"in round {round_index} of client {client_id}"
-    batches = batch_slices(len(x_S), settings.train_batch_size, drop_single=has_batch_norm(model.module))
-    if not batches:
-        raise ClientFailed(client_id, round_index, "training", _single_sample_reason(len(x_S)))
-    rng = generator(seed, "batches", round_index, client_id)
-    step = _Step(model, settings)
-    loss_sum, num_seen = 0.0, 0
-    num_batches = settings.local_steps or len(batches) * settings.number_of_epochs
-    order_S = torch.empty(0)
-    model.module.train()
-    with seeded(torch_seed(seed, "dropout", round_index, client_id), model.device):
-        for number in range(num_batches):
-            epoch, place = divmod(number, len(batches))
-            if place == 0:
-                order_S = torch.from_numpy(rng.permutation(len(x_S))).to(model.device)
-            chosen = order_S[batches[place]]
-            loss = step.take(x_S[chosen], y_S[chosen])
-            if not math.isfinite(loss):
-                at = f"in epoch {epoch + 1}, batch {place + 1} of {len(batches)}"
-                raise FloatingPointError(f"the loss became {loss} {where}, {at}; {_remedy(settings)}")
-            loss_sum += loss * len(chosen)
-            num_seen += len(chosen)
-    if not torch.isfinite(model.weights).all():
-        raise FloatingPointError(f"weights were not finite {where}, after the last batch; {_remedy(settings)}")
-    gradient_P = host_copy(step.gradient_sum_P / num_batches)
-    return TrainingResult(loss_sum / num_seen, gradient_P, len(x_S))
+    trainer = LocalTrainer(model, settings, with_gradient=True)
+    train_loss = trainer.train(x_S, y_S, seed=seed, round_index=round_index, client_id=client_id)
+    assert trainer.gradient_P is not None
+    return TrainingResult(train_loss, host_copy(trainer.gradient_P), len(x_S))
 
 
-def batch_slices(num_samples: int, batch_size: int, *, drop_single: bool) -> tuple[slice, ...]:
-    """Slices of an epoch's order; the last may be short. ``drop_single`` leaves out batches of one sample.
+class LocalTrainer:
+    """Trains one client after another on the same model, as :func:`train_local` says.
 
-    BatchNorm cannot train on one sample: it has no variance. As order changes, it is another sample each epoch.
+    Attributes:
+        gradient_P: the mean gradient of the last client, on the model's device; None where it was not asked for.
     """
-    starts = range(0, num_samples, batch_size)
-    slices = [slice(start, min(start + batch_size, num_samples)) for start in starts]
-    return tuple(s for s in slices if not (drop_single and s.stop - s.start == 1))
+
+    def __init__(self, model: FlatModel, settings: TrainingSettings, *, with_gradient: bool) -> None:
+        self._model = model
+        self._settings = settings
+        self._drop_single = has_batch_norm(model.module)
+        self._draws = any(type(part) not in DRAWS_NOTHING for part in model.module.modules())
+        self.gradient_P = torch.zeros_like(model.gradient) if with_gradient else None
+
+    def train(self, x_S: Tensor, y_S: Tensor, *, seed: int, round_index: int, client_id: int) -> float:
+        """Trains the model in place, from the weights that it has; the mean loss over all samples seen."""
+        settings = self._settings
+        batches = batch_slices(len(x_S), settings.train_batch_size, drop_single=self._drop_single)
+        if not batches:
+            raise ClientFailed(client_id, round_index, "training", single_sample_reason(len(x_S)))
+        num_batches = settings.local_steps or len(batches) * settings.number_of_epochs
+        if self.gradient_P is not None:
+            self.gradient_P.zero_()
+        self._model.module.train()
+        with self._randomness(seed, round_index, client_id):
+            rng = generator(seed, "batches", round_index, client_id)
+            losses = self._steps(x_S, y_S, batches, num_batches, rng)
+        where = f"in round {round_index} of client {client_id}"
+        bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        if bad is not None:
+            raise FloatingPointError(bad_loss(losses[bad], bad, len(batches), where, settings))
+        if not all_finite(self._model.weights):
+            raise FloatingPointError(bad_weights(where, settings))
+        if self.gradient_P is not None:
+            self.gradient_P /= num_batches
+        loss_sum, num_seen = 0.0, 0
+        for loss, batch in zip(losses, cycle(batches), strict=False):
+            loss_sum += loss * (batch.stop - batch.start)
+            num_seen += batch.stop - batch.start
+        return loss_sum / num_seen
+
+    def _steps(
+        self, x_S: Tensor, y_S: Tensor, batches: tuple[slice, ...], num_batches: int, rng: np.random.Generator
+    ) -> list[float]:
+        """The loss of each batch. On the CPU it ends with the first that is not finite; a GPU is not waited for."""
+        step = _Step(self._model, self._settings, self.gradient_P)
+        on_cpu = self._model.device.type == "cpu"
+        order_S = torch.empty(0)
+        losses: list[Tensor] = []
+        values: list[float] = []
+        for number in range(num_batches):
+            place = number % len(batches)
+            if place == 0:
+                order_S = to_device(rng.permutation(len(x_S)), self._model.device)
+            chosen = order_S[batches[place]]
+            loss = step.take(x_S.index_select(0, chosen), y_S.index_select(0, chosen))
+            if not on_cpu:
+                losses.append(loss)
+                continue
+            values.append(loss.item())
+            if not math.isfinite(values[-1]):
+                break
+        return values if on_cpu else torch.stack(losses).tolist()
+
+    def _randomness(self, seed: int, round_index: int, client_id: int) -> AbstractContextManager[None]:
+        if not self._draws:
+            return nullcontext()
+        return seeded(torch_seed(seed, "dropout", round_index, client_id), self._model.device)
+
+
+class _Step:
+    """One training step after another: loss, gradient, FedProx's pull, clipping, optimizer."""
+
+    def __init__(self, model: FlatModel, settings: TrainingSettings, gradient_sum_P: Tensor | None) -> None:
+        self._model = model
+        self._settings = settings
+        self._gradient_sum_P = gradient_sum_P
+        self._parameter = nn.Parameter(model.weights)  # shares the memory of the flat vector
+        self._parameter.grad = model.gradient
+        self._optimizer = Optimizer(settings, model.weights)
+        self._start_P = model.weights.clone() if settings.proximal_mu else None
+        self._smoothing = smoothing(settings)
+
+    def take(self, x_B: Tensor, y_B: Tensor) -> Tensor:
+        """Trains on one batch; its mean loss before the step, on the device."""
+        model, settings = self._model, self._settings
+        model.gradient.zero_()
+        with precision(settings, model.device.type):
+            logits_B = model.module(x_B)
+        loss = functional.cross_entropy(logits_B.float(), y_B, label_smoothing=self._smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._gradient_sum_P is not None:
+            self._gradient_sum_P += model.gradient
+        if self._start_P is not None:
+            # Source of the term: Li et al., "Federated Optimization in Heterogeneous Networks" (2020), section 3.2.
+            model.gradient.add_(model.weights - self._start_P, alpha=settings.proximal_mu)
+        if settings.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_([self._parameter], settings.max_grad_norm)
+        self._optimizer.step(model.gradient)
+        return loss.detach()
 
 
 def has_batch_norm(module: nn.Module) -> bool:
@@ -106,50 +186,37 @@ def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(part, _BatchNorm) for part in module.modules())
 
 
-def make_optimizer(parameter: nn.Parameter, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimizer of the settings over the flat vector. All four work value by value, so flat is the same."""
-    rate, decay = settings.learning_rate, settings.weight_decay or 0.0
-    match settings.optimizer:
-        case "sgd":
-            return torch.optim.SGD([parameter], lr=rate, momentum=settings.momentum, weight_decay=decay)
-        case "adam":
-            return torch.optim.Adam([parameter], lr=rate, weight_decay=decay)
-        case "adamw":
-            return torch.optim.AdamW([parameter], lr=rate, weight_decay=decay)
-        case "rmsprop":
-            return torch.optim.RMSprop([parameter], lr=rate, momentum=settings.momentum, weight_decay=decay)
+def smoothing(settings: TrainingSettings) -> float:
+    """How much of a label is spread over all classes."""
+    return LABEL_SMOOTHING if settings.loss_function == "SmoothCrossEntropy" else 0.0
 
 
-class _Step:
-    """One training step after another: loss, gradient, FedProx's pull, clipping, optimizer."""
-
-    def __init__(self, model: FlatModel, settings: TrainingSettings) -> None:
-        self._model = model
-        self._settings = settings
-        self._parameter = nn.Parameter(model.weights)  # shares the memory of the flat vector
-        self._parameter.grad = model.gradient
-        self._optimizer = make_optimizer(self._parameter, settings)
-        self._start_P = model.weights.clone() if settings.proximal_mu else None
-        self._smoothing = LABEL_SMOOTHING if settings.loss_function == "SmoothCrossEntropy" else 0.0
-        self.gradient_sum_P = torch.zeros_like(model.gradient)
-
-    def take(self, x_B: Tensor, y_B: Tensor) -> float:
-        """Trains on one batch; its mean loss before the step."""
-        model, settings = self._model, self._settings
-        model.gradient.zero_()
-        loss = functional.cross_entropy(model.module(x_B), y_B, label_smoothing=self._smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.gradient_sum_P += model.gradient
-        if self._start_P is not None:
-            # Source of the term: Li et al., "Federated Optimization in Heterogeneous Networks" (2020), section 3.2.
-            model.gradient.add_(model.weights - self._start_P, alpha=settings.proximal_mu)
-        if settings.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_([self._parameter], settings.max_grad_norm)
-        self._optimizer.step()
-        return loss.item()
+def precision(settings: TrainingSettings, device_type: str) -> AbstractContextManager[object]:
+    """Inside, activations are of the type that ``mixed_precision`` says; weights and their gradients stay float32."""
+    if settings.mixed_precision == "none":
+        return nullcontext()
+    return torch.autocast(device_type, dtype=torch.bfloat16)
 
 
-def _single_sample_reason(num_samples: int) -> str:
+def all_finite(values: Tensor) -> bool:
+    """Whether no value is infinite or nan. A sum tells in a tenth of the time, but for sums that overflow."""
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+
+
+def bad_loss(loss: float, number: int, per_epoch: int, where: str, settings: TrainingSettings) -> str:
+    """What is said of a loss that is not finite, of batch ``number`` counted from 0."""
+    epoch, place = divmod(number, per_epoch)
+    at = f"in epoch {epoch + 1}, batch {place + 1} of {per_epoch}"
+    return f"the loss became {loss} {where}, {at}; {_remedy(settings)}"
+
+
+def bad_weights(where: str, settings: TrainingSettings) -> str:
+    """What is said of weights that are not finite."""
+    return f"weights were not finite {where}, after the last batch; {_remedy(settings)}"
+
+
+def single_sample_reason(num_samples: int) -> str:
+    """What is said of a client that leaves BatchNorm no batch to train on."""
     if num_samples == 1:
         return "a model with BatchNorm cannot train on one sample: give each client more, or use a model without it"
     return "a model with BatchNorm cannot train on batches of one sample: set train_batch_size to 2 or more"

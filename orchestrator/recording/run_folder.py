@@ -1,7 +1,7 @@
 """The folder of a run: everything that is known of it, readable with no server and no fedchunk.
 
 config.yaml            the resolved settings, secrets masked; config.json holds the same for programs
-tables/<name>.parquet  the five tables (see orchestrator.recording.table_files for how they grow)
+tables/<name>.parquet  the five tables (see orchestrator.recording.table_files for how they grow), and ``profile``
 weights.safetensors    the final global model, one tensor per parameter and buffer
 summary.json           how the run ended; status "running" until then
 """
@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,11 +79,12 @@ class RunFolder:
         except (OSError, pa.ArrowException) as error:
             raise RecordsError(f"{self.path}: the layout table cannot be written ({error})") from error
 
-    def record_round(self, result: RoundResult) -> None:
-        """Adds the round to the tables; on the disk when this returns."""
+    def record_rounds(self, results: Sequence[RoundResult]) -> None:
+        """Adds rounds to the tables; on the disk when this returns."""
+        first, last = results[0].round_index, results[-1].round_index
         self._attempt(
-            f"round {result.round_index}",
-            lambda: table_files.append_round(self.path / "tables", result.round_index, result.tables),
+            f"round {first}" if first == last else f"rounds {first} to {last}",
+            lambda: table_files.append_rounds(self.path / "tables", first, [result.tables for result in results]),
         )
 
     def finish(self, summary: RunSummary, spec: ModelSpec | None, model: ModelState | None) -> None:

@@ -1,8 +1,8 @@
 """The tables of a run as Parquet files that can be read at every moment.
 
-While a run goes, a table is the folder ``<name>.parts`` with one file per round, and ``<name>.parquet`` is a link to
-it, so that ``pyarrow.parquet.read_table`` and pandas read either. A round counts once it is in ``rounds``, which is
-written last: what a killed run left of a round in the other tables is skipped by that rule.
+While a run goes, a table is the folder ``<name>.parts`` with a file for each round or few, and ``<name>.parquet`` is a
+link to it, so that ``pyarrow.parquet.read_table`` and pandas read either. A round counts once it is in ``rounds``,
+which is written last: what a killed run left of a round in the other tables is skipped by that rule.
 
 At the end each folder becomes one file, in this order, table by table and ``rounds`` last:
 
@@ -50,20 +50,21 @@ def write_table(tables: Path, name: str, table: pa.Table) -> None:
     _write(table, tables / f"{name}.parquet")
 
 
-def append_round(tables: Path, round_index: int, round_tables: Mapping[str, pa.Table]) -> None:
-    """Adds a round to each of the ``ROUND_TABLES``; a table without rows gets no file.
+def append_rounds(tables: Path, first_round: int, rounds: Sequence[Mapping[str, pa.Table]]) -> None:
+    """Adds rounds to each of the ``ROUND_TABLES``, as one part; a table without rows gets no file.
 
     Args:
         tables: the folder, after :func:`begin`.
-        round_index: from 1.
-        round_tables: the rows of this round by name of the table.
+        first_round: the first of these rounds, from 1.
+        rounds: for each round its rows by name of the table.
 
     Raises:
-        OSError, pyarrow.ArrowException: the round is not recorded; those before it are.
+        OSError, pyarrow.ArrowException: the rounds are not recorded; those before them are.
     """
     for name in _ROUNDS_LAST:
-        if round_tables[name].num_rows:
-            _write(round_tables[name], _part(tables, name, round_index))
+        rows = pa.concat_tables([tables_of_round[name] for tables_of_round in rounds])
+        if rows.num_rows:
+            _write(rows, _part(tables, name, first_round))
 
 
 def compact(tables: Path) -> None:

@@ -10,7 +10,7 @@ from orchestrator.settings_rules.remark import Idle, Remark
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
-OWN_MODELS = ("mlp", "cnn", "lenet")
+OWN_MODELS = ("mlp", "cnn", "lenet", "logistic")
 """Models that torchvision has no trained weights for."""
 SAMPLES = {"digits": 1797, "mnist": 60_000, "fmnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
 """Samples that clients can share at most (digits: before its test part is taken)."""

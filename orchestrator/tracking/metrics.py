@@ -27,6 +27,7 @@ ROUND_METRICS: Mapping[str, str] = {
     "train_s": "time/train_s",
     "aggregate_s": "time/aggregate_s",
     "evaluate_s": "time/evaluate_s",
+    "actors_busy": "time/actors_busy",
 }
 """Column of the ``rounds`` table -> metric."""
 

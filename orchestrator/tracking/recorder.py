@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,14 +93,20 @@ class MlflowRecorder:
         self._sender.start()
         psutil.cpu_percent()  # the load of a round is measured since the call before
 
-    def record_round(self, result: RoundResult) -> None:
-        """Puts the round's metrics into the spool and returns; a thread sends them."""
+    def record_rounds(self, results: Sequence[RoundResult]) -> None:
+        """Puts the rounds' metrics into the spool and returns; a thread sends them."""
         now_ms = time.time_ns() // 1_000_000
-        metrics = round_metrics(result.summary, self._totals) | system_metrics(self._run_path)
+        points: list[Point] = []
+        for result in results:
+            metrics = round_metrics(result.summary, self._totals)
+            if result is results[-1]:
+                metrics |= system_metrics(self._run_path)
+            points.extend(Point(key, value, result.round_index, now_ms) for key, value in metrics.items())
         try:
-            self._spool.append([Point(key, value, result.round_index, now_ms) for key, value in metrics.items()])
+            self._spool.append(points)
         except OSError as error:
-            self._warn("the metrics of round %d could not be kept for MLflow (%s)", result.round_index, error)
+            last = results[-1].round_index
+            self._warn("the metrics of rounds up to %d could not be kept for MLflow (%s)", last, error)
         self._sender.wake()
 
     def finish(self, summary: RunSummary, spec: ModelSpec | None, model: ModelState | None) -> None:

@@ -57,8 +57,8 @@ class Notebook:
     def start(self, info):
         self.info = info
 
-    def record_round(self, result):
-        self.results.append(result)
+    def record_rounds(self, results):
+        self.results.extend(results)
 
     def finish(self, summary, spec, model):
         self.summary, self.spec, self.model = summary, spec, model
@@ -121,6 +121,6 @@ def without_times():
     """The rows of a table without its clock readings, which differ from run to run."""
 
     def strip(rows):
-        return [{key: value for key, value in row.items() if not key.endswith("_s")} for row in rows]
+        return [{key: value for key, value in row.items() if not key.endswith(("_s", "_busy"))} for row in rows]
 
     return strip

@@ -1,6 +1,7 @@
 """The chunk engine in whole rounds: feedback, agreement, encodings, budgets; what is shared, billed and kept."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,9 +74,9 @@ def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, 
 
     def make(settings, device, data):
         class Watched(Client):
-            def _train(self, order, before):
-                starts.setdefault(order.round_index, set()).add(before.weights_P.tobytes())
-                return super()._train(order, before)
+            def _train(self, round_index, clients, befores):
+                starts.setdefault(round_index, set()).update(before.weights_P.tobytes() for before in befores)
+                return super()._train(round_index, clients, befores)
 
         return Watched(settings, device, data.dataset, data.partition)
 
@@ -199,14 +200,14 @@ def test_a_rejected_change_is_not_lost_from_the_residual(make_settings, run_loca
 
     def make(settings, device, data):
         class Watched(Client):
-            def train(self, order, downlink, state):
-                report, payload, new_state = super().train(order, downlink, state)
-                if order.client_id == 2:
-                    held = 0.0 if state is None else float(np.linalg.norm(state.withheld_P))
-                    norms[order.round_index] = held, float(np.linalg.norm(new_state.withheld_P))
-                    if order.round_index == 2:
-                        payload = payload[:-1]
-                return report, payload, new_state
+            def _finish(self, visit, *rest):
+                done = super()._finish(visit, *rest)
+                if visit.client_id == 2:
+                    held = 0.0 if visit.state is None else float(np.linalg.norm(visit.state.withheld_P))
+                    norms[visit.round_index] = held, float(np.linalg.norm(done.state.withheld_P))
+                    if visit.round_index == 2:
+                        return replace(done, payload=done.payload[:-1])
+                return done
 
         return Watched(settings, device, data.dataset, data.partition)
 
@@ -221,22 +222,18 @@ def test_training_begins_from_the_shared_model_and_a_share_of_what_is_withheld(m
 
     def make(settings, device, data):
         class Watched(Client):
-            def train(self, order, downlink, state):
-                self._withheld_P = state.withheld_P if state else np.zeros(1, np.float32)
-                return super().train(order, downlink, state)
-
-            def _train(self, order, before):
-                result, after = super()._train(order, before)
-                seen.append((order, before.weights_P, self._withheld_P))
-                return result, after
+            def _finish(self, visit, before, change, *rest):
+                withheld_P = visit.state.withheld_P if visit.state else np.zeros(1, np.float32)
+                seen.append((visit.round_index, change.before_P, withheld_P))
+                return super()._finish(visit, before, change, *rest)
 
         return Watched(settings, device, data.dataset, data.partition)
 
     run_local(make_settings(withheld_share=share, **FEEDBACK), make)
     for index in (2, 3):
-        shared = [start_P - np.float32(share) * held_P for order, start_P, held_P in seen if order.round_index == index]
+        shared = [start_P - np.float32(share) * held_P for when, start_P, held_P in seen if when == index]
         assert len(shared) == 5
-        assert any(held_P.any() for order, _, held_P in seen if order.round_index == index)
+        assert any(held_P.any() for when, _, held_P in seen if when == index)
         for one in shared[1:]:
             np.testing.assert_allclose(one, shared[0], atol=1e-6)
 
@@ -246,11 +243,11 @@ def test_sampled_clients_keep_their_residual_while_they_are_away(make_settings, 
 
     def make(settings, device, data):
         class Watched(Client):
-            def train(self, order, downlink, state):
-                report, payload, new_state = super().train(order, downlink, state)
-                before = None if state is None else state.withheld_P.tobytes()
-                held.setdefault(order.client_id, []).append((before, new_state.withheld_P.tobytes()))
-                return report, payload, new_state
+            def _finish(self, visit, *rest):
+                done = super()._finish(visit, *rest)
+                before = None if visit.state is None else visit.state.withheld_P.tobytes()
+                held.setdefault(visit.client_id, []).append((before, done.state.withheld_P.tobytes()))
+                return done
 
         return Watched(settings, device, data.dataset, data.partition)
 

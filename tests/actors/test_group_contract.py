@@ -1,10 +1,12 @@
 """One contract, both backends: what a coordinator may rely on, whichever group it is given."""
 
+from collections import deque
+
 import numpy as np
 import pytest
 
 from actors.local_backend import LocalClientGroup
-from actors.ray_group import GroupLimits, RayClientGroup
+from actors.ray_group import GroupLimits, RayClientGroup, take_near
 from orchestrator.errors import ActorsUnavailable, ClientFailed
 from orchestrator.ports import Call, Raised, Returned
 
@@ -14,7 +16,7 @@ def make_worker():
 
     class Worker:
         def ready(self):
-            return 1
+            return "here"
 
         def double(self, box):
             return {"doubled": box["array"] * 2}
@@ -114,6 +116,12 @@ def test_many_calls_each_end_once(group):
     ended = [group.next_outcome() for _ in range(30)]
     assert sorted(outcome.call.key for outcome in ended) == list(range(30))
     assert all(outcome.values[0]["doubled"].tolist() == [2 * outcome.call.key] * 2 for outcome in ended)
+
+
+def test_calls_go_to_the_machine_that_has_what_they_need_and_none_is_left():
+    queue = deque(Call(key, "double", (), near=near) for key, near in enumerate(["a", "b", None, "b", "a", None, "c"]))
+    taken = [take_near(queue, machine).key for machine in ("b", "b", "b", "a", None, "c", "b")]
+    assert taken == [1, 3, 2, 0, 5, 6, 4]
 
 
 def test_waiting_for_nothing_is_refused(group):

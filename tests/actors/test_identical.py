@@ -44,17 +44,29 @@ def plain_fedavg(settings):
             name: (sum(w * s[name].double() for s, w in zip(states, weights, strict=True)) / sum(weights)).float()
             for name in global_state
         }
-    flat = np.concatenate([global_state[name].numpy().ravel() for name, _ in build().named_parameters()])
-    return hashlib.sha256(flat.astype("<f4").tobytes()).hexdigest()
+    return np.concatenate([global_state[name].numpy().ravel() for name, _ in build().named_parameters()])
 
 
 @pytest.mark.parametrize("scaling", [False, True])
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_no_chunking_all_chunks_and_a_plain_loop_give_the_same_bits(make_settings, run_local, model, scaling):
     common = {"model_type": model, "aggregation_sample_scaling": scaling, "momentum": 0.9, "number_of_epochs": 2}
+    common["vectorize_clients"] = "off"
     dense = run_local(make_settings(chunking=False, **common)).summary
     chunked = run_local(make_settings(chunking=True, sensitivity_percentage=100.0, **common)).summary
-    assert dense.weights_sha256 == chunked.weights_sha256 == plain_fedavg(make_settings(**common))
+    plain = hashlib.sha256(plain_fedavg(make_settings(**common)).astype("<f4").tobytes()).hexdigest()
+    assert dense.weights_sha256 == chunked.weights_sha256 == plain
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("together", [1, 3, 5])
+def test_clients_trained_at_once_give_plain_averaging_up_to_rounding(make_settings, run_local, together, momentum):
+    rules = {"momentum": momentum, "number_of_epochs": 2, "clients_per_group": together, "vectorize_clients": "on"}
+    dense = run_local(make_settings(chunking=False, **rules))
+    chunked = run_local(make_settings(sensitivity_percentage=100.0, **rules))
+    assert dense.summary.weights_sha256 == chunked.summary.weights_sha256
+    np.testing.assert_allclose(dense.model.weights_P, plain_fedavg(make_settings(**rules)), rtol=1e-4, atol=1e-6)
+    assert all("one by one" not in row["training"] for row in dense.rows("clients"))
 
 
 def test_own_weights_at_full_sensitivity_is_dense_averaging_too(make_settings, run_local):
@@ -83,6 +95,27 @@ def test_actors_and_order_change_nothing(make_settings, run_local, shuffled_grou
     assert one.summary.weights_sha256 == two.summary.weights_sha256
     for table in ("rounds", "clients", "chunks", "ledger"):
         assert without_times(one.rows(table)) == without_times(two.rows(table))
+
+
+@pytest.mark.parametrize("rules", [{}, {"chunk_reconstruction": "error_feedback"}, {"chunk_agreement": "consensus"}])
+def test_how_many_clients_share_a_call_changes_nothing(make_settings, run_local, without_times, rules):
+    rules = {"number_of_clients": 9, "clients_per_group": 2, "client_sampling_rate": 0.8, **rules}
+    runs = [
+        run_local(make_settings(clients_per_call=per_call, number_of_actors=actors, **rules))
+        for per_call, actors in ((1, 1), (3, 2), (100, 3), (None, 2))
+    ]
+    assert len({run.summary.weights_sha256 for run in runs}) == 1
+    for table in ("rounds", "clients", "chunks", "ledger"):
+        assert all(without_times(run.rows(table)) == without_times(runs[0].rows(table)) for run in runs)
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+def test_a_group_is_summed_alike_where_it_was_trained_and_at_the_coordinator(make_settings, run_local, scaling):
+    rules = {"number_of_clients": 9, "clients_per_group": 4, "aggregation_sample_scaling": scaling}
+    sums_travel, payloads_travel = (
+        run_local(make_settings(transport=transport, **rules)) for transport in ("object_store", "tcp")
+    )
+    assert sums_travel.summary.weights_sha256 == payloads_travel.summary.weights_sha256
 
 
 def test_another_seed_gives_other_weights(make_settings, run_local):

@@ -17,7 +17,7 @@ COPIES = {"chunk_reconstruction": "stale_copies", "chunk_score": "accumulated"}
 def test_everybody_hearing_everything_is_plain_federated_averaging(make_settings, run_local):
     peers = run_local(make_settings(chunking=False, **COMPLETE))
     all_chunks = run_local(make_settings(sensitivity_percentage=100.0, **COMPLETE))
-    star = run_local(make_settings(chunking=False))
+    star = run_local(make_settings(chunking=False, clients_per_group=1))
     assert peers.summary.weights_sha256 == star.summary.weights_sha256 == all_chunks.summary.weights_sha256
     assert all(row["consensus_distance"] == 0 for row in peers.rows("rounds"))
 
@@ -131,8 +131,8 @@ def test_a_payload_that_is_refused_is_refused_by_all_and_the_run_lives(make_sett
         train = client.train_peer
 
         def damaged(order, num_neighbours, state):
-            report, sizes, payload, new_state = train(order, num_neighbours, state)
-            return report, sizes, payload[:-1] if order.client_id == 2 else payload, new_state
+            report, payload, new_state = train(order, num_neighbours, state)
+            return report, payload[:-1] if order.client_id == 2 else payload, new_state
 
         client.train_peer = damaged
         return client

@@ -54,9 +54,9 @@ def slowly(seconds):
         from actors.client import Client
 
         class Slow(Client):
-            def train(self, order, downlink, state):
-                time.sleep(seconds)
-                return super().train(order, downlink, state)
+            def train_group(self, order, *arguments):
+                time.sleep(seconds * sum(map(len, order.groups)))
+                return super().train_group(order, *arguments)
 
         return Slow(settings, device, data.dataset, data.partition)
 

@@ -1,10 +1,12 @@
 """A round's records against what can be worked out by hand; every byte in the ledger; bad updates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from actors.client import Client
-from actors.local_backend import LocalClientGroup, make_client
+from actors.local_backend import LocalClientGroup
 from orchestrator.chunking.encoding import decode, encode
 from orchestrator.chunking.layout import Layout
 from orchestrator.messages import COORDINATOR
@@ -77,14 +79,15 @@ def test_the_ledger_is_what_the_transport_carried(make_settings, run_local, monk
     def weigh(group):
         call = group._queue[0]
         outcome = run(group)
-        if call.method in ("train", "evaluate_client"):
-            carried["down"] += len(call.arguments[1].value())
-        if call.method == "train":
-            carried["up"] += len(outcome.values[1])
+        if call.method in ("train_group", "evaluate_group"):
+            order, messages = call.arguments[0], call.arguments[1].value()
+            carried["down"] += sum(len(messages[at]) for at in order.messages)
+        if call.method == "train_group":
+            carried["up"] += sum(map(len, outcome.values[1]))
         return outcome
 
     monkeypatch.setattr(LocalClientGroup, "next_outcome", weigh)
-    notebook = run_local(make_settings(**rules))
+    notebook = run_local(make_settings(clients_per_group=1, **rules))
     assert carried == {"up": notebook.summary.uplink_bytes, "down": notebook.summary.downlink_bytes}
 
 
@@ -142,9 +145,9 @@ def with_payload(make):
     """A client actor whose client 2 sends what ``make(report, payload, layout)`` gives instead of its payload."""
 
     class Bad(Client):
-        def train(self, order, downlink, state):
-            report, payload, new_state = super().train(order, downlink, state)
-            return report, make(payload, self._layout) if order.client_id == 2 else payload, new_state
+        def _finish(self, visit, *rest):
+            done = super()._finish(visit, *rest)
+            return replace(done, payload=make(done.payload, self._layout)) if visit.client_id == 2 else done
 
     return lambda settings, device, data: Bad(settings, device, data.dataset, data.partition)
 
@@ -194,10 +197,12 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("together", [1, 5])
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_update_is_left_out_counted_and_named_and_the_run_lives(make_settings, run_local, kind):
+def test_a_bad_update_is_left_out_counted_and_named_and_the_run_lives(make_settings, run_local, kind, together):
     make, reason = BAD[kind]
-    run = run_local(make_settings(aggregation_sample_scaling=True), with_payload(make))
+    settings = make_settings(aggregation_sample_scaling=True, clients_per_group=together)
+    run = run_local(settings, with_payload(make))
     assert run.summary.status == "finished"
     for result, row in zip(run.results, run.rows("rounds"), strict=True):
         assert (row["participants"], row["failed"]) == (4, 1)
@@ -218,21 +223,22 @@ def test_bytes_of_a_rejected_payload_are_billed(make_settings, run_local):
     assert [row["bytes"] for row in rejected] == sent
 
 
-def test_a_client_that_raises_fails_alone(make_settings, run_local):
+@pytest.mark.parametrize("together", [1, 5])
+def test_a_client_that_raises_fails_alone(make_settings, run_local, together):
     def make(settings, device, data):
         class Broken(Client):
-            def train(self, order, downlink, state):
-                if order.client_id == 1 and order.round_index == 2:
+            def _emit(self, visit, *rest):
+                if visit.client_id == 1 and visit.round_index == 2:
                     raise ZeroDivisionError("broken on purpose")
-                return super().train(order, downlink, state)
+                return super()._emit(visit, *rest)
 
         return Broken(settings, device, data.dataset, data.partition)
 
-    run = run_local(make_settings(), make)
+    run = run_local(make_settings(clients_per_group=together), make)
     statuses = [(row["round"], row["status"]) for row in run.rows("clients") if row["client"] == 1]
     assert statuses == [(1, "ok"), (2, "failed"), (3, "ok")]
     (failed,) = [row for row in run.rows("clients") if row["status"] == "failed"]
-    assert failed["reason"] == "ZeroDivisionError: broken on purpose"
+    assert failed["reason"] == "emit: ZeroDivisionError: broken on purpose"
     assert failed["downlink_bytes"] > 0
     assert failed["uplink_bytes"] == 0
 
@@ -252,20 +258,21 @@ def test_diverging_training_is_a_failure_of_the_clients_not_of_the_process(make_
     assert "train" in run.summary.error
 
 
-def test_messages_arrive_read_only(make_settings, run_local):
+@pytest.mark.parametrize("together", [1, 3])
+def test_what_arrives_is_read_only(make_settings, run_local, together):
     seen = []
 
     def make(settings, device, data):
-        client = make_client(settings, device, data)
-        train = client.train
+        class Watched(Client):
+            def train_group(self, order, *arguments):
+                for at in order.messages:
+                    seen.append(arguments[0][at].flags.writeable)
+                for place in filter(None, order.states):
+                    seen.append(arguments[place.argument][place.group].row(place.row).model.weights_P.flags.writeable)
+                return super().train_group(order, *arguments)
 
-        def spy(order, downlink, state):
-            seen.append((downlink.flags.writeable, state is not None and state.model.weights_P.flags.writeable))
-            return train(order, downlink, state)
+        return Watched(settings, device, data.dataset, data.partition)
 
-        client.train = spy
-        return client
-
-    run_local(make_settings(), make)
-    assert seen
-    assert not any(any(flags) for flags in seen)
+    run_local(make_settings(clients_per_group=together), make)
+    assert len(seen) == 5 * (3 + 2)
+    assert not any(seen)

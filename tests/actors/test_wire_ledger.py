@@ -4,6 +4,7 @@ import gc
 import socket
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,9 +89,9 @@ def spoiling(spoil):
     """A client actor whose client 2 sends ``spoil(payload, client)`` instead of its payload."""
 
     class Bad(Client):
-        def train(self, order, downlink, state):
-            report, payload, new_state = super().train(order, downlink, state)
-            return report, spoil(payload, self._layout) if order.client_id == 2 else payload, new_state
+        def _finish(self, visit, *rest):
+            done = super()._finish(visit, *rest)
+            return replace(done, payload=spoil(done.payload, self._layout)) if visit.client_id == 2 else done
 
     return lambda settings, device, data: Bad(settings, device, data.dataset, data.partition)
 

@@ -162,7 +162,7 @@ def write(folder: Path, recipe: Recipe, *, finished: bool = True) -> Path:
     table_files.write_table(folder / "tables", "layout", tables["layout"])
     for r in recipe.rounds:
         of_round = {name: tables[name].filter(pc.equal(tables[name]["round"], r)) for name in ROUND_TABLES}
-        table_files.append_round(folder / "tables", r, of_round)
+        table_files.append_rounds(folder / "tables", r, [of_round])
     if finished:
         table_files.compact(folder / "tables")
     summary = {"status": "finished" if finished else "running", "rounds_completed": len(recipe.rounds)}

@@ -9,7 +9,7 @@ import pytest
 
 from analysis import load_run
 from orchestrator.errors import RecordsError
-from orchestrator.records import SCHEMAS
+from orchestrator.records import SCHEMAS, table_from_rows
 
 
 def replace_table(path, name, change):
@@ -24,6 +24,17 @@ def test_a_finished_run_reads_as_it_was_written(write_run, small):
     for name, table in small.tables().items():
         assert run.tables[name].schema.equals(SCHEMAS[name], check_metadata=True)
         assert run.tables[name].to_pylist() == table.to_pylist()
+
+
+def test_a_table_that_only_some_runs_have_is_read_where_it_is_and_empty_elsewhere(write_run, small):
+    path = write_run(small)
+    assert load_run(path).tables["profile"].num_rows == 0
+
+    row = {"round": 2, "actor": "a 1", "activity": "train", "clients": 3, "start_s": 0.5, "duration_s": 0.25}
+    unfinished = row | {"round": 3}
+    pq.write_table(table_from_rows("profile", [row, unfinished]), path / "tables" / "profile.parquet")
+    assert load_run(path).tables["profile"].to_pylist() == [row]
+    assert "profile" not in load_run(path, tables=["clients"]).tables
 
 
 def test_a_run_is_read_only(write_run, small):

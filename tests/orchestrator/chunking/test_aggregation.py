@@ -1,10 +1,12 @@
-"""Means over contributors and the two receiver rules, by hand and by property."""
+"""Sums of clients and of groups, means over contributors, and the two receiver rules: by hand and by property."""
+
+import pickle
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 
-from orchestrator.chunking.aggregation import BufferMean, ChunkSum
+from orchestrator.chunking.aggregation import BufferMean, ChunkSum, PartialSum, RoundSum, Update
 from orchestrator.chunking.layout import Layout
 from orchestrator.chunking.reconstruction import from_contributors, with_own_weights
 
@@ -35,7 +37,8 @@ def test_a_chunk_is_the_weighted_mean_of_those_who_sent_it_and_stays_where_nobod
 
 @st.composite
 def federations(draw):
-    layout = Layout(draw(st.integers(4, 60)), 4)
+    """A cut into four chunks, of a few values or long enough for slices, and clients that send some of them."""
+    layout = Layout(draw(st.integers(4, 60) | st.integers(1100, 1300)), 4)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.integers(1, 6))
     clients = [
@@ -43,6 +46,116 @@ def federations(draw):
         for _ in range(count)
     ]
     return layout, clients
+
+
+def updates_of(layout, clients):
+    """Messages as they arrive: arrays that nobody may write to."""
+    updates = []
+    for i, (vector_P, mask_C, weight) in enumerate(clients):
+        arrays = mask_C, values_of(vector_P, mask_C, layout), np.array([i, 0.1], np.float32), np.array([i + 3])
+        for array in arrays:
+            array.setflags(write=False)
+        updates.append(Update(*arrays, weight))
+    return updates
+
+
+def written_out(layout, clients):
+    """Sums of a run of clients in numpy's own words: from zero, in order, one at a time."""
+    sums_P, weights_C = np.zeros(layout.num_parameters), np.zeros(layout.num_chunks)
+    for vector_P, mask_C, weight in clients:
+        sent_P = np.repeat(mask_C, layout.sizes_C)
+        sums_P[sent_P] = sums_P[sent_P] + vector_P[sent_P].astype(np.float64) * weight
+        weights_C[mask_C] += weight
+    return sums_P, weights_C
+
+
+def same_bits(one: PartialSum, other: PartialSum) -> bool:
+    return pickle.dumps([np.array(field) for field in vars(one).values()]) == pickle.dumps(
+        [np.array(field) for field in vars(other).values()]
+    )
+
+
+@settings(max_examples=300)
+@given(federations(), st.integers(1, 1400), st.integers(1, 6))
+def test_several_at_once_and_in_blocks_is_the_same_bits_as_one_value_after_the_other(federation, block, at_once):
+    layout, clients = federation
+    updates = updates_of(layout, clients)
+    total = RoundSum(layout, 2, 1, block_values=block)
+    for first in range(0, len(updates), at_once):
+        total.add_all(updates[first : first + at_once])
+    sums_P, weights_C = written_out(layout, clients)
+    assert total.partial().sums_P.tobytes() == sums_P.tobytes()
+    assert np.array_equal(total.chunks.weights_C, weights_C)
+    one_by_one = RoundSum(layout, 2, 1)
+    for update in updates:
+        one_by_one.add(update.mask_C, update.values, update.buffers_B, update.counters_I, update.weight)
+    assert same_bits(total.partial(), one_by_one.partial())
+
+
+def across_a_border(partial: PartialSum) -> PartialSum:
+    """As another process sees it: other memory, and read-only."""
+    arrived = pickle.loads(pickle.dumps(partial))
+    for field in vars(arrived).values():
+        if isinstance(field, np.ndarray):
+            field.setflags(write=False)
+    return arrived
+
+
+@given(federations(), st.integers(1, 6))
+def test_the_total_is_the_sum_of_the_groups_in_their_order(federation, per_group):
+    layout, clients = federation
+    groups = [clients[first : first + per_group] for first in range(0, len(clients), per_group)]
+    total = RoundSum(layout, 2, 1)
+    sums_P, weights_C = np.zeros(layout.num_parameters), np.zeros(layout.num_chunks)
+    for group in groups:
+        inside = RoundSum(layout, 2, 1)
+        inside.add_all(updates_of(layout, group))
+        total.merge(across_a_border(inside.partial()))
+        group_sums_P, group_weights_C = written_out(layout, group)
+        sums_P, weights_C = sums_P + group_sums_P, weights_C + group_weights_C
+    assert total.chunks.sums_P.tobytes() == sums_P.tobytes()
+    assert np.array_equal(total.chunks.weights_C, weights_C)
+    assert total.weight == sum(weight for *_, weight in clients)
+
+
+@given(federations())
+def test_a_group_of_one_client_may_be_added_directly(federation):
+    layout, clients = federation
+    direct, merged = RoundSum(layout, 2, 1), RoundSum(layout, 2, 1)
+    for update in updates_of(layout, clients):
+        direct.add_all([update])
+        alone = RoundSum(layout, 2, 1)
+        alone.add_all([update])
+        merged.merge(across_a_border(alone.partial()))
+    assert same_bits(direct.partial(), merged.partial())
+
+
+def test_a_tree_of_groups_by_hand():
+    """2^53 + 1 is no float64: 2^53 + (1 + 1) keeps what (2^53 + 1) + 1 loses."""
+    layout, mask_C = Layout(1, 1), np.ones(1, bool)
+    large, small = (Update(mask_C, np.array([v], np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), 1.0)
+                    for v in (2.0**53, 1.0))  # fmt: skip
+    flat, tree, group = RoundSum(layout, 0, 0), RoundSum(layout, 0, 0), RoundSum(layout, 0, 0)
+    flat.add_all([large, small, small])
+    group.add_all([small, small])
+    tree.add_all([large])
+    tree.merge(group.partial())
+    assert flat.chunks.sums_P.tolist() == [2.0**53]
+    assert tree.chunks.sums_P.tolist() == [2.0**53 + 2]
+
+
+@given(federations())
+def test_a_mean_is_one_division_of_the_sum_in_float64(federation):
+    layout, clients = federation
+    total = summed(clients, layout)
+    out_P = np.full(layout.num_parameters, np.pi, np.float32)
+    sent_C = total.write_means(out_P)
+    sums_P, weights_C = written_out(layout, clients)
+    assert np.array_equal(sent_C, weights_C > 0)
+    for chunk, (start, stop) in enumerate(zip(layout.bounds[:-1], layout.bounds[1:], strict=True)):
+        expected = sums_P[start:stop] / weights_C[chunk] if sent_C[chunk] else np.full(stop - start, np.pi)
+        assert out_P[start:stop].tobytes() == expected.astype(np.float32).tobytes()
+    assert total.over(7.0).tobytes() == (sums_P / 7.0).astype(np.float32).tobytes()
 
 
 @given(federations())
@@ -83,6 +196,18 @@ def test_own_weights_is_the_seeds_sentence_written_out(federation):
     shares_K = (total.weights_C / weight).astype(np.float32)[sent_C]
     got_P = with_own_weights(own_P, sent_C, values_of(means_P, sent_C, layout), shares_K, layout)
     np.testing.assert_allclose(got_P, expected_P, rtol=1e-4, atol=1e-5)
+
+
+@given(federations(), st.integers(0, 2**32 - 1))
+def test_own_weights_mixes_each_value_by_the_share_of_its_chunk(federation, seed):
+    layout, [(means_P, mask_C, _), *_] = federation
+    rng = np.random.default_rng(seed)
+    own_P, shares_C = rng.normal(size=len(means_P)).astype(np.float32), rng.random(4, np.float32)
+    got_P = with_own_weights(own_P, mask_C, values_of(means_P, mask_C, layout), shares_C[mask_C], layout)
+    for chunk, (start, stop) in enumerate(zip(layout.bounds[:-1], layout.bounds[1:], strict=True)):
+        own, mean, share = own_P[start:stop], means_P[start:stop], shares_C[chunk]
+        expected = (np.float32(1) - share) * own + share * mean if mask_C[chunk] else own
+        assert got_P[start:stop].tobytes() == expected.tobytes()
 
 
 @given(federations())

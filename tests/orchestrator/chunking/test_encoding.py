@@ -17,8 +17,8 @@ NOTHING = (np.empty(0, np.float32), np.empty(0, np.int64))
 
 @st.composite
 def messages(draw):
-    num_parameters = draw(st.integers(1, 200))
-    layout = Layout(num_parameters, draw(st.integers(1, num_parameters)))
+    num_parameters = draw(st.integers(1, 200) | st.integers(600, 700))
+    layout = Layout(num_parameters, draw(st.integers(1, num_parameters if num_parameters < 600 else 2)))
     mask_C = draw(hnp.arrays(np.bool_, layout.num_chunks))
     shares = draw(hnp.arrays(np.float32, int(mask_C.sum()), elements=st.floats(2**-10, 1, width=32)))
     buffers_B = draw(hnp.arrays(np.float32, st.integers(0, 5), elements=FLOATS))
@@ -139,6 +139,33 @@ def test_values_that_are_not_finite_are_refused(damage):
     ).payload
     with pytest.raises(PayloadError, match="not finite"):
         decode(payload, LAYOUT, 0, 0)
+
+
+LARGE = Layout(150_000, 6)
+"""More values than are looked at in one step."""
+
+
+@pytest.mark.parametrize("place", [0, 65_535, 65_536, 131_072, 149_999])
+def test_a_large_message_is_checked_to_its_last_value(place):
+    vector_P = np.random.default_rng(0).normal(size=150_000).astype(np.float32)
+    fields = {"round_index": 1, "sender": 0, "num_samples": 1, "buffers": NOTHING}
+    everything = np.ones(6, bool)
+    payload = encode(LARGE, vector_P, everything, **fields).payload
+    assert decode(payload, LARGE, 0, 0).values.tobytes() == vector_P.tobytes()
+    payload[len(payload) - 4 * (150_000 - place)] ^= 1
+    with pytest.raises(PayloadError, match="damaged on the way"):
+        decode(payload, LARGE, 0, 0)
+    vector_P[place] = np.inf
+    with pytest.raises(PayloadError, match="values that are not finite"):
+        decode(encode(LARGE, vector_P, everything, **fields).payload, LARGE, 0, 0)
+
+
+def test_damage_is_named_before_what_it_does():
+    """A flipped bit that turns a value into nan is damage, not a client that sends nan."""
+    payload = example()
+    payload[-4:] = np.array([np.nan], "<f4").view(np.uint8)
+    with pytest.raises(PayloadError, match="damaged on the way"):
+        decode(payload, LAYOUT, 2, 1)
 
 
 def test_buffers_that_are_not_finite_are_refused():

@@ -12,7 +12,9 @@ from orchestrator.chunking.layout import Layout
 @st.composite
 def layouts(draw):
     num_parameters = draw(st.integers(1, 300))
-    return Layout(num_parameters, draw(st.integers(1, num_parameters)))
+    short = Layout(num_parameters, draw(st.integers(1, num_parameters)))
+    long = Layout(num_parameters + 1500, draw(st.integers(1, 5)))
+    return draw(st.sampled_from([short, long]))
 
 
 @st.composite
@@ -47,6 +49,24 @@ def test_cut_and_paste_is_the_identity_on_the_chosen_chunks_and_touches_nothing_
     chosen_P = np.repeat(mask_C, layout.sizes_C)
     assert np.array_equal(out_P[chosen_P], vector_P[chosen_P])
     assert np.isnan(out_P[~chosen_P]).all()
+
+
+@given(cuts())
+def test_add_adds_each_value_once(cut):
+    layout, vector_P, mask_C = cut
+    values = vector_P[np.repeat(mask_C, layout.sizes_C)]
+    out_P = np.ones(layout.num_parameters, np.float32)
+    layout.add(values, mask_C, out_P)
+    assert np.array_equal(out_P, np.where(np.repeat(mask_C, layout.sizes_C), vector_P + np.float32(1), 1))
+
+
+@given(layouts(), st.data(), st.integers(1, 2000))
+def test_blocks_of_chunks_cover_the_chosen_chunks_in_order_and_keep_to_their_size(layout, data, values):
+    mask_C = data.draw(hnp.arrays(np.bool_, layout.num_chunks))
+    blocks = layout.chunk_blocks(mask_C, values)
+    assert [chunk for first, last in blocks for chunk in range(first, last)] == np.flatnonzero(mask_C).tolist()
+    for first, last in blocks:
+        assert last - first == 1 or layout.bounds[last] - layout.bounds[first] <= values + (last - first)
 
 
 @given(layouts(), st.data())

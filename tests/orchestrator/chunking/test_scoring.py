@@ -134,6 +134,42 @@ def test_distances_are_the_three_formulas(metric, formula):
     np.testing.assert_allclose(distance.distances(metric, u_P, v_P, layout), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("step", [1e-1, 1e-2, 1e-3])
+def test_the_cosine_distance_of_a_small_move_keeps_its_digits(step):
+    rng = np.random.default_rng(4)
+    layout = Layout(2000, 5)
+    v_P = rng.normal(size=2000).astype(np.float32)
+    u_P = v_P + np.float32(step) * rng.normal(size=2000).astype(np.float32)
+    exact = [
+        1 - u @ v / (np.linalg.norm(u) * np.linalg.norm(v))
+        for u, v in zip(
+            chunks_of(u_P.astype(np.longdouble), layout), chunks_of(v_P.astype(np.longdouble), layout), strict=True
+        )
+    ]
+    found_C = distance.distances("cosine", u_P, v_P, layout)
+    np.testing.assert_allclose(found_C, np.array(exact, np.float64), rtol=5e-3)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_distances_from_squares_that_are_known_are_the_same(metric):
+    layout = Layout(1000, 7)
+    u_P, v_P = np.random.default_rng(6).normal(size=(2, 1000)).astype(np.float32)
+    squares = distance.Squares(*(scoring.squared_norms(vector_P, layout) for vector_P in (u_P - v_P, u_P, v_P)))
+    known_C = distance.distances(metric, u_P, v_P, layout, squares)
+    assert known_C.tobytes() == distance.distances(metric, u_P, v_P, layout).tobytes()
+
+
+@pytest.mark.parametrize("num_chunks", [7, 300])
+def test_the_norms_of_rows_are_those_of_each_row_alone(num_chunks):
+    layout = Layout(5000, num_chunks)
+    rows_GP = np.random.default_rng(5).normal(size=(6, 5000)).astype(np.float32)
+    rows_GP[1] *= 1e-18  # below what float32 squares can hold
+    rows_GP[2, :900] = 0
+    rows_GP[3] *= 1e18
+    alone = np.stack([scoring.squared_norms(row_P, layout) for row_P in rows_GP])
+    assert scoring.squared_norms(rows_GP, layout).tobytes() == alone.tobytes()
+
+
 def test_cosine_distance_of_zero_vectors_is_defined():
     u_P = np.array([0, 0, 1, 0, 0, 0], np.float32)
     v_P = np.array([0, 0, 0, 0, 2, 0], np.float32)

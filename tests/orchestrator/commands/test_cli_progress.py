@@ -87,6 +87,12 @@ def test_summary_shows_what_was_saved_in_each_direction(tmp_path):
     assert text.endswith("MLflow   fedchunk ui")
 
 
+def test_summary_says_how_busy_the_actors_were(tmp_path):
+    text = summary_text(replace(SUMMARY, actors_busy=0.872), tmp_path, None, None)
+
+    assert text.splitlines()[0] == "finished after 2 rounds in 1:05, actors busy 87 %"
+
+
 def test_summary_of_peers_shows_their_mean_worst_and_best_at_the_last_measured_round(tmp_path):
     (tmp_path / "tables").mkdir()
     rows = [OF_PEERS, OF_PEERS | {"round": 2, "client_accuracy_min": 0.25}, NOT_EVALUATED | {"round": 3}]

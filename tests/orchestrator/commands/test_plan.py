@@ -278,13 +278,33 @@ def test_resized_images_reach_the_model_in_their_new_size():
 
 
 def test_memory_grows_with_clients_in_the_store_and_with_the_optimizer_in_an_actor():
-    few, many = (make_plan(settings(clients), model(10_000), actors=1) for clients in (10, 20))
+    few, many = (make_plan(settings(clients), model(10_000), actors=1) for clients in (128, 1280))
     adam = make_plan(Settings(training=TrainingSettings(optimizer="adam")), model(10_000), actors=1)
     sgd = make_plan(Settings(), model(10_000), actors=1)
 
     assert memory(many, "object store") > memory(few, "object store")
     assert memory(many, "each actor") == memory(few, "each actor")
     assert memory(adam, "each actor") - memory(sgd, "each actor") == 2 * 4 * 10_000
+
+
+def test_states_of_a_group_stay_until_all_its_clients_have_trained_again():
+    """10 of 100 clients in each of many rounds: objects of 5 live (1 + 1/2 + ... + 1/5) times as long as needed."""
+    alone, together = (
+        make_plan(settings(100, rate=0.1, federation={"clients_per_group": size}), model(10_000), actors=1)
+        for size in (1, 5)
+    )
+    state = 4 * 10_000 + 4 * 100
+    difference = memory(together, "object store") - memory(alone, "object store")
+    held = difference / state / (137 / 60 - 1)
+
+    assert held == pytest.approx(round(held), abs=1e-3)
+    assert 10 <= held <= 100
+
+
+def test_full_exchange_keeps_no_models_of_clients():
+    chunked, dense = (make_plan(settings(chunking=on), model(10_000), actors=1) for on in (True, False))
+
+    assert memory(chunked, "object store") - memory(dense, "object store") > 4 * 10_000
 
 
 @pytest.mark.parametrize(

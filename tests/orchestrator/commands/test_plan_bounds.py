@@ -115,8 +115,8 @@ class Notebook:
     def start(self, info):
         pass
 
-    def record_round(self, result):
-        self.results.append(result)
+    def record_rounds(self, results):
+        self.results.extend(results)
 
     def finish(self, summary, spec, model):
         pass

@@ -16,6 +16,7 @@ from orchestrator.learning.training import train_local
 from orchestrator.settings import TrainingSettings
 
 SMALL: list[tuple[str, tuple[int, int, int], int]] = [
+    ("logistic", (1, 8, 8), 10),
     ("mlp", (1, 8, 8), 10),
     ("mlp", (3, 5, 5), 4),
     ("cnn", (1, 8, 8), 10),
@@ -73,6 +74,7 @@ def test_a_large_model_passes_its_images_forward_and_back(
     [
         ("mlp", (1, 8, 8), 10, 55_210),
         ("cnn", (3, 32, 32), 10, 1_626_442),
+        ("logistic", (1, 28, 28), 10, 7_850),
         ("lenet", (1, 28, 28), 10, 61_706),
         ("lenet", (1, 32, 32), 10, 61_706),
         ("resnet18", (3, 224, 224), 1000, 11_689_512),
@@ -186,7 +188,7 @@ def test_pretrained_weights_that_cannot_be_read_are_named(weights_folder: Path) 
     assert str(file) in str(caught.value)
 
 
-@pytest.mark.parametrize("model_type", ["mlp", "cnn", "lenet"])
+@pytest.mark.parametrize("model_type", ["logistic", "mlp", "cnn", "lenet"])
 def test_our_own_models_have_no_pretrained_weights(model_type: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build_model(named(model_type, pretrained_models=True), (1, 8, 8), 10, seed=0, download=True)

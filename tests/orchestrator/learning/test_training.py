@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orchestrator.errors import ClientFailed
+from orchestrator.learning.batches import batch_slices
 from orchestrator.learning.flatten import FlatModel
 from orchestrator.learning.models import build_model
-from orchestrator.learning.training import TrainingResult, batch_slices, train_local
+from orchestrator.learning.training import TrainingResult, train_local
 from orchestrator.seeds import generator
 from orchestrator.settings import TrainingSettings
 

@@ -17,7 +17,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.experiment import weights_sha256
 from orchestrator.recording import table_files
 from orchestrator.recording.run_folder import RunFolder, summary_json
-from orchestrator.records import ROUND_TABLES, SCHEMAS
+from orchestrator.records import OPTIONAL_TABLES, ROUND_TABLES, SCHEMAS
 from orchestrator.settings import FederationSettings, Settings
 
 
@@ -62,7 +62,7 @@ def test_readable_before_the_first_round(run_folder, info):
 def test_rounds_are_readable_as_they_come_and_after_the_end(run_folder, info, make_round, make_summary, spec, model):
     run_folder.start(info)
     for r in (1, 2, 3):
-        run_folder.record_round(make_round(r))
+        run_folder.record_rounds([make_round(r)])
         for name in ROUND_TABLES:
             table = pq.read_table(run_folder.path / "tables" / f"{name}.parquet")
             assert sorted(set(table["round"].to_pylist())) == list(range(1, r + 1))
@@ -75,7 +75,7 @@ def test_rounds_are_readable_as_they_come_and_after_the_end(run_folder, info, ma
         assert pq.read_table(file).to_pylist() == expected
         assert {pq.ParquetFile(file).metadata.row_group(0).column(0).compression} == {"ZSTD"}
     assert sorted(path.name for path in (run_folder.path / "tables").iterdir()) == sorted(
-        f"{name}.parquet" for name in SCHEMAS
+        f"{name}.parquet" for name in SCHEMAS if name not in OPTIONAL_TABLES
     )
     assert load_run(run_folder.path).status == "finished"
 
@@ -83,10 +83,12 @@ def test_rounds_are_readable_as_they_come_and_after_the_end(run_folder, info, ma
 @pytest.mark.parametrize("finished", [False, True])
 def test_units_and_versions_are_in_the_files(run_folder, info, make_round, make_summary, finished):
     run_folder.start(info)
-    run_folder.record_round(make_round(1))
+    run_folder.record_rounds([make_round(1)])
     if finished:
         run_folder.finish(make_summary(1), None, None)
     for name, schema in SCHEMAS.items():
+        if name in OPTIONAL_TABLES:
+            continue
         read = pq.read_table(run_folder.path / "tables" / f"{name}.parquet").schema
         assert read.metadata == schema.metadata
         assert [field.metadata for field in read] == [field.metadata for field in schema]
@@ -95,7 +97,7 @@ def test_units_and_versions_are_in_the_files(run_folder, info, make_round, make_
 def test_rounds_stay_in_order_past_five_digits(run_folder, info, make_round, make_summary):
     run_folder.start(info)
     for r in (99_999, 100_000):
-        run_folder.record_round(make_round(r))
+        run_folder.record_rounds([make_round(r)])
     run_folder.finish(make_summary(2), None, None)
     rounds = pq.read_table(run_folder.path / "tables" / "rounds.parquet")["round"].to_pylist()
     assert rounds == [99_999, 100_000]
@@ -103,7 +105,7 @@ def test_rounds_stay_in_order_past_five_digits(run_folder, info, make_round, mak
 
 def test_without_chunk_records_the_table_is_empty_and_there(run_folder, info, make_round, make_summary):
     run_folder.start(info)
-    run_folder.record_round(make_round(1, chunks=False))
+    run_folder.record_rounds([make_round(1, chunks=False)])
     assert [path.name for path in (run_folder.path / "tables" / "chunks.parts").iterdir()] == ["part-00000.parquet"]
     run_folder.finish(make_summary(1), None, None)
     assert pq.read_table(run_folder.path / "tables" / "chunks.parquet").num_rows == 0
@@ -123,10 +125,10 @@ def test_weights_come_back_by_name_with_their_digest(run_folder, info, make_summ
 
 def test_a_round_that_was_cut_short_is_passed_over(run_folder, info, make_round, make_summary):
     run_folder.start(info)
-    run_folder.record_round(make_round(1))
+    run_folder.record_rounds([make_round(1)])
     cut_short = dict(make_round(2).tables)
     cut_short["rounds"] = SCHEMAS["rounds"].empty_table()
-    table_files.append_round(run_folder.path / "tables", 2, cut_short)
+    table_files.append_rounds(run_folder.path / "tables", 2, [cut_short])
     assert all(rounds_in(run_folder.path, name) == [1] for name in ROUND_TABLES)
     run_folder.finish(make_summary(1), None, None)
     for name in ROUND_TABLES:
@@ -142,7 +144,7 @@ def test_a_crash_at_any_step_of_the_end_loses_nothing(run_folder, info, make_rou
 
     run_folder.start(info)
     for r in (1, 2):
-        run_folder.record_round(make_round(r))
+        run_folder.record_rounds([make_round(r)])
 
     def crash_at(step, folder):
         steps = iter(range(1000))
@@ -177,15 +179,15 @@ def test_a_crash_at_any_step_of_the_end_loses_nothing(run_folder, info, make_rou
 
 def test_full_disk_is_said_once_counted_and_leaves_earlier_rounds(run_folder, info, make_round, caplog):
     run_folder.start(info)
-    run_folder.record_round(make_round(1))
+    run_folder.record_rounds([make_round(1)])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # files end after 1000 bytes, as on a full disk
     try:
-        run_folder.record_round(make_round(2))
-        run_folder.record_round(make_round(3))
+        run_folder.record_rounds([make_round(2)])
+        run_folder.record_rounds([make_round(3)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    run_folder.record_round(make_round(4))
+    run_folder.record_rounds([make_round(4)])
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "round 2 could not be written" in caplog.text
     assert run_folder.unwritten == 2
@@ -199,7 +201,7 @@ def test_killed_while_writing_the_tables_agree(tmp_path):
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import conftest as c\n"
         "from orchestrator.recording.run_folder import RunFolder; from orchestrator.settings import Settings\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
-        "for r in range(1, 5000): folder.record_round(c.round_result(r)); print(r, flush=True)\n"
+        "for r in range(1, 5000): folder.record_rounds([c.round_result(r)]); print(r, flush=True)\n"
     )
     for attempt, after in enumerate((1, 7, 30)):
         folder = tmp_path / f"run-{attempt}"

@@ -81,7 +81,7 @@ def test_nothing_that_is_written_or_said_holds_a_secret(
     for part in (folder, recorder):
         part.start(info)
         for r in (1, 2):
-            part.record_round(make_round(r))
+            part.record_rounds([make_round(r)])
         part.finish(summary, spec, model)
     assert recorder.upload()
     said = capfd.readouterr()

@@ -45,7 +45,7 @@ def record(recorders, rounds, info, make_round):
     for recorder in recorders:
         recorder.start(info)
         for r in range(1, rounds + 1):
-            recorder.record_round(make_round(r))
+            recorder.record_rounds([make_round(r)])
 
 
 def finish(recorders, summary, spec, model):
@@ -189,7 +189,9 @@ def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, cli
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
         "recorder = MlflowRecorder(TrackingSettings(), Settings().flat(), folder.path, sys.argv[2])\n"
         "recorder.start(c.federation_info())\n"
-        "for r in range(1, 40): folder.record_round(c.round_result(r)); recorder.record_round(c.round_result(r))\n"
+        "for r in range(1, 40):\n"
+        "    folder.record_rounds([c.round_result(r)])\n"
+        "    recorder.record_rounds([c.round_result(r)])\n"
         "os.kill(os.getpid(), 9)\n"
     )
     folder = tmp_path / "run"
@@ -307,7 +309,7 @@ def test_a_server_that_dies_costs_no_point(
         kill(server)
     for r in range(4, 11):
         for each in both:
-            each.record_round(make_round(r))
+            each.record_rounds([make_round(r)])
     finish(both, make_summary(10), spec, model)
     assert not recorder.upload()
     assert query(POINTS) == [(3, 3)]

@@ -44,7 +44,7 @@ def test_the_ui_is_two_processes_and_shows_a_run_with_its_artifacts(
     recorder = MlflowRecorder(TrackingSettings(), Settings().flat(), run_folder.path, uri)
     for part in (run_folder, recorder):
         part.start(info)
-        part.record_round(make_round(1))
+        part.record_rounds([make_round(1)])
         part.finish(make_summary(1), spec, model)
     assert recorder.upload()
     with socket.create_server(("127.0.0.1", 0)) as free:

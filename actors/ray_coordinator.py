@@ -1,0 +1,50 @@
+"""The coordinator's actor on Ray: the shell around the plain coordinator. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors.assembly import build_coordinator
+from actors.memory import keep_freed_memory
+from actors.ray_group import GroupLimits, RayClientGroup
+from orchestrator.messages import ModelSpec, ModelState, RoundResult
+from orchestrator.settings import Settings
+
+
+class _CoordinatorShell:
+    """The coordinator actor. ``progress`` is answered from a second thread while a round runs."""
+
+    def __init__(self, settings: Settings, spawn: Callable[[int], Any], first: Sequence[Any]) -> None:
+        """``first`` has an actor without data for each bundle; ``spawn(bundle)`` starts one that replaces another."""
+        keep_freed_memory()
+        self._settings, self._spawn, self._first = settings, spawn, first
+        self._progress = (0, 0)
+
+    def start(self, data: Sequence[Any], samples_per_client: tuple[int, ...], parts: tuple[slice, ...]) -> ModelSpec:
+        """Makes the coordinator. ``data`` is the data's reference in a sequence, so that it is passed on, not read."""
+        waiting = dict(enumerate(self._first))
+
+        def spawn(bundle: int) -> Any:
+            actor = waiting.pop(bundle) if bundle in waiting else self._spawn(bundle)
+            actor.take_data.remote(*data)
+            return actor
+
+        runtime = self._settings.runtime
+        limits = GroupLimits(runtime.startup_timeout_s, runtime.client_timeout_s)
+        group = RayClientGroup(spawn, len(self._first), limits)
+        self._coordinator, spec = build_coordinator(self._settings, group, samples_per_client, parts)
+        return spec
+
+    def run_round(self, round_index: int) -> RoundResult:
+        self._progress = (0, 0)
+        return self._coordinator.run_round(round_index, self._note)
+
+    def progress(self) -> tuple[int, int]:
+        return self._progress
+
+    def final_model(self) -> ModelState:
+        return self._coordinator.model
+
+    def _note(self, done: int, cohort: int) -> None:
+        self._progress = (done, cohort)

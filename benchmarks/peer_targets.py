@@ -1,0 +1,64 @@
+"""What fedchunk must reach against its peers, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from peer_results import Results
+
+Measure = Callable[[Results, int], float | None]
+"""Of a workload's results and fedchunk's number of actors; None: somebody was not timed."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure of one workload."""
+
+    workload: str
+    what: str
+    must: float
+    aim: float
+    measure: Measure
+    more_is_better: bool
+
+    def verdict(self, value: float) -> str:
+        """``aim reached``, ``reached`` or ``missed``."""
+        sign = 1 if self.more_is_better else -1
+        if sign * value >= sign * self.aim:
+            return "aim reached"
+        return "reached" if sign * value >= sign * self.must else "**missed**"
+
+
+def times_as_fast(*peers: str) -> Measure:
+    """The shortest round among ``peers`` over fedchunk's."""
+
+    def measure(results: Results, actors: int) -> float | None:
+        peer = results.fastest(peers)
+        return None if peer is None or results.fastest(["fedchunk"]) is None else results.ratio(peer, "fedchunk").median
+
+    return measure
+
+
+def chunks_over_dense(results: Results, actors: int) -> float | None:
+    """Round with chunks over our own dense round."""
+    if results.fastest(["fedchunk"]) is None or results.fastest(["fedchunk-chunks"]) is None:
+        return None
+    return results.ratio("fedchunk-chunks", "fedchunk").median
+
+
+def over_shared_training(results: Results, actors: int) -> float | None:
+    """fedchunk's round over the loop's training time divided by the actors, which is what no scheduler can beat."""
+    if results.fastest(["fedchunk"]) is None or results.fastest(["loop"]) is None:
+        return None
+    return results.rounds("fedchunk").median / (results.training("loop") / actors)
+
+
+CHUNKS = "chunks at 20 %: time of a round over our own dense round"
+TARGETS = (
+    Target("mlp", "times as fast as Flower", 20, 60, times_as_fast("flower", "flower-lean"), True),
+    Target("mlp", "times as fast as pfl-research on all cores", 3, 6, times_as_fast("pfl"), True),
+    Target("mlp", "times as fast as fedjax, its faster way", 1, 1.5, times_as_fast("fedjax", "fedjax-1"), True),
+    Target("cnn", "time of a round over (loop's training time / actors)", 1.15, 1.05, over_shared_training, False),
+    *(Target(workload, CHUNKS, 1.1, 1.0, chunks_over_dense, False) for workload in ("mlp", "cnn", "logistic")),
+)

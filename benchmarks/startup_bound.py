@@ -1,0 +1,47 @@
+"""The two times that a start is measured by, in a fresh process: ``ray.init`` as we call it, and torch in an actor.
+
+    python benchmarks/startup_bound.py CONFIG [key=value ...]
+
+Prints one line of JSON, in seconds. The import of ray itself is a third time, counted in neither.
+"""
+
+import json
+import sys
+import time
+
+from orchestrator import config
+
+
+def import_torch() -> float:
+    """Seconds of the import, in the actor."""
+    started = time.monotonic()
+    import torch  # noqa: F401
+
+    return time.monotonic() - started
+
+
+class Importer:
+    """An actor that has nothing but torch to import."""
+
+    def run(self, function) -> float:
+        return function()
+
+
+def main() -> None:
+    runtime = config.load(sys.argv[1], sys.argv[2:]).settings.runtime
+    begun = time.monotonic()
+    import ray
+
+    from actors.ray_start import start_ray
+
+    started = time.monotonic()
+    start_ray(runtime, None)
+    ray_s = time.monotonic() - started
+    actor = ray.remote(Importer).remote()
+    torch_s = ray.get(actor.run.remote(import_torch))
+    ray.shutdown()
+    print(json.dumps({"import_s": started - begun, "ray_s": ray_s, "torch_s": torch_s}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Local training of the clients of a group: one by one against all at once, and how many at once are best.
+
+    python benchmarks/training.py [--quick]
+
+One thread on the CPU. Everything that is compared is timed in turns in one run. What it finds justifies the rule of
+``vectorize_clients: auto`` and the size of a stack. Writes ``benchmarks/results/training.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from orchestrator.learning import at_once
+from orchestrator.learning.flatten import FlatModel
+from orchestrator.learning.models import build_model
+from orchestrator.learning.together import GroupTrainer
+from orchestrator.settings import TrainingSettings
+
+GROUPS = (1, 2, 4, 8, 16, 32)
+BATCH = 10
+RESULT = Path(__file__).parent / "results" / "training.md"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model and what one client trains on."""
+
+    model_type: str
+    image_shape: tuple[int, int, int]
+    samples: int
+    repetitions: int
+
+    @property
+    def steps(self) -> int:
+        return self.samples // BATCH
+
+    @property
+    def title(self) -> str:
+        return f"{self.model_type} {' x '.join(map(str, self.image_shape))}"
+
+
+WORKLOADS = (
+    Workload("logistic", (1, 28, 28), samples=60, repetitions=25),
+    Workload("mlp", (1, 8, 8), samples=20, repetitions=25),
+    Workload("mlp", (1, 28, 28), samples=20, repetitions=15),
+    Workload("mlp", (3, 32, 32), samples=20, repetitions=9),
+    Workload("lenet", (1, 28, 28), samples=20, repetitions=9),
+    Workload("cnn", (3, 32, 32), samples=20, repetitions=3),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="3 repetitions and small groups; writes nothing")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    groups = GROUPS[:4] if quick else GROUPS
+    lines = [*_head(), *(row for work in WORKLOADS for row in measure(work, groups, quick))]
+    print("\n".join(lines))
+    if not quick:
+        RESULT.parent.mkdir(exist_ok=True)
+        RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _head() -> list[str]:
+    return [
+        "# Local training: one by one and at once",
+        "",
+        "Made by `python benchmarks/training.py`. Microseconds of processor time a client-step: all that a group "
+        f"costs, shared by its clients and their steps; one thread, batches of {BATCH}, plain SGD. Medians (least to "
+        "most) of repetitions in turns. *At once* is what `vectorize_clients: on` takes: `dense`, which are stacked "
+        "products, for linear layers, else `vmap`; `auto` takes `dense` alone. *Cut*: in stacks of at most "
+        f"2^{at_once.STACK_VALUES.bit_length() - 1} values, as groups are trained. *Whole*: the group as one stack. "
+        "*Gradient*: whether its mean is kept, as scores of chunks need it. *Gain*: one by one over cut.",
+        "",
+        "| model | parameters | steps | gradient | clients | one by one | at once, cut | at once, whole | gain |",
+        "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+
+
+def measure(work: Workload, groups: tuple[int, ...], quick: bool) -> Iterator[str]:
+    """Rows of the table for one workload."""
+    for with_gradient in (False, True):
+        for clients in groups:
+            ready = {
+                "one by one": ReadyGroup(work, "off", clients, with_gradient, whole=False),
+                "cut": ReadyGroup(work, "on", clients, with_gradient, whole=False),
+                "whole": ReadyGroup(work, "on", clients, with_gradient, whole=True),
+            }
+            times = interleaved({name: group.run for name, group in ready.items()}, 3 if quick else work.repetitions)
+            alone, cut, whole = ([1e6 * t / (clients * work.steps) for t in seconds] for seconds in times.values())
+            gain = statistics.median(alone) / statistics.median(cut)
+            yield (
+                f"| {work.title}, {ready['cut'].engine} | {ready['cut'].num_parameters:,} | {work.steps} "
+                f"| {'yes' if with_gradient else 'no'} | {clients} "
+                f"| {_figure(alone)} | {_figure(cut)} | {_figure(whole)} | {gain:.2f} |"
+            )
+
+
+class ReadyGroup:
+    """A group of clients, ready to be trained again and again from the same start."""
+
+    def __init__(self, work: Workload, vectorize: str, clients: int, with_gradient: bool, *, whole: bool) -> None:
+        settings = TrainingSettings(
+            model_type=work.model_type, train_batch_size=BATCH, learning_rate=0.01, vectorize_clients=vectorize
+        )
+        most = 1 << 40 if whole else at_once.STACK_VALUES
+        self._limit = patch.object(at_once, "STACK_VALUES", most)
+        model = FlatModel(build_model(settings, work.image_shape, 10, seed=0), "cpu")
+        random = torch.Generator().manual_seed(0)
+        self._x_S = torch.randn(clients * work.samples, *work.image_shape, generator=random)
+        self._y_S = torch.randint(10, (clients * work.samples,), generator=random)
+        self._offsets = np.arange(0, clients * work.samples + 1, work.samples).tolist()
+        self._starts = [model.state()] * clients
+        self._trainer = GroupTrainer(model, settings, with_gradient=with_gradient)
+        self.num_parameters = model.spec.num_parameters
+        self.engine = self._trainer.plan.engine
+
+    def run(self) -> None:
+        clients = range(len(self._starts))
+        with self._limit:
+            group = self._trainer.train(
+                self._starts, self._x_S, self._y_S, self._offsets, clients, seed=0, round_index=1
+            )
+        assert not group.failures
+
+
+def interleaved(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, list[float]]:
+    """Seconds of processor time of each, in turns, after one run that does not count.
+
+    One thread does all the work, and its time says the same on a busy machine, but for the cache.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    for repetition in range(repetitions + 1):
+        first = repetition % len(names)  # who comes after whom makes a difference: it finds other things in the cache
+        for name in names[first:] + names[:first]:
+            started = time.process_time()
+            runs[name]()
+            if repetition:
+                times[name].append(time.process_time() - started)
+    return times
+
+
+def _figure(values: list[float]) -> str:
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+if __name__ == "__main__":
+    main()
