@@ -93,8 +93,8 @@ def uses_distances(settings: ChunkingSettings, *, for_records: bool) -> bool:
 
 
 def uses_moves(settings: ChunkingSettings, *, for_records: bool) -> bool:
-    """Whether anybody asks how far chunks moved: a score, the records, or full exchange, which records only that."""
-    return not settings.chunking or settings.score == "update" or uses_distances(settings, for_records=for_records)
+    """Whether a score or the records ask how far chunks moved."""
+    return settings.chunking and (settings.score == "update" or uses_distances(settings, for_records=for_records))
 
 
 def starting_weights(
@@ -128,11 +128,13 @@ def score(
     ages: Ages,
     make_rng: Callable[[], np.random.Generator],
 ) -> NDArray[np.float32]:
-    """How much each chunk matters by the rule in force, its age taken in; in full exchange how far the model moved.
+    """How much each chunk matters by the rule in force, its age taken in; 0 in full exchange, where nobody asks.
 
     ``make_rng`` is called if the rule draws.
     """
-    rule = settings.score if settings.chunking else "update"
+    if not settings.chunking:
+        return np.zeros(layout.num_chunks, np.float32)
+    rule = settings.score
     if rule == "random":
         scores_C = scoring.at_random(layout.num_chunks, make_rng())
     elif rule == "round_robin":

@@ -15,13 +15,14 @@ from orchestrator.settings import FederationSettings
 
 Group = tuple[int, ...]
 
-GROUP_VALUES = 1 << 21
-"""Values of the weights in a group of automatic size. Larger models are trained one by one at nearly the same speed,
-and alone they are spread more evenly over actors."""
+GROUP_VALUES = 1 << 23
+"""Values of the weights in a group of automatic size: of larger models a client is as much as the sum of a group."""
 LARGEST_GROUP = 32
 """Clients of a group of automatic size at most; more at once gain nothing (benchmarks/training.py)."""
-FEWEST_GROUPS = 4
-"""Groups of a round at least, where there are as many clients: so that a few actors can share them evenly."""
+LARGE_MODEL = 1 << 18
+"""Parameters from which training a client takes long, so that rounds need more groups to be shared evenly."""
+FEWEST_GROUPS, FEWEST_GROUPS_OF_LARGE_MODELS = 4, 16
+"""Groups of a round at least, where there are as many clients: actors share groups."""
 CALL_VALUES = 1 << 21
 """Values of the weights in a call of automatic size: larger clients take long enough to have calls of their own."""
 
@@ -38,7 +39,8 @@ def groups(cohort: Sequence[int], settings: FederationSettings, num_parameters: 
         count = -(-len(cohort) // most)
     else:
         most = min(LARGEST_GROUP, max(1, GROUP_VALUES // num_parameters))
-        count = -(-len(cohort) // (most * FEWEST_GROUPS)) * FEWEST_GROUPS
+        fewest = FEWEST_GROUPS if num_parameters < LARGE_MODEL else FEWEST_GROUPS_OF_LARGE_MODELS
+        count = -(-len(cohort) // (most * fewest)) * fewest
     count = min(count, len(cohort))
     borders = [i * len(cohort) // count for i in range(count + 1)]
     return tuple(tuple(cohort[start:stop]) for start, stop in pairwise(borders))

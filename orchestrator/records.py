@@ -113,7 +113,10 @@ CHUNKS = [
     _ROUND,
     _CLIENT,
     _field("chunk", pa.int32(), "chunk", "The chunk, from 0."),
-    _field("score", pa.float32(), "", "How much the chunk mattered to the client; the rule is in config.yaml."),
+    _field(
+        "score", pa.float32(), "",
+        "How much the chunk mattered to the client; the rule is in config.yaml. 0 with chunking off.",
+    ),
     _field(
         "distance", pa.float32(), "", "distance_metric between the chunk after and before local training.",
         null="chunking is off",

@@ -38,7 +38,8 @@ def test_calls_hold_whole_groups_in_order(cohort, most, wanted, num_parameters, 
     ("cohort", "num_parameters", "sizes"),
     [
         (100, 55_210, {25}),  # 4 groups, so that 2 or 4 actors share them evenly
-        (50, 1_626_442, {1}),
+        (50, 1_626_442, {3, 4}),  # 16 groups
+        (50, 11_000_000, {1}),
         (3, 7_850, {1}),
         (10, 7_850, {2, 3}),
         (1000, 55_210, {31, 32}),
@@ -52,5 +53,5 @@ def test_automatic_groups_are_small_where_models_are_large(cohort, num_parameter
 def test_large_models_get_a_call_each_and_small_ones_share():
     large = grouping.groups(range(50), FederationSettings(), 1_626_442)
     small = grouping.groups(range(100), FederationSettings(), 55_210)
-    assert len(grouping.calls(large, None, 1_626_442, 2)) == 50
+    assert len(grouping.calls(large, None, 1_626_442, 2)) == 16
     assert len(grouping.calls(small, None, 55_210, 2)) == 2
