@@ -24,14 +24,14 @@ from actors.intake import Intake
 from actors.ledger import Ledger
 from actors.members import Downlinks, Members, Place
 from actors.round_state import RoundState
-from actors.round_tables import RoundFacts, busy_share, round_tables
+from actors.round_tables import PlayedRound, RoundFacts, busy_share
 from actors.summing import GroupSum
 from orchestrator import rounds
 from orchestrator.chunking import scoring
 from orchestrator.chunking.aggregation import PartialSum, RoundSum
 from orchestrator.chunking.encoding import message_bytes
 from orchestrator.diary import Diary
-from orchestrator.errors import PayloadError, RoundFailed, group_reasons
+from orchestrator.errors import PayloadError, RoundFailed
 from orchestrator.exchange import Choice, client_weight, layout_for
 from orchestrator.messages import (
     COORDINATOR,
@@ -40,7 +40,6 @@ from orchestrator.messages import (
     GroupAnswer,
     InitialModel,
     ModelState,
-    RoundResult,
 )
 from orchestrator.ports import Call, ClientGroup, Lost, Returned
 from orchestrator.settings import Settings
@@ -85,7 +84,7 @@ class Coordinator:
         """The coordinator's own model as it is now."""
         return self._model.state
 
-    def run_round(self, round_index: int, progress: Progress) -> RoundResult:
+    def play(self, round_index: int, progress: Progress) -> PlayedRound:
         """One round, from 1. Raises RoundFailed when too few clients finish."""
         started = time.perf_counter()
         this = self._begin(round_index)
@@ -99,11 +98,8 @@ class Coordinator:
         scores, client_scores = self._evaluate(this)
         finished = time.perf_counter()
         facts = self._facts(this, scores, client_scores, finished - trained, finished - started)
-        with self._diary.doing("record"):
-            tables = round_tables(facts, this.ledger)
-        own = self._diary.read_out()
-        kept = (*this.spans, *own) if self._settings.runtime.profile else ()
-        return RoundResult(round_index, tables, tuple(group_reasons({**this.failed, **this.rejected})), kept)
+        spans = (*this.spans, *self._diary.read_out())
+        return PlayedRound(facts, this.ledger, spans, self._settings.runtime.profile)
 
     def _begin(self, round_index: int) -> RoundState:
         federation = self._settings.federation

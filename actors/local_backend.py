@@ -150,9 +150,10 @@ class LocalFederation:
 
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
         """One round, from 1."""
-        return self._coordinator.run_round(
+        played = self._coordinator.play(
             round_index, lambda done, cohort: observer.clients_done(round_index, done, cohort)
         )
+        return played.result()
 
     def final_model(self) -> ModelState:
         """The coordinator's model as it is now."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from actors.calls import run_calls_in_order
 from actors.ledger import Ledger
-from actors.round_tables import RoundFacts, busy_share, round_tables
+from actors.round_tables import PlayedRound, RoundFacts, busy_share
 from orchestrator import rounds
 from orchestrator.chunking.encoding import message_bytes
-from orchestrator.errors import RoundFailed, group_reasons
+from orchestrator.errors import RoundFailed
 from orchestrator.exchange import layout_for
 from orchestrator.messages import (
     ClientReport,
@@ -25,7 +25,6 @@ from orchestrator.messages import (
     MixReport,
     ModelState,
     PeerReport,
-    RoundResult,
     Span,
     TrainOrder,
 )
@@ -87,12 +86,12 @@ class PeerCoordinator:
         model: ModelState = settled.answer.values[1]
         return model
 
-    def run_round(self, round_index: int, progress: Progress) -> RoundResult:
+    def play(self, round_index: int, progress: Progress) -> PlayedRound:
         """One round, from 1: all train, then all mix. Raises RoundFailed when too few peers finish."""
         with self._group_in_use:
-            return self._run_round(round_index, progress)
+            return self._play(round_index, progress)
 
-    def _run_round(self, round_index: int, progress: Progress) -> RoundResult:
+    def _play(self, round_index: int, progress: Progress) -> PlayedRound:
         started = time.perf_counter()
         settings = self._settings.federation
         this = _Round(round_index, Ledger(round_index))
@@ -124,9 +123,7 @@ class PeerCoordinator:
             busy=busy_share(this.spans, finished - started, self._group.size),
             wall_s=finished - started,
         )
-        problems = group_reasons({**this.failed, **this.rejected})
-        kept = tuple(this.spans) if self._settings.runtime.profile else ()
-        return RoundResult(round_index, round_tables(facts, this.ledger), tuple(problems), kept)
+        return PlayedRound(facts, this.ledger, tuple(this.spans), self._settings.runtime.profile)
 
     @property
     def _max_attempts(self) -> int:

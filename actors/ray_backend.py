@@ -57,6 +57,8 @@ class RayFederation:
         self._owns_ray = False
         self._group: PlacementGroup | None = None
         self._coordinator: Any = None
+        self._ahead: dict[int, Any] = {}
+        self._last_round = 0
 
     def __enter__(self) -> RayFederation:
         try:
@@ -81,19 +83,32 @@ class RayFederation:
         return self._info
 
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
-        """One round, from 1. Raises RoundFailed, or ActorsUnavailable when the coordinator is lost."""
-        reference = self._coordinator.run_round.remote(round_index)
+        """One round, from 1, in order. Raises RoundFailed, or ActorsUnavailable when the coordinator is lost."""
+        reference = self._ahead.pop(round_index, None) or self._ask_for(round_index)
+        if self._plays_on and round_index < self._settings.federation.federated_learning_rounds:
+            self._ahead[round_index + 1] = self._ask_for(round_index + 1)
         while not ray.wait([reference], timeout=POLL_S)[0]:
             done, cohort = _answer(self._coordinator.progress.remote(), SILENCE_S, "the coordinator")
             if cohort:
                 observer.clients_done(round_index, done, cohort)
         result: RoundResult = _answer(reference, SILENCE_S, "the coordinator")
+        self._last_round = round_index
         return result
 
     def final_model(self) -> ModelState:
-        """The coordinator's model as it is now."""
-        model: ModelState = _answer(self._coordinator.final_model.remote(), SILENCE_S, "the coordinator")
+        """The coordinator's model after the last round that :meth:`run_round` returned."""
+        asked = self._coordinator.final_model.remote(self._last_round)
+        model: ModelState = _answer(asked, SILENCE_S, "the coordinator")
         return model
+
+    @property
+    def _plays_on(self) -> bool:
+        """Whether the next round is sure to come, so that the coordinator need not wait to be asked for it."""
+        federation = self._settings.federation
+        return federation.stop_avg_accuracy is None and federation.federated_learning_topology == "star"
+
+    def _ask_for(self, round_index: int) -> Any:
+        return self._coordinator.run_round.remote(round_index, self._plays_on)
 
     def _start(self) -> None:
         settings = self._settings
@@ -123,7 +138,7 @@ class RayFederation:
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         coordinator_class = ray.remote(_CoordinatorShell).options(
-            num_cpus=0, max_concurrency=2, scheduling_strategy=here
+            num_cpus=0, max_concurrency=3, scheduling_strategy=here
         )
         self._coordinator = coordinator_class.remote(settings, spawner, clients)
 

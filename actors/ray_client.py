@@ -5,7 +5,6 @@ Imports next to nothing: the driver reads this module before it starts Ray, and 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -41,9 +40,11 @@ class _ClientShell:
     def take_data(self, data: ExperimentData) -> None:
         self._data = data
 
-    def ready(self) -> int:
+    def ready(self) -> str:
+        """The machine that this is on, once the client stands."""
         self._client = self._make_actor(self._settings, self._device, self._data)
-        return os.getpid()
+        machine: str = ray.get_runtime_context().get_node_id()
+        return machine
 
     def initial_model(self) -> Any:
         return self._client.initial_model()

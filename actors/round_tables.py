@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from actors.ledger import Ledger
-from orchestrator.messages import ClientReport, EvaluationSums, Span
+from orchestrator.diary import Diary
+from orchestrator.errors import group_reasons
+from orchestrator.messages import ClientReport, EvaluationSums, RoundResult, Span
 from orchestrator.records import SCHEMAS, table_from_columns, table_from_rows
 
 
@@ -42,6 +44,26 @@ class RoundFacts:
     def counted(self) -> list[ClientReport]:
         """Reports of the clients whose update counted, in client order."""
         return [self.reports[c] for c in self.samples if c in self.reports and c not in self.rejected]
+
+
+@dataclass(frozen=True)
+class PlayedRound:
+    """A round that is over, and has yet to be written down: that can be done while the next one runs."""
+
+    facts: RoundFacts
+    ledger: Ledger
+    spans: tuple[Span, ...]
+    profiled: bool
+    """Whether anybody asks for the spans."""
+
+    def result(self) -> RoundResult:
+        """The round as rows of the tables."""
+        diary = Diary("coordinator")
+        with diary.doing("record"):
+            tables = round_tables(self.facts, self.ledger)
+        problems = group_reasons({**self.facts.failed, **self.facts.rejected})
+        spans = (*self.spans, *diary.read_out()) if self.profiled else ()
+        return RoundResult(self.facts.round_index, tables, tuple(problems), spans)
 
 
 def round_tables(facts: RoundFacts, ledger: Ledger) -> dict[str, pa.Table]:

@@ -146,6 +146,7 @@ def idle(settings: Settings) -> Iterator[Idle]:
     if topology != "custom":
         yield ("adjacency_matrix_file_name",), f"federated_learning_topology is {topology}"
     if peer_to_peer(federation):
+        yield ("clients_per_group", "clients_per_call"), "peers train one by one, each in a call of its own"
         yield ("server_learning_rate",), "peer to peer, there is no coordinator's model"
         yield ("evaluate_clients",), "peer to peer, the clients' models are always measured"
         if settings.chunking.chunking and settings.chunking.chunk_reconstruction == "stale_copies":
