@@ -22,11 +22,15 @@ class Ledger:
 
     def bill(self, sender: int, receiver: int, sizes: Mapping[str, int]) -> None:
         """Adds one message; kinds without bytes make no row."""
-        self._rows.extend((sender, receiver, kind, size) for kind, size in sizes.items() if size)
+        total = 0
+        for kind, size in sizes.items():
+            if size:
+                self._rows.append((sender, receiver, kind, size))
+                total += size
         if sender != COORDINATOR:
-            self._uplink[sender] += sum(sizes.values())
+            self._uplink[sender] += total
         if receiver != COORDINATOR:
-            self._downlink[receiver] += sum(sizes.values())
+            self._downlink[receiver] += total
 
     def uplink_bytes(self, client: int | None = None) -> int:
         """Bytes that ``client`` sent; None: all clients."""
