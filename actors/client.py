@@ -29,7 +29,7 @@ from orchestrator.exchange import (
     affordable_chunks,
     choose,
     client_weight,
-    keeps_models,
+    keeps_states,
     reconstruct,
     starting_weights,
 )
@@ -94,7 +94,8 @@ class Client(Hands):
             result, group_payloads, group_states = self._train_visits(order, visits)
             results.append(result)
             payloads.extend(group_payloads)
-            states.append(group_states)
+            if group_states is not None:
+                states.append(group_states)
         return GroupAnswer(tuple(results), self._diary.read_out()), tuple(payloads), tuple(states)
 
     def emit_group(
@@ -143,8 +144,7 @@ class Client(Hands):
             visits = []
             with self._diary.doing("fetch", len(clients)):
                 for client in clients:
-                    place, at = order.states[number], order.messages[number]
-                    state = arguments[place.argument][place.group].row(place.row) if place else None
+                    at, state = order.messages[number], self._state(order, number, arguments)
                     known_C = state.choice_C if state else None
                     key = at, None if known_C is None else known_C.tobytes()
                     if key not in opened:
@@ -153,13 +153,24 @@ class Client(Hands):
                     number += 1
             yield visits
 
+    def _state(self, order: GroupOrder, number: int, arguments: Sequence[Any]) -> ClientState | None:
+        """What the client remembers; where clients keep nothing, when it last sent everything."""
+        if order.states:
+            place = order.states[number]
+            state: ClientState | None = arguments[place.argument][place.group].row(place.row) if place else None
+            return state
+        last_round = order.last_rounds[number]
+        return ClientState(None, np.full(self._layout.num_chunks, last_round, np.int32)) if last_round else None
+
     def _opened(self, message: Payload, known_C: NDArray[np.bool_] | None) -> Message:
         spec = self._model.spec
         opened = decode(message, self._layout, spec.num_float_buffers, spec.num_integer_buffers, known_C)
         assert opened.sender == COORDINATOR
         return opened
 
-    def _train_visits(self, order: GroupOrder, visits: list[Visit]) -> tuple[GroupResult, list[Payload], ClientStates]:
+    def _train_visits(
+        self, order: GroupOrder, visits: list[Visit]
+    ) -> tuple[GroupResult, list[Payload], ClientStates | None]:
         """Trains a group; what each client has then to send is encoded, and added where the sum is to travel."""
         with self._diary.doing("fetch", len(visits)):
             befores = self._befores(visits)
@@ -189,15 +200,23 @@ class Client(Hands):
                 turns.now("aggregate")
                 total.add(order.round_index, [(visit.client_id, one.payload)])
         turns.end()
-        states = [one.state for one in done]
-        keeps_trained = self._keeps_models and not self._settings.chunking.feeds_back and not failed
-        kept = with_trained(states, trained) if keeps_trained else stack_states(states)
-        if keeps_trained and len(order.groups) > 1:
-            self._trainer.let_go()  # the next group must not write over what is yet to be sent
+        kept = self._kept([one.state for one in done], trained, whole=not failed, last=len(order.groups) == 1)
         reports = ReportRows.of([one.report for one in done]) if done else None
         if total is None:
             return GroupResult(reports, failed, {}, {}, None), payloads, kept
         return GroupResult(reports, failed, total.rejected, total.sizes, total.partial()), [], kept
+
+    def _kept(
+        self, states: Sequence[ClientState], trained: TrainedGroup, *, whole: bool, last: bool
+    ) -> ClientStates | None:
+        """What the clients of a group remember, as one object; None where they remember nothing."""
+        if not self._keeps_states:
+            return None
+        if self._settings.chunking.feeds_back or not whole:
+            return stack_states(states)
+        if not last:
+            self._trainer.let_go()  # the next group must not write over what is yet to be sent
+        return with_trained(states, trained)
 
     def _befores(self, visits: list[Visit]) -> list[ModelState]:
         """Each client's reconstructed model; one object for all that are sent the whole of it."""
@@ -256,7 +275,7 @@ class Client(Hands):
             train_s=train_s,
             training=trained.reason,
         )
-        return Finished(report, payload, new_state if self._keeps_models else replace(new_state, model=None))
+        return Finished(report, payload, new_state)
 
     def _emit(self, visit: Visit, pending: ClientState, selected_C: NDArray[np.bool_]) -> Emission:
         num_samples = self._num_samples(visit.client_id)
@@ -310,5 +329,5 @@ class Client(Hands):
         return self._start if self._settings.federation.initial_model == "seed" else None
 
     @property
-    def _keeps_models(self) -> bool:
-        return keeps_models(self._settings.chunking, self._settings.federation)
+    def _keeps_states(self) -> bool:
+        return keeps_states(self._settings.chunking, self._settings.federation)

@@ -201,7 +201,7 @@ class Coordinator:
                 this.ledger.bill(client, COORDINATOR, {"rejected": payload.nbytes})
             else:
                 this.ledger.bill(client, COORDINATOR, sizes)
-                self._members.know(client, self._model.round_index, places[client])
+                self._members.know(client, self._model.round_index, places[client], this.round_index)
 
     def _take_agreed(self, this: RoundState) -> None:
         """Picks one set of chunks from the clients' scores, tells them, and takes their updates."""
@@ -272,7 +272,7 @@ class Coordinator:
             this.ledger.bill(client, COORDINATOR, sizes[client])
             if client not in rejected or not self._settings.chunking.feeds_back:
                 # With error feedback the new state has let go of what a rejected payload held: the old one stays.
-                self._members.know(client, self._model.round_index, place)
+                self._members.know(client, self._model.round_index, place, this.round_index)
                 if this.agreed is not None:
                     self._members.told(client, this.round_index)
 
@@ -318,7 +318,7 @@ class Coordinator:
             for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
                 scores.update(zip(group, sums, strict=True))
                 for client, place in _places(settled.answer, number, group).items():
-                    self._members.know(client, self._model.round_index, place)
+                    self._members.know(client, self._model.round_index, place, this.round_index)
         return {client: scores[client] for client in this.counted if client in scores}
 
     def _weight(self, client: int) -> float:

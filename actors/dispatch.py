@@ -8,6 +8,7 @@ from itertools import chain
 
 from actors.members import Downlinks, Members
 from orchestrator import grouping
+from orchestrator.exchange import keeps_states
 from orchestrator.grouping import Group
 from orchestrator.messages import GroupOrder, StatePlace
 from orchestrator.ports import Call, ClientGroup, Handle
@@ -30,6 +31,7 @@ class Dispatch:
         self._one_each = settings.runtime.transport == "tcp"
         # A client waits to be told what to send, or its bytes are counted: then payloads come to the coordinator.
         self._sums = not self._one_each and not settings.chunking.agrees
+        self._with_states = keeps_states(settings.chunking, settings.federation)
         self._shared: tuple[Downlinks, Handle] | None = None
 
     def groups(self, cohort: Sequence[int]) -> tuple[Group, ...]:
@@ -55,12 +57,13 @@ class Dispatch:
         at = tuple(range(len(clients)))
         if not self._one_each:
             messages, at = self._put(downlinks), tuple(downlinks.of[client] for client in clients)
-        places = [self._members.state(client) for client in clients]
+        last_rounds = tuple(self._members.last_round(client) for client in clients)
+        places = [self._members.state(client) for client in clients] if self._with_states else []
         objects: dict[int, Handle] = {id(place.states): place.states for place in places if place}
         number = {one: argument for argument, one in enumerate(objects, start=1)}
         states = tuple(StatePlace(number[id(p.states)], p.group, p.row) if p else None for p in places)
         summed = self._sums and any(len(group) > 1 for group in batch)
-        order = GroupOrder(round_index, batch, at, states, affordable_bytes, summed)
+        order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed)
         machines = Counter(place.machine for place in places if place is not None)
         near = machines.most_common(1)[0][0] if machines else None
         return Call(key, method, (order, messages, *objects.values()), 2, 1, len(clients), near)

@@ -43,6 +43,8 @@ class Member:
     """The round of the model that it knows; :data:`NEVER` if none."""
     state: Place | None = None
     """Where its state lies; None before it ever took part."""
+    last_round: int = 0
+    """The round in which it last took part."""
     told_round: int = NEVER
     """The round in which it was last told which chunks to send, with consensus."""
 
@@ -58,14 +60,20 @@ class Members:
         """Where the client's state lies."""
         return self._members[client].state
 
+    def last_round(self, client: int) -> int:
+        """The round in which the client last took part, 0 before it ever did."""
+        return self._members[client].last_round
+
     def forget(self, clients: Iterable[int]) -> None:
         """The states of these clients are lost: they start again as if they had never taken part."""
         for client in clients:
             self._members[client] = self._newcomer
 
-    def know(self, client: int, round_index: int, state: Place) -> None:
-        """The client knows the model of ``round_index`` now, and is what ``state`` says."""
-        self._members[client] = replace(self._members[client], known_round=round_index, state=state)
+    def know(self, client: int, round_index: int, state: Place, last_round: int) -> None:
+        """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
+        self._members[client] = replace(
+            self._members[client], known_round=round_index, state=state, last_round=last_round
+        )
 
     def told(self, client: int, round_index: int) -> None:
         """The client was told which chunks to send in ``round_index``."""

@@ -77,8 +77,8 @@ def client_weight(settings: FederationSettings, num_samples: int) -> float:
     return float(num_samples) if settings.aggregation_sample_scaling else 1.0
 
 
-def keeps_models(settings: ChunkingSettings, federation: FederationSettings) -> bool:
-    """Whether a client's own model matters between rounds: in full exchange the next message replaces all of it."""
+def keeps_states(settings: ChunkingSettings, federation: FederationSettings) -> bool:
+    """Whether clients have anything to remember: in full exchange the next message replaces all that they are."""
     return settings.chunking or federation.evaluate_clients
 
 

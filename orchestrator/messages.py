@@ -150,7 +150,9 @@ class GroupOrder:
     messages: tuple[int, ...]
     """For each client, in order, which message is for it: of those in the call's first argument."""
     states: tuple[StatePlace | None, ...]
-    """For each client, in order, where its state is; None before it ever took part."""
+    """For each client, in order, where its state is; None before it ever took part. Empty where clients keep none."""
+    last_rounds: tuple[int, ...]
+    """For each client, in order, the round in which it last took part, 0 before it ever did."""
     affordable_bytes: int | None = None
     """Most bytes that one client's payload may have; None: no budget."""
     summed: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator import grouping, rounds
-from orchestrator.exchange import keeps_models, withholds
+from orchestrator.exchange import keeps_states, withholds
 from orchestrator.messages import ModelSpec
 from orchestrator.settings import Settings, TrainingSettings
 from orchestrator.topology import Topology
@@ -55,7 +55,7 @@ def _object_store(
     settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held, model: int
 ) -> Memory:
     chunking, vector = settings.chunking, 4 * spec.num_parameters
-    keeps = topology is not None or keeps_models(chunking, settings.federation)
+    keeps = topology is not None or keeps_states(chunking, settings.federation)
     client, parts, copies = 4 * num_chunks, ["4 C"], 0
     if chunking.agrees:
         client, parts = client + num_chunks, ["5 C"]
