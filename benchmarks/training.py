@@ -1,9 +1,10 @@
-"""Local training of the clients of a group: one by one against all at once, and how many at once are best.
+"""Local training of the clients of a group: one by one against all at once, how many at once, and images' order.
 
     python benchmarks/training.py [--quick]
 
 One thread on the CPU. Everything that is compared is timed in turns in one run. What it finds justifies the rule of
-``vectorize_clients: auto`` and the size of a stack. Writes ``benchmarks/results/training.md``.
+``vectorize_clients: auto``, the size of a stack and the order of images in memory. Writes
+``benchmarks/results/training.md``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from orchestrator.learning import at_once
+from orchestrator.learning import at_once, flatten
 from orchestrator.learning.flatten import FlatModel
+from orchestrator.learning.image_order import image_order
 from orchestrator.learning.models import build_model
 from orchestrator.learning.together import GroupTrainer
 from orchestrator.settings import TrainingSettings
@@ -57,6 +59,9 @@ WORKLOADS = (
     Workload("cnn", (3, 32, 32), samples=20, repetitions=3),
 )
 
+ORDERED_MODELS = ("lenet", "cnn", "mobilenet", "resnet18", "vgg16")
+ORDERS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -64,7 +69,8 @@ def main() -> None:
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     groups = GROUPS[:4] if quick else GROUPS
-    lines = [*_head(), *(row for work in WORKLOADS for row in measure(work, groups, quick))]
+    lines = [*_head(), *(row for work in WORKLOADS for row in measure(work, groups, quick)), ""]
+    lines += [*_order_head(), *(measure_order(model_type, 3 if quick else 9) for model_type in ORDERED_MODELS)]
     print("\n".join(lines))
     if not quick:
         RESULT.parent.mkdir(exist_ok=True)
@@ -134,6 +140,34 @@ class ReadyGroup:
         assert not group.failures
 
 
+def _order_head() -> list[str]:
+    return [
+        "## The order of images in memory",
+        "",
+        f"Milliseconds of processor time a step of one client, batches of {BATCH} images of 3 x 32 x 32. *Gain*: "
+        "channels first over channels last. *Taken*: by `orchestrator/learning/image_order.py`.",
+        "",
+        "| model | parameters | channels first | channels last | gain | taken |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+
+
+def measure_order(model_type: str, repetitions: int) -> str:
+    """A row of the table of orders."""
+    work = Workload(model_type, (3, 32, 32), samples=BATCH, repetitions=repetitions)
+    ready = {}
+    for name, order in ORDERS.items():
+        with patch.object(flatten, "image_order", lambda *_, order=order: order):
+            ready[name] = ReadyGroup(work, "off", 1, with_gradient=True, whole=False)
+    times = interleaved({name: group.run for name, group in ready.items()}, repetitions)
+    first, last = ([1e3 * t for t in times[name]] for name in ORDERS)
+    module = build_model(TrainingSettings(model_type=model_type), work.image_shape, 10, seed=0)
+    taken = next(name for name, order in ORDERS.items() if order == image_order(module, "cpu"))
+    gain = statistics.median(first) / statistics.median(last)
+    parameters = ready["channels first"].num_parameters
+    return f"| {model_type} | {parameters:,} | {_figure(first, 2)} | {_figure(last, 2)} | {gain:.2f} | {taken} |"
+
+
 def interleaved(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, list[float]]:
     """Seconds of processor time of each, in turns, after one run that does not count.
 
@@ -151,8 +185,8 @@ def interleaved(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[s
     return times
 
 
-def _figure(values: list[float]) -> str:
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+def _figure(values: list[float], digits: int = 0) -> str:
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
 if __name__ == "__main__":

@@ -28,11 +28,11 @@ CALL_VALUES = 1 << 21
 
 
 def groups(cohort: Sequence[int], settings: FederationSettings, num_parameters: int) -> tuple[Group, ...]:
-    """The groups of a cohort, in order; sizes differ by at most one.
+    """The groups of a cohort, in order; sizes differ by at most one, and what comes last is small.
 
     Example:
         >>> groups((2, 3, 5, 8, 9), FederationSettings(clients_per_group=2), num_parameters=100)
-        ((2,), (3, 5), (8, 9))
+        ((2, 3), (5, 8), (9,))
     """
     most = settings.clients_per_group
     if most is not None:
@@ -42,7 +42,8 @@ def groups(cohort: Sequence[int], settings: FederationSettings, num_parameters: 
         fewest = FEWEST_GROUPS if num_parameters < LARGE_MODEL else FEWEST_GROUPS_OF_LARGE_MODELS
         count = -(-len(cohort) // (most * fewest)) * fewest
     count = min(count, len(cohort))
-    borders = [i * len(cohort) // count for i in range(count + 1)]
+    size, rest = divmod(len(cohort), count)
+    borders = [i * size + min(i, rest) for i in range(count + 1)]  # larger groups first: then actors end together
     return tuple(tuple(cohort[start:stop]) for start, stop in pairwise(borders))
 
 

@@ -27,7 +27,7 @@ def evaluate(model: FlatModel, x_S: Tensor, y_S: Tensor, batch_size: int) -> Eva
         with torch.no_grad():
             for start in range(0, len(x_S), batch_size):
                 y_B = y_S[start : start + batch_size]
-                logits_B = model.module(x_S[start : start + batch_size])
+                logits_B = model.logits(x_S[start : start + batch_size])
                 correct += (logits_B.argmax(dim=1) == y_B).sum()
                 loss_sum += functional.cross_entropy(logits_B.double(), y_B, reduction="sum")
     finally:

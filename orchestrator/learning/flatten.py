@@ -6,24 +6,26 @@ between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from orchestrator.learning.image_order import image_order
 from orchestrator.learning.transfer import fill, host_copy
 from orchestrator.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
 
 
 class FlatModel:
-    """A module on a device, with its trainable values and their gradient as one vector each.
+    """A module on a device, with its trainable values as one vector.
 
     Parameters are those of ``named_parameters()`` that require a gradient, in that order; tied ones come once.
     Buffers are what a model needs beside them: frozen parameters, then persistent buffers.
 
     Attributes:
-        module: the module itself. Its parameters and their ``grad`` are views: change them in place only, and clear
-            gradients by ``gradient.zero_()``, not by ``zero_grad()``, which would cut them off.
+        module: the module itself. Its parameters are views of the vector: change them in place only. They have no
+            ``grad``: :meth:`gradients` gives it away instead of adding to it, which spares passes over all values.
     """
 
     def __init__(self, module: nn.Module, device: torch.device | str) -> None:
@@ -34,15 +36,11 @@ class FlatModel:
                 parameters, float32 buffers and integers).
         """
         self.module = module.to(device)
+        self._image_order = image_order(module, torch.device(device).type)
         self._spec = spec_of(module)
-        self._weights = torch.empty(self._spec.num_parameters, dtype=torch.float32, device=device)
-        self._gradient = torch.zeros_like(self._weights)
-        trainable = (parameter for parameter in module.parameters() if parameter.requires_grad)
-        for place, parameter in zip(self._spec.parameters, trainable, strict=True):
-            view = self._weights[place.start : place.stop].view(place.shape)
-            view.copy_(parameter.detach())
-            parameter.data = view
-            parameter.grad = self._gradient[place.start : place.stop].view(place.shape)
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        initial = [parameter.detach().reshape(-1) for parameter in self._parameters]
+        self._place(torch.cat(initial))
 
     @property
     def spec(self) -> ModelSpec:
@@ -55,14 +53,37 @@ class FlatModel:
         return self._weights
 
     @property
-    def gradient(self) -> Tensor:
-        """Their gradient, (P,) float32; ``backward()`` adds to it."""
-        return self._gradient
-
-    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self._weights.device
+
+    def logits(self, x_B: Tensor) -> Tensor:
+        """The module's answers to a batch of images."""
+        answers: Tensor = self.module(x_B.to(memory_format=self._image_order))
+        return answers
+
+    def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
+        """The gradient of ``loss`` for each parameter; zero where it has no part in the loss."""
+        return torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+
+    def by_parameter(self, vector_P: Tensor) -> list[Tensor]:
+        """Views of a vector's parts, in the shapes of the parameters that they belong to."""
+        return [vector_P[place.start : place.stop].view(place.shape) for place in self._spec.parameters]
+
+    @contextmanager
+    def placed_in(self, vector_P: Tensor) -> Iterator[None]:
+        """Inside, this vector is the memory of the trainable values, which are whatever it holds."""
+        own = self._weights
+        self._place(vector_P)
+        try:
+            yield
+        finally:
+            self._place(own)
+
+    def _place(self, weights: Tensor) -> None:
+        self._weights = weights
+        for view, parameter in zip(self.by_parameter(weights), self._parameters, strict=True):
+            parameter.data = view
 
     def load(self, state: ModelState) -> None:
         """Copies ``state`` in; its arrays may be read-only and stay untouched.

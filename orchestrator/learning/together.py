@@ -62,7 +62,7 @@ class GroupTrainer:
         self._model = model
         self._with_gradient = with_gradient
         self.plan = plan_training(model.module, settings, model.device.type)
-        self._alone = LocalTrainer(model, settings, with_gradient=with_gradient)
+        self._alone = LocalTrainer(model, settings)
         self._stacks = StackTrainer(model, settings, self.plan.engine)
         self._rows = Rows(model.spec, model.device, 0, with_gradient=with_gradient)
 
@@ -113,24 +113,29 @@ class GroupTrainer:
         self._rows = Rows(self._model.spec, self._model.device, 0, with_gradient=self._with_gradient)
 
     def _one_by_one(self, group: Group) -> Outcome:
-        rows, gradient_P = self._rows, self._alone.gradient_P
         outcome = Outcome(list(range(len(group.starts))), np.full(len(group.starts), np.nan), {})
-        for place, (start, client_id) in enumerate(zip(group.starts, group.client_ids, strict=True)):
-            own = slice(group.offsets[place], group.offsets[place + 1])
-            self._model.load(start)
-            try:
-                outcome.train_loss_G[place] = self._alone.train(
-                    group.x_S[own], group.y_S[own], seed=group.seed, round_index=group.round_index, client_id=client_id
-                )
-            except ClientFailed as failure:
-                outcome.failures[place] = failure.reason
-            except (ArithmeticError, ValueError, RuntimeError, MemoryError) as failure:
-                outcome.failures[place] = reason_of(failure)
-            rows.weights_GP[place].copy_(self._model.weights)
-            self._model.save_buffers(rows.buffers_GB[place], rows.counters_GI[place])
-            if rows.gradient_GP is not None and gradient_P is not None:
-                rows.gradient_GP[place].copy_(gradient_P)
+        for place in range(len(group.starts)):
+            with self._model.placed_in(self._rows.weights_GP[place]):
+                try:
+                    outcome.train_loss_G[place] = self._train_alone(group, place)
+                except ClientFailed as failure:
+                    outcome.failures[place] = failure.reason
+                except (ArithmeticError, ValueError, RuntimeError, MemoryError) as failure:
+                    outcome.failures[place] = reason_of(failure)
+            self._model.save_buffers(self._rows.buffers_GB[place], self._rows.counters_GI[place])
         return outcome
+
+    def _train_alone(self, group: Group, place: int) -> float:
+        rows, own = self._rows, slice(group.offsets[place], group.offsets[place + 1])
+        self._model.load(group.starts[place])
+        return self._alone.train(
+            group.x_S[own],
+            group.y_S[own],
+            None if rows.gradient_GP is None else rows.gradient_GP[place],
+            seed=group.seed,
+            round_index=group.round_index,
+            client_id=group.client_ids[place],
+        )
 
     def _trained(self, outcome: Outcome, plan: Plan) -> TrainedGroup:
         rows, order = self._rows, outcome.rows_G

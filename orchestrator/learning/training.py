@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from orchestrator.errors import ClientFailed
 from orchestrator.learning.batches import batch_slices
 from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.optimizers import Optimizer
+from orchestrator.learning.optimizers import Optimizer, is_plain
 from orchestrator.learning.preprocess import seeded
 from orchestrator.learning.transfer import host_copy, to_device
 from orchestrator.seeds import generator, torch_seed
@@ -73,47 +73,48 @@ def train_local(
         ClientFailed: the model has BatchNorm and all batches would be of one sample.
         FloatingPointError: the loss or a weight became infinite or nan.
     """
-    trainer = LocalTrainer(model, settings, with_gradient=True)
-    train_loss = trainer.train(x_S, y_S, seed=seed, round_index=round_index, client_id=client_id)
-    assert trainer.gradient_P is not None
-    return TrainingResult(train_loss, host_copy(trainer.gradient_P), len(x_S))
+    gradient_P = torch.empty_like(model.weights)
+    where = {"seed": seed, "round_index": round_index, "client_id": client_id}
+    train_loss = LocalTrainer(model, settings).train(x_S, y_S, gradient_P, **where)
+    return TrainingResult(train_loss, host_copy(gradient_P), len(x_S))
 
 
 class LocalTrainer:
-    """Trains one client after another on the same model, as :func:`train_local` says.
+    """Trains one client after another on the same model, as :func:`train_local` says."""
 
-    Attributes:
-        gradient_P: the mean gradient of the last client, on the model's device; None where it was not asked for.
-    """
-
-    def __init__(self, model: FlatModel, settings: TrainingSettings, *, with_gradient: bool) -> None:
+    def __init__(self, model: FlatModel, settings: TrainingSettings) -> None:
         self._model = model
         self._settings = settings
         self._drop_single = has_batch_norm(model.module)
         self._draws = any(type(part) not in DRAWS_NOTHING for part in model.module.modules())
-        self.gradient_P = torch.zeros_like(model.gradient) if with_gradient else None
 
-    def train(self, x_S: Tensor, y_S: Tensor, *, seed: int, round_index: int, client_id: int) -> float:
-        """Trains the model in place, from the weights that it has; the mean loss over all samples seen."""
+    def train(
+        self, x_S: Tensor, y_S: Tensor, gradient_P: Tensor | None, *, seed: int, round_index: int, client_id: int
+    ) -> float:
+        """Trains the model in place, from the weights that it has; the mean loss over all samples seen.
+
+        ``gradient_P`` becomes the mean gradient; it costs time, None where nobody asks for it.
+        """
         settings = self._settings
         batches = batch_slices(len(x_S), settings.train_batch_size, drop_single=self._drop_single)
         if not batches:
             raise ClientFailed(client_id, round_index, "training", single_sample_reason(len(x_S)))
         num_batches = settings.local_steps or len(batches) * settings.number_of_epochs
-        if self.gradient_P is not None:
-            self.gradient_P.zero_()
+        if gradient_P is not None:
+            gradient_P.zero_()
         self._model.module.train()
         with self._randomness(seed, round_index, client_id):
             rng = generator(seed, "batches", round_index, client_id)
-            losses = self._steps(x_S, y_S, batches, num_batches, rng)
+            step = _Step(self._model, settings, gradient_P)
+            losses = self._steps(step, x_S, y_S, batches, num_batches, rng)
         where = f"in round {round_index} of client {client_id}"
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
             raise FloatingPointError(bad_loss(losses[bad], bad, len(batches), where, settings))
         if not all_finite(self._model.weights):
             raise FloatingPointError(bad_weights(where, settings))
-        if self.gradient_P is not None:
-            self.gradient_P /= num_batches
+        if gradient_P is not None:
+            gradient_P /= num_batches
         loss_sum, num_seen = 0.0, 0
         for loss, batch in zip(losses, cycle(batches), strict=False):
             loss_sum += loss * (batch.stop - batch.start)
@@ -121,10 +122,15 @@ class LocalTrainer:
         return loss_sum / num_seen
 
     def _steps(
-        self, x_S: Tensor, y_S: Tensor, batches: tuple[slice, ...], num_batches: int, rng: np.random.Generator
+        self,
+        step: _Step,
+        x_S: Tensor,
+        y_S: Tensor,
+        batches: tuple[slice, ...],
+        num_batches: int,
+        rng: np.random.Generator,
     ) -> list[float]:
         """The loss of each batch. On the CPU it ends with the first that is not finite; a GPU is not waited for."""
-        step = _Step(self._model, self._settings, self.gradient_P)
         on_cpu = self._model.device.type == "cpu"
         order_S = torch.empty(0)
         losses: list[Tensor] = []
@@ -155,30 +161,38 @@ class _Step:
     def __init__(self, model: FlatModel, settings: TrainingSettings, gradient_sum_P: Tensor | None) -> None:
         self._model = model
         self._settings = settings
-        self._gradient_sum_P = gradient_sum_P
-        self._parameter = nn.Parameter(model.weights)  # shares the memory of the flat vector
-        self._parameter.grad = model.gradient
+        self._weights = model.by_parameter(model.weights)
+        self._sums = None if gradient_sum_P is None else model.by_parameter(gradient_sum_P)
         self._optimizer = Optimizer(settings, model.weights)
+        self._is_plain = is_plain(settings)
         self._start_P = model.weights.clone() if settings.proximal_mu else None
         self._smoothing = smoothing(settings)
 
     def take(self, x_B: Tensor, y_B: Tensor) -> Tensor:
         """Trains on one batch; its mean loss before the step, on the device."""
-        model, settings = self._model, self._settings
-        model.gradient.zero_()
-        with precision(settings, model.device.type):
-            logits_B = model.module(x_B)
+        settings = self._settings
+        with precision(settings, self._model.device.type):
+            logits_B = self._model.logits(x_B)
         loss = functional.cross_entropy(logits_B.float(), y_B, label_smoothing=self._smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self._gradient_sum_P is not None:
-            self._gradient_sum_P += model.gradient
+        gradients = self._model.gradients(loss)
+        for total, gradient in zip(self._sums or (), gradients, strict=False):
+            total.add_(gradient)
+        if self._is_plain:  # where the gradient lies, without a vector of it
+            for weight, gradient in zip(self._weights, gradients, strict=True):
+                weight.add_(gradient, alpha=-settings.learning_rate)
+        else:
+            self._descend(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        return loss.detach()
+
+    def _descend(self, gradient_P: Tensor) -> None:
         if self._start_P is not None:
             # Source of the term: Li et al., "Federated Optimization in Heterogeneous Networks" (2020), section 3.2.
-            model.gradient.add_(model.weights - self._start_P, alpha=settings.proximal_mu)
-        if settings.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_([self._parameter], settings.max_grad_norm)
-        self._optimizer.step(model.gradient)
-        return loss.detach()
+            gradient_P.add_(self._model.weights - self._start_P, alpha=self._settings.proximal_mu)
+        if self._settings.max_grad_norm is not None:
+            whole = nn.Parameter(self._model.weights)
+            whole.grad = gradient_P
+            nn.utils.clip_grad_norm_([whole], self._settings.max_grad_norm)
+        self._optimizer.step(gradient_P)
 
 
 def has_batch_norm(module: nn.Module) -> bool:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from actors.experiment_data import prepare
+from orchestrator.learning.image_order import image_order
 from orchestrator.learning.models import build_model
 from orchestrator.learning.preprocess import to_device
 from orchestrator.seeds import generator
@@ -36,7 +37,8 @@ def plain_fedavg(settings):
                 order = torch.from_numpy(rng.permutation(len(y)))
                 for batch in order.split(training.train_batch_size):
                     optimizer.zero_grad()
-                    torch.nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                    x_B = x[batch].to(memory_format=image_order(model, "cpu"))
+                    torch.nn.functional.cross_entropy(model(x_B), y[batch]).backward()
                     optimizer.step()
             states.append(model.state_dict())
             weights.append(len(y) if federation.aggregation_sample_scaling else 1)

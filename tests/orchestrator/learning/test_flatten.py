@@ -81,19 +81,51 @@ def test_taking_a_module_over_changes_no_value() -> None:
         assert torch.equal(model.module.state_dict()[name], values), name
 
 
-def test_weights_and_gradient_are_the_module_s_own_memory() -> None:
+def test_weights_are_the_module_s_own_memory() -> None:
     model = odd()
-    x, y = torch.randn(4, 3), torch.tensor([0, 1, 1, 0])
-    nn.functional.cross_entropy(model.module(x), y).backward()
-    for place, parameter in zip(
-        model.spec.parameters, (p for p in model.module.parameters() if p.requires_grad), strict=True
-    ):
-        assert parameter.grad is not None
-        assert torch.equal(model.gradient[place.start : place.stop], parameter.grad.reshape(-1)), place.name
+    for place, parameter in zip(model.spec.parameters, trainable(model), strict=True):
         assert torch.equal(model.weights[place.start : place.stop], parameter.detach().reshape(-1)), place.name
-    assert model.gradient.abs().sum() > 0
     model.weights.zero_()
-    assert not model.module(x).any()
+    assert not model.module(torch.randn(4, 3)).any()
+
+
+def test_gradients_are_those_of_the_loss_and_leave_nothing_behind() -> None:
+    model, plain = odd(seed=0), odd(seed=0).module
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 1, 0])
+    nn.functional.cross_entropy(plain(x), y).backward()
+    for _ in range(2):  # the second are not added to the first
+        gradients = model.gradients(nn.functional.cross_entropy(model.logits(x), y))
+    expected = [parameter.grad for parameter in plain.parameters() if parameter.requires_grad]
+    for gradient, known, parameter in zip(gradients, expected, trainable(model), strict=True):
+        assert known is not None
+        torch.testing.assert_close(gradient, known)
+        assert parameter.grad is None
+    assert any(gradient.any() for gradient in gradients)
+
+
+def test_a_parameter_without_part_in_the_loss_has_gradient_zero() -> None:
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model = FlatModel(module, "cpu")
+    first, second = model.gradients(module[0](torch.ones(1, 2)).sum())
+    assert first.all()
+    assert second.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_a_model_placed_elsewhere_works_there_and_comes_back() -> None:
+    model = odd()
+    own = model.weights.clone()
+    elsewhere = torch.full_like(own, 2.0)
+    with model.placed_in(elsewhere):
+        assert all((parameter == 2.0).all() for parameter in trainable(model))
+        model.load(odd(seed=1).state())
+    assert torch.equal(elsewhere, odd(seed=1).weights)
+    assert torch.equal(model.weights, own)
+    model.weights.zero_()
+    assert not any(parameter.any() for parameter in trainable(model))
+
+
+def trainable(model: FlatModel) -> list[nn.Parameter]:
+    return [parameter for parameter in model.module.parameters() if parameter.requires_grad]
 
 
 def test_state_comes_back_as_it_was_after_training_passes() -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from orchestrator.errors import ClientFailed
 from orchestrator.learning.batches import batch_slices
 from orchestrator.learning.flatten import FlatModel
+from orchestrator.learning.image_order import image_order
 from orchestrator.learning.models import build_model
 from orchestrator.learning.training import TrainingResult, train_local
 from orchestrator.seeds import generator
@@ -53,7 +54,8 @@ def plain_loop(net: nn.Module, x_S: Tensor, y_S: Tensor, settings: TrainingSetti
         for start in range(0, len(x_S), settings.train_batch_size):
             batch = order[start : start + settings.train_batch_size]
             optimizer.zero_grad()
-            functional.cross_entropy(net(x_S[batch]), y_S[batch]).backward()
+            x_B = x_S[batch].to(memory_format=image_order(net, "cpu"))
+            functional.cross_entropy(net(x_B), y_S[batch]).backward()
             optimizer.step()
     return torch.cat([parameter.detach().reshape(-1) for parameter in net.parameters()])
 
