@@ -175,11 +175,10 @@ class _Step:
             logits_B = self._model.logits(x_B)
         loss = functional.cross_entropy(logits_B.float(), y_B, label_smoothing=self._smoothing)
         gradients = self._model.gradients(loss)
-        for total, gradient in zip(self._sums or (), gradients, strict=False):
-            total.add_(gradient)
-        if self._is_plain:  # where the gradient lies, without a vector of it
-            for weight, gradient in zip(self._weights, gradients, strict=True):
-                weight.add_(gradient, alpha=-settings.learning_rate)
+        if self._sums is not None:
+            torch._foreach_add_(self._sums, gradients)
+        if self._is_plain:  # from where the gradient lies, without a vector of it
+            torch._foreach_add_(self._weights, gradients, alpha=-settings.learning_rate)
         else:
             self._descend(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         return loss.detach()
