@@ -14,7 +14,10 @@ from orchestrator.messages import Span
 from orchestrator.records import SCHEMAS, table_from_columns
 
 COORDINATOR, DRIVER = "coordinator", "driver"
-"""Actors that are not client actors: they do not wait for work, and others do not wait for the driver."""
+"""Actors that are not client actors: they do not wait for work."""
+
+RECORD = "record"
+"""The activity that is no part of a round's time: a round is written down while the next one runs."""
 
 SHORTEST_WAIT_S = 1e-4
 """Gaps below it are between two lines of code, not waits."""
@@ -30,7 +33,7 @@ class Piece(NamedTuple):
 
 
 class Window(NamedTuple):
-    """From the first span of a round to the end of its last, in seconds."""
+    """From the first span of a round to the end of its last, recording left out, in seconds."""
 
     start_s: float
     stop_s: float
@@ -50,7 +53,7 @@ class Timeline:
         for span in spans:
             by_actor[span.actor].append(span)
         pieces = {actor: one_at_a_time(own) for actor, own in by_actor.items()}
-        of_round = [piece for actor, own in pieces.items() if actor != DRIVER for piece in own]
+        of_round = [piece for own in pieces.values() for piece in own if piece.activity != RECORD]
         if not of_round:
             return
         # Not before the round before: a call that failed then tells of itself with its actor's next answer.
@@ -119,7 +122,7 @@ def waits(pieces: Sequence[Piece], window: Window) -> list[Piece]:
 
 def round_windows(table: pa.Table) -> dict[int, Window]:
     """When each round of a ``profile`` table began and ended, in order; none begins before the last has ended."""
-    of_rounds = table.filter(pc.not_equal(table["actor"], DRIVER))
+    of_rounds = table.filter(pc.not_equal(table["activity"], RECORD))
     stops = of_rounds.append_column("stop_s", pc.add(of_rounds["start_s"], of_rounds["duration_s"]))
     ends = stops.group_by("round").aggregate([("start_s", "min"), ("stop_s", "max")]).sort_by("round")
     windows: dict[int, Window] = {}

@@ -26,6 +26,7 @@ def test_waits_are_the_gaps_of_an_actor_from_the_first_span_of_anybody_to_the_en
             Span("a 1", "score", 1, 101.75, 0.25),
             Span("a 2", "train", 4, 101.0, 2.0),
             Span("coordinator", "pack", 8, 100.0, 0.25),
+            Span("coordinator", "aggregate", 8, 103.25, 0.25),
             Span("coordinator", "record", 0, 103.5, 0.5),
         ],
     )
@@ -35,12 +36,23 @@ def test_waits_are_the_gaps_of_an_actor_from_the_first_span_of_anybody_to_the_en
         ("train", 0.5, 1.0),
         ("wait", 1.5, 0.25),
         ("score", 1.75, 0.25),
-        ("wait", 2.0, 2.0),
+        ("wait", 2.0, 1.5),
     ]
-    assert rows_of(timeline, actor="a 2") == [("wait", 0.0, 1.0), ("train", 1.0, 2.0), ("wait", 3.0, 1.0)]
-    assert rows_of(timeline, actor="coordinator") == [("pack", 0.0, 0.25), ("record", 3.5, 0.5)]
+    assert rows_of(timeline, actor="a 2") == [("wait", 0.0, 1.0), ("train", 1.0, 2.0), ("wait", 3.0, 0.5)]
+    coordinator = [("pack", 0.0, 0.25), ("aggregate", 3.25, 0.25), ("record", 3.5, 0.5)]
+    assert rows_of(timeline, actor="coordinator") == coordinator
     assert timeline.table().schema.equals(SCHEMAS["profile"], check_metadata=True)
-    assert round_windows(timeline.table()) == {1: Window(0.0, 4.0)}
+    assert round_windows(timeline.table()) == {1: Window(0.0, 3.5)}
+
+
+def test_nobody_waits_for_a_round_to_be_written_down_while_the_next_one_runs():
+    timeline = Timeline()
+    timeline.add(1, [Span("a 1", "train", 4, 0.0, 1.0), Span("coordinator", "record", 0, 1.0, 1.0)])
+    timeline.add(2, [Span("a 1", "train", 4, 1.25, 1.0), Span("coordinator", "record", 0, 2.25, 1.0)])
+
+    assert rows_of(timeline, actor="a 1") == [("train", 0.0, 1.0), ("train", 1.25, 1.0)]
+    assert rows_of(timeline, activity="record") == [("record", 1.0, 1.0), ("record", 2.25, 1.0)]
+    assert round_windows(timeline.table()) == {1: Window(0.0, 1.0), 2: Window(1.25, 2.25)}
 
 
 def test_gaps_below_a_tenth_of_a_millisecond_are_no_waits():

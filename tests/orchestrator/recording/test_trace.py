@@ -41,11 +41,10 @@ def test_the_trace_of_a_round_event_by_event(tmp_path):
         for e in complete(trace["traceEvents"])
     ]
     assert got == [
-        ("rounds", "round 1", "round", 0, 1_000_004, 1, 2),
+        ("rounds", "round 1", "round", 0, 750_000, 1, 2),
         ("coordinator", "pack", "work", 0, 250_000, 1, 2),
         ("n 1", "wait", "wait", 0, 250_000, 1, 0),
         ("n 1", "train", "work", 250_000, 500_000, 1, 2),
-        ("n 1", "wait", "wait", 750_000, 250_004, 1, 0),
         ("coordinator", "record", "work", 1_000_000, 4, 1, 0),
         ("driver", "record", "work", 1_250_000, 125_000, 1, 0),
         ("rounds", "round 2", "round", 1_500_000, 500_000, 2, 3),
