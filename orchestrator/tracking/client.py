@@ -51,11 +51,11 @@ class MlflowStore:
             _check_database_answers(uri)
             self._client = MlflowClient(tracking_uri=uri)
 
-    def begin(self, experiment: str, description: RunDescription) -> str:
-        """Creates a run in the experiment (which is made if there is none); its id."""
+    def begin(self, experiment: str, description: RunDescription, begun_ms: int) -> str:
+        """Creates a run, begun at that time, in the experiment (which is made if there is none); its id."""
         with self._translated():
             run = self._client.create_run(
-                self._experiment_id(experiment), tags=dict(description.tags), run_name=description.name
+                self._experiment_id(experiment), begun_ms, dict(description.tags), description.name
             )
             run_id: str = run.info.run_id
             params = [Param(key, value) for key, value in description.params.items()]

@@ -80,9 +80,11 @@ class MlflowRecorder:
         Raises:
             TrackingError: the store does not answer; the message says what to do.
         """
+        begun_ms = time.time_ns() // 1_000_000  # the first round runs while mlflow is imported
         try:
             self._store = open_store(self._uri)
-            run_id = self._store.begin(self._experiment, describe(self._flat_settings, info, self._run_path))
+            description = describe(self._flat_settings, info, self._run_path)
+            run_id = self._store.begin(self._experiment, description, begun_ms)
             self._state_file = StateFile.create(self._run_path, run_id, self.tracking_uri)
         except (TrackingError, OSError) as error:
             raise TrackingError(

@@ -53,6 +53,19 @@ def finish(recorders, summary, spec, model):
         recorder.finish(summary, spec, model)
 
 
+def test_a_run_has_begun_when_its_rounds_have_not_when_mlflow_was_there(recorder, client, info, monkeypatch):
+    def slowly(uri):
+        time.sleep(0.05)
+        opened_ms.append(time.time_ns() // 1_000_000)
+        return open_store(uri)
+
+    opened_ms, before_ms = [], time.time_ns() // 1_000_000
+    monkeypatch.setattr("orchestrator.tracking.recorder.open_store", slowly)
+    recorder.start(info)
+
+    assert before_ms <= client.get_run(recorder.run_id).info.start_time <= opened_ms[0] - 50
+
+
 def test_metrics_of_a_round_by_hand(make_round):
     totals = {}
     first = round_metrics(make_round(1, uplink_bytes=300, downlink_bytes=700, dense_bytes=4000).summary, totals)
