@@ -200,21 +200,24 @@ class Client(Hands):
                 turns.now("aggregate")
                 total.add(order.round_index, [(visit.client_id, one.payload)])
         turns.end()
-        kept = self._kept([one.state for one in done], trained, whole=not failed, last=len(order.groups) == 1)
+        kept = self._kept([one.state for one in done], trained, whole=not failed, alone=len(order.groups) == 1)
         reports = ReportRows.of([one.report for one in done]) if done else None
         if total is None:
             return GroupResult(reports, failed, {}, {}, None), payloads, kept
         return GroupResult(reports, failed, total.rejected, total.sizes, total.partial()), [], kept
 
     def _kept(
-        self, states: Sequence[ClientState], trained: TrainedGroup, *, whole: bool, last: bool
+        self, states: Sequence[ClientState], trained: TrainedGroup, *, whole: bool, alone: bool
     ) -> ClientStates | None:
-        """What the clients of a group remember, as one object; None where they remember nothing."""
+        """What the clients of a group remember, as one object; None where they remember nothing.
+
+        ``whole``: all of the group were trained; ``alone``: it is the only group of the call.
+        """
         if not self._keeps_states:
             return None
         if self._settings.chunking.feeds_back or not whole:
             return stack_states(states)
-        if not last:
+        if not alone:
             self._trainer.let_go()  # the next group must not write over what is yet to be sent
         return with_trained(states, trained)
 

@@ -56,11 +56,9 @@ def _object_store(
 ) -> Memory:
     chunking, vector = settings.chunking, 4 * spec.num_parameters
     keeps = topology is not None or keeps_states(chunking, settings.federation)
-    client, parts, copies = 4 * num_chunks, ["4 C"], 0
+    client, parts, copies = (model + 4 * num_chunks, ["model", "4 C"], 0) if keeps else (0, [], 0)
     if chunking.agrees:
-        client, parts = client + num_chunks, ["5 C"]
-    if keeps:
-        client, parts = client + model, ["model", *parts]
+        client, parts = client + num_chunks, ["model", "5 C"]
     if topology is not None and chunking.keeps_copies:
         copies = vector * (2 * topology.edges + topology.num_clients)
         parts.append("(degree + 1) copies of P float32")
@@ -70,7 +68,8 @@ def _object_store(
     download = "" if topology else " + one download"
     kept, often = _kept_states(settings, spec, topology)
     size = int(held.clients * client * kept) + copies + held.payloads + (0 if topology else model) + held.data
-    formula = f"clients x ({' + '.join(parts)}){often} + one round's payloads{download} + data set"
+    states = f"clients x ({' + '.join(parts)}){often} + " if keeps else ""
+    formula = f"{states}one round's payloads{download} + data set"
     return Memory("object store", size, formula)
 
 

@@ -141,6 +141,29 @@ def test_evaluation_can_be_rare_but_never_misses_the_last_round(make_settings, r
     assert [row["accuracy"] is not None for row in rows] == [False, True, False, True, True]
 
 
+def test_in_full_exchange_clients_keep_nothing_and_ages_count_from_their_last_round(make_settings, run_local):
+    crossed = []
+
+    class Watched(Client):
+        def train_group(self, order, *arguments):
+            answer = super().train_group(order, *arguments)
+            crossed.append((order.states, len(arguments), answer[2]))
+            return answer
+
+    settings = make_settings(
+        chunking=False, evaluate_clients=False, client_sampling_rate=0.5, federated_learning_rounds=8
+    )
+    run = run_local(settings, lambda settings, device, data: Watched(settings, device, data.dataset, data.partition))
+
+    assert set(crossed) == {((), 1, ())}
+    last, ages = {}, []
+    for row in run.rows("chunks"):
+        ages.append(row["age"])
+        assert row["age"] == row["round"] - 1 - last.get(row["client"], 0)
+        last[row["client"]] = row["round"]
+    assert len(set(ages)) > 2
+
+
 def with_payload(make):
     """A client actor whose client 2 sends what ``make(report, payload, layout)`` gives instead of its payload."""
 

@@ -108,6 +108,21 @@ def test_without_chunking_the_plan_is_full_exchange():
     assert plan.uplink == plan.downlink == Bounds(plan.dense, plan.dense)
 
 
+@pytest.mark.parametrize(
+    ("chunking", "evaluates", "states"),
+    [
+        (False, False, ""),
+        (False, True, "clients x (model + 4 C) + "),
+        (True, False, "clients x (model + 4 C) + "),
+    ],
+)
+def test_states_lie_in_the_store_only_where_clients_keep_any(chunking, evaluates, states):
+    experiment = settings(chunking=chunking, federation={"evaluate_clients": evaluates})
+    (store,) = (line for line in make_plan(experiment, model(1000), actors=1).memory if line.what == "object store")
+
+    assert store.formula == f"{states}one round's payloads + one download + data set"
+
+
 def downloads_of(experiment) -> Downloads:
     return make_plan(experiment, model(1000), actors=1).downloads
 
