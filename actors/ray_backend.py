@@ -16,14 +16,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pyarrow as pa
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.experiment_data import ExperimentData, prepare, test_parts
 from actors.factory import ActorFactory, make_client
+from actors.memory import uncollected
 from actors.placement import Placement, plan_placement
 from actors.ray_client import Spawner
+from actors.ray_coordinator import _CoordinatorShell
 from actors.ray_start import start_ray
 from orchestrator.errors import ActorsUnavailable, ConfigError, Fault, FedchunkError
 from orchestrator.messages import ModelSpec, ModelState, RoundResult
@@ -62,7 +65,8 @@ class RayFederation:
 
     def __enter__(self) -> RayFederation:
         try:
-            self._start()
+            with uncollected():
+                self._start()
         except BaseException:
             self.__exit__()
             raise
@@ -116,7 +120,7 @@ class RayFederation:
             raise ConfigError([Fault("", "transport", NO_TCP)])
         self._observer.stage("starting Ray" if self._address is None else f"joining Ray at {self._address}")
         with ThreadPoolExecutor(1, "fedchunk-data") as thread:
-            loading = thread.submit(prepare, settings)
+            loading = thread.submit(_prepare, settings)
             if not ray.is_initialized():
                 start_ray(settings.runtime, self._address)
                 self._owns_ray = True
@@ -134,8 +138,6 @@ class RayFederation:
         self._group = placement_group(placement.bundles, strategy=settings.runtime.placement_group_strategy)
         spawner = Spawner(self._make_actor, settings, placement, self._group)
         clients = [spawner(bundle) for bundle in range(placement.number_of_actors)]
-        from actors.ray_coordinator import _CoordinatorShell  # takes a while: by now the clients are on their way
-
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         coordinator_class = ray.remote(_CoordinatorShell).options(
             num_cpus=0, max_concurrency=3, scheduling_strategy=here
@@ -154,7 +156,7 @@ class RayFederation:
 
     def _build(self, placement: Placement, data: ExperimentData) -> FederationInfo:
         """Hands the data out and has the coordinator built, which asks for the first model."""
-        from actors.assembly import describe  # as above
+        from actors.assembly import describe  # imported by now: see _prepare
 
         settings, samples = self._settings, data.partition.sizes
         limit = (settings.runtime.startup_timeout_s + settings.runtime.client_timeout_s) * settings.runtime.max_attempts
@@ -169,6 +171,15 @@ class RayFederation:
             device=placement.device,
             number_of_actors=placement.number_of_actors,
         )
+
+
+def _prepare(settings: Settings) -> ExperimentData:
+    """The data; and what the driver needs next is imported, while it waits for Ray."""
+    import actors.assembly  # noqa: F401
+
+    pa.array([])  # with its first array pyarrow imports pandas
+
+    return prepare(settings)
 
 
 def _resources() -> dict[str, float]:

@@ -11,7 +11,7 @@ import ray
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.memory import keep_freed_memory
+from actors.memory import keep_freed_memory, uncollected
 
 if TYPE_CHECKING:
     from actors.experiment_data import ExperimentData
@@ -33,9 +33,10 @@ class _ClientShell:
 
     def warm_up(self) -> None:
         keep_freed_memory()
-        from actors.factory import client_class
+        with uncollected():
+            from actors.factory import client_class
 
-        client_class(self._settings)
+            client_class(self._settings)
 
     def take_data(self, data: ExperimentData) -> None:
         self._data = data

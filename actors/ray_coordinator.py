@@ -1,16 +1,19 @@
-"""The coordinator's actor on Ray: the shell around the plain coordinator. Without torch."""
+"""The coordinator's actor on Ray: the shell around the plain coordinator. Without torch.
+
+Imports next to nothing: the driver reads this module before it starts Ray.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.assembly import build_coordinator
-from actors.memory import keep_freed_memory
-from actors.ray_group import GroupLimits, RayClientGroup
-from orchestrator.messages import ModelSpec, ModelState, RoundResult
-from orchestrator.settings import Settings
+from actors.memory import keep_freed_memory, uncollected
+
+if TYPE_CHECKING:
+    from orchestrator.messages import ModelSpec, ModelState, RoundResult
+    from orchestrator.settings import Settings
 
 
 class _CoordinatorShell:
@@ -22,6 +25,8 @@ class _CoordinatorShell:
     def __init__(self, settings: Settings, spawn: Callable[[int], Any], first: Sequence[Any]) -> None:
         """``first`` has an actor without data for each bundle; ``spawn(bundle)`` starts one that replaces another."""
         keep_freed_memory()
+        with uncollected():
+            import actors.assembly  # noqa: F401
         self._settings, self._spawn, self._first = settings, spawn, first
         self._progress = (0, 0)
         self._turn = threading.Condition()
@@ -30,6 +35,9 @@ class _CoordinatorShell:
 
     def start(self, data: Sequence[Any], samples_per_client: tuple[int, ...], parts: tuple[slice, ...]) -> ModelSpec:
         """Makes the coordinator. ``data`` is the data's reference in a sequence, so that it is passed on, not read."""
+        from actors.assembly import build_coordinator
+        from actors.ray_group import GroupLimits, RayClientGroup
+
         waiting = dict(enumerate(self._first))
 
         def spawn(bundle: int) -> Any:

@@ -26,6 +26,8 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
     # Who asks for a node's socket a moment too early sleeps this long before the next attempt; Ray's own is a second.
     os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "10")
     os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "1000")
+    # The first actors' processes start together with the node, not when the driver has joined it.
+    os.environ.setdefault("RAY_enable_worker_prestart", "1")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
         try:

@@ -94,11 +94,13 @@ def run(
 def _run(
     answer: Answer, settings: Settings, output: Path | None, address: str | None, local: bool, uri: str | None
 ) -> None:
-    from orchestrator.commands.progress import ProgressLine
-    from orchestrator.commands.run_summary import never_started, summary_dict, summary_text
-    from orchestrator.experiment import run_experiment
-    from orchestrator.ports import Recorder
-    from orchestrator.recording.run_folder import RunFolder
+    from actors.memory import uncollected
+
+    with uncollected():
+        from orchestrator.commands.progress import ProgressLine
+        from orchestrator.experiment import never_started, run_experiment
+        from orchestrator.ports import Recorder
+        from orchestrator.recording.run_folder import RunFolder
 
     folder = RunFolder.create(output, settings, to_yaml(settings))
     tracker = None
@@ -129,6 +131,8 @@ def _run(
             if tracker is not None:
                 progress.stage("sending the results to MLflow")
                 tracker.upload()
+    from orchestrator.commands.run_summary import summary_dict, summary_text  # with more than a start should wait for
+
     answer.give(
         summary_dict(summary, folder.path, tracker.run_id if tracker else None),
         summary_text(summary, folder.path, report, _how_to_open(uri) if tracker else None),
@@ -143,8 +147,10 @@ def _federation(settings: Settings, address: str | None, local: bool, observer: 
         from actors.local_backend import LocalFederation
 
         return LocalFederation(settings, observer)
-    from actors.ray_backend import RayFederation
+    from actors.memory import uncollected
 
+    with uncollected():
+        from actors.ray_backend import RayFederation
     return RayFederation(settings, address, observer)
 
 

@@ -83,6 +83,13 @@ def reached(row: Mapping[str, object], stop_avg_accuracy: float | None) -> bool:
     return stop_avg_accuracy is not None and accuracy is not None and float(str(accuracy)) >= stop_avg_accuracy
 
 
+def never_started(error: BaseException) -> RunSummary:
+    """Of a run that ended before its first round."""
+    interrupted = isinstance(error, KeyboardInterrupt)
+    status, reason = ("interrupted", "interrupted by the user") if interrupted else ("failed", str(error))
+    return RunSummary(status, 0, None, None, None, 0, 0, 0, 0, 0.0, None, reason)
+
+
 def summarise(
     rows: Sequence[Mapping[str, object]], status: str, error: str | None, model: ModelState | None, wall_s: float
 ) -> RunSummary:

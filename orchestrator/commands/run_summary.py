@@ -20,13 +20,6 @@ def summary_dict(summary: RunSummary, folder: Path, run_id: str | None) -> dict[
     return {"run_id": run_id, "output_dir": str(folder), **fields}
 
 
-def never_started(error: BaseException) -> RunSummary:
-    """Of a run that ended before its first round."""
-    interrupted = isinstance(error, KeyboardInterrupt)
-    status, reason = ("interrupted", "interrupted by the user") if interrupted else ("failed", str(error))
-    return RunSummary(status, 0, None, None, None, 0, 0, 0, 0, 0.0, None, reason)
-
-
 def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_with: str | None) -> str:
     """What people want to know at the end.
 

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.commands.progress import MEASURED, ProgressLine, Totals
-from orchestrator.commands.run_summary import never_started, summary_dict, summary_text
+from orchestrator.commands.run_summary import summary_dict, summary_text
+from orchestrator.experiment import never_started
 from orchestrator.messages import RoundResult
 from orchestrator.ports import RunSummary
 
