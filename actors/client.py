@@ -36,7 +36,6 @@ from orchestrator.exchange import (
 from orchestrator.learning.together import TrainedGroup
 from orchestrator.messages import (
     COORDINATOR,
-    ClientReport,
     ClientState,
     ClientStates,
     EmitAnswer,
@@ -45,9 +44,9 @@ from orchestrator.messages import (
     GroupOrder,
     GroupResult,
     ModelState,
-    ReportRows,
     Span,
 )
+from orchestrator.reports import ClientReport, ReportRows
 
 Payload = NDArray[np.uint8]
 Answer = tuple[GroupAnswer, tuple[Payload, ...], tuple[ClientStates, ...]]

@@ -25,7 +25,6 @@ from orchestrator.chunking.mixing import (
 from orchestrator.errors import ClientFailed, PayloadError
 from orchestrator.exchange import choose, client_weight
 from orchestrator.messages import (
-    ClientReport,
     ClientState,
     MixOrder,
     MixReport,
@@ -33,6 +32,7 @@ from orchestrator.messages import (
     PeerReport,
     TrainOrder,
 )
+from orchestrator.reports import ClientReport
 
 
 class PeerClient(Hands):

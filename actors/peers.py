@@ -18,7 +18,6 @@ from orchestrator.chunking.encoding import message_bytes
 from orchestrator.errors import RoundFailed
 from orchestrator.exchange import layout_for
 from orchestrator.messages import (
-    ClientReport,
     EvaluationSums,
     InitialModel,
     MixOrder,
@@ -29,6 +28,7 @@ from orchestrator.messages import (
     TrainOrder,
 )
 from orchestrator.ports import Call, ClientGroup, Handle, Lost
+from orchestrator.reports import ClientReport
 from orchestrator.settings import Settings
 from orchestrator.topology import Topology, metropolis_weights
 

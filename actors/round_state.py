@@ -12,7 +12,8 @@ from actors.ledger import Ledger
 from orchestrator.chunking.aggregation import RoundSum
 from orchestrator.exchange import Choice
 from orchestrator.grouping import Group
-from orchestrator.messages import ClientReport, Span
+from orchestrator.messages import Span
+from orchestrator.reports import ClientReport
 
 
 @dataclass

@@ -12,8 +12,9 @@ import pyarrow as pa
 from actors.ledger import Ledger
 from orchestrator.diary import Diary
 from orchestrator.errors import group_reasons
-from orchestrator.messages import ClientReport, EvaluationSums, RoundResult, Span
+from orchestrator.messages import EvaluationSums, RoundResult, Span
 from orchestrator.records import SCHEMAS, table_from_columns, table_from_rows
+from orchestrator.reports import ClientReport
 
 
 @dataclass(frozen=True)
