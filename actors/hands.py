@@ -17,6 +17,7 @@ from actors.intake import Intake
 from orchestrator.chunking.distance import Squares
 from orchestrator.chunking.scoring import squared_norms
 from orchestrator.diary import Diary
+from orchestrator.errors import ConfigError, Fault
 from orchestrator.exchange import (
     Ages,
     LocalChange,
@@ -39,16 +40,16 @@ from orchestrator.learning.shards import shards
 from orchestrator.learning.together import GroupTrainer, TrainedGroup
 from orchestrator.messages import EvaluationSums, InitialModel, ModelState, Span
 from orchestrator.seeds import generator
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, TrainingSettings
 
 
 class Hands:
     """Base of the client actors."""
 
     def __init__(self, settings: Settings, device: str, dataset: Dataset, partition: Partition) -> None:
+        self._device = _usable(device, settings.training)
         configure_torch(settings.runtime.torch_threads, settings.training.deterministic, device)
         self._settings = settings
-        self._device = torch.device(device)
         self._partition = partition
         size = settings.data.transform_input_size
         scale = dataset.mean_c, dataset.std_c
@@ -166,3 +167,15 @@ class Hands:
 
     def _num_samples(self, client: int) -> int:
         return self._partition.sizes[client]
+
+
+def _usable(name: str, training: TrainingSettings) -> torch.device:
+    """The device of that name. Raises ConfigError: torch cannot use it, or not in this precision."""
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        found = f"torch {torch.__version__} finds no GPU that it can use here"
+        why = "is it a build for the CPU, or is the driver too old?"
+        raise ConfigError([Fault("", "device", f"{found} ({why}); set device: cpu, or install a torch for this GPU")])
+    if device.type == "cuda" and training.mixed_precision == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise ConfigError([Fault("", "mixed_precision", "this GPU has no bfloat16; allowed on it: none")])
+    return device

@@ -208,7 +208,8 @@ class TrainingSettings(Section):
     vectorize_clients: Annotated[Literal["auto", "on", "off"], AnyCase()] = Field(
         "auto",
         description="Train the clients of a group at once, as stacked weights. auto: where the model's layers make it "
-        "faster; on: wherever it can be done. Equal to one by one up to float32 rounding.",
+        "faster; on: wherever it can be done. Equal to one by one up to float32 rounding (of TF32 in a GPU's "
+        "convolutions).",
     )
     mixed_precision: Annotated[Literal["none", "bfloat16"], AnyCase()] = Field(
         "none", description="Type of activations in training; weights, gradients and sums stay float32."
@@ -310,7 +311,9 @@ class RuntimeSettings(Section):
     number_of_actors: Count | None = Field(None, ge=1, le=4096, description="Client actors; null: as many as fit.")
     cpus_per_actor: float = Field(1.0, gt=0, description="CPU share that Ray reserves for a client actor.")
     gpus_per_actor: float | None = Field(
-        None, gt=0, description="GPU share of a client actor; null: one, if device is cuda."
+        None,
+        gt=0,
+        description="GPU share of a client actor; null: a whole one, or less where number_of_actors has to share.",
     )
     clients_per_call: Count | None = Field(
         None, ge=1, le=MOST, description="Clients that share one call to an actor, in whole groups; null: automatic."

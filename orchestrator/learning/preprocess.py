@@ -57,8 +57,9 @@ def configure_torch(threads: int, deterministic: bool, device: torch.device | st
         device: on ``cuda``, cuBLAS and cuDNN are told too.
     """
     torch.set_num_threads(threads)
-    if deterministic and torch.device(device).type == "cuda":
-        # cuBLAS reads it when its first handle is made; this value costs 24 MB and is one of the two that it allows.
+    if torch.device(device).type == "cuda":
+        # cuBLAS reads it once, when its first handle is made: a later run in this process may want to be deterministic.
+        # This value costs 24 MB and is one of the two that it allows.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms, which imports the compiler as well: more than a second before the first step.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")

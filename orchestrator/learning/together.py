@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -99,14 +100,16 @@ class GroupTrainer:
         plan = self.plan
         if plan.engine == "vmap" and len(starts) == 1:
             plan = one_by_one("a single client")
-        if plan.engine == "one_by_one":
-            return self._trained(self._one_by_one(group), plan)
-        try:
-            return self._trained(self._stacks.train(group, self._rows), plan)
-        except Refused as refusal:
-            plan = one_by_one(str(refusal))
-            self.plan = plan if refusal.always else self.plan
-            return self._trained(self._one_by_one(group), plan)
+        if plan.engine != "one_by_one":
+            try:
+                return self._trained(self._stacks.train(group, self._rows), plan)
+            except Refused as refusal:
+                plan = one_by_one(str(refusal))
+                self.plan = plan if refusal.always else self.plan
+            except torch.OutOfMemoryError:
+                plan = one_by_one("the device has too little memory for them at once")
+        # Outside of the handlers: an exception holds the tensors of the attempt that raised it.
+        return self._trained(self._one_by_one(group), plan)
 
     def let_go(self) -> None:
         """What was returned stays as it is: the next group gets memory of its own."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from orchestrator.learning import at_once
+from orchestrator.learning.at_once import Outcome, StackTrainer
 from orchestrator.learning.flatten import FlatModel
 from orchestrator.learning.models import build_model
 from orchestrator.learning.together import GroupTrainer, TrainedGroup
@@ -255,6 +256,33 @@ def test_a_model_that_torch_refused_is_not_tried_again() -> None:
     assert trainer.plan.engine == "vmap"
     trainer.train([model.state()] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)
     assert trainer.plan.engine == "one_by_one"
+
+
+@pytest.mark.parametrize("make", [dense_net, small_conv])
+def test_clients_for_which_there_is_no_room_at_once_are_trained_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Module]
+) -> None:
+    off, on = both(make, TrainingSettings(train_batch_size=4), (9, 8))
+    tries = iter([torch.OutOfMemoryError("CUDA out of memory"), None])
+    train_at_once = StackTrainer.train
+
+    def train_perhaps(self: StackTrainer, *arguments: Any) -> Outcome:
+        if (error := next(tries)) is not None:
+            raise error
+        return train_at_once(self, *arguments)
+
+    monkeypatch.setattr(StackTrainer, "train", train_perhaps)
+    model = FlatModel(make(), "cpu")
+    trainer = GroupTrainer(model, TrainingSettings(train_batch_size=4, vectorize_clients="on"), with_gradient=True)
+    x_S, y_S, offsets = data((9, 8))
+    first, second = (
+        copied(trainer.train([model.state()] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)) for _ in range(2)
+    )
+
+    assert first.reason == "one by one: the device has too little memory for them at once"
+    assert first.weights_GP.tobytes() == off.weights_GP.tobytes()
+    assert second.engine == on.engine != "one_by_one"
+    assert second.weights_GP.tobytes() == on.weights_GP.tobytes()
 
 
 def test_a_single_client_of_a_conv_net_is_trained_alone() -> None:
