@@ -16,6 +16,7 @@ plain SGD, equal weights, no evaluation in what is timed.
 - Before a time counts, the weights after {CHECKED_ROUNDS} rounds must be those of the plain loop: no value off by more
   than {MOST_DIFFERENCE:.0e} of the norm of all, and all together by no more than {MOST_DEVIATION:.0e} of the way that
   they went.
+- Who ends with an error is asked once more.
 - *round*: median (least to most) of the steady rounds of all repetitions, without the first {DROPPED} and the last.
 - *first round*: its end, from the start of the process.
 - *fedchunk is*: how many times as fast its dense round is: median (least to most) of the repetitions, in each of which

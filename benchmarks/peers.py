@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from peer_contenders import Contender, chosen, contenders
 from peer_report import page
 from peer_results import CHECKED_ROUNDS, LEAST_ROUNDS, Check, Timed, compare, disagreement
-from peer_runs import ContenderFailed, run
+from peer_runs import ContenderFailed, Finished, run
 from peer_workloads import WORKLOADS, Workload, export
 
 Weights = NDArray[np.float32]
@@ -94,7 +94,7 @@ def check(takers: Sequence[Contender], folder: Path) -> dict[str, Check]:
     """
     initial_P = np.load(folder / "initial_P.npy")
     loop = next(taker for taker in takers if taker.name == "loop")
-    reference_P = run(loop, folder, SCRATCH / "venvs", CHECKED_ROUNDS, watch=False).weights_P
+    reference_P = _run(loop, folder, CHECKED_ROUNDS, watch=False).weights_P
     checks = {}
     for taker in takers:
         checks[taker.name] = _checked(taker, folder, reference_P, initial_P)
@@ -104,7 +104,7 @@ def check(takers: Sequence[Contender], folder: Path) -> dict[str, Check]:
 
 def _checked(taker: Contender, folder: Path, reference_P: Weights, initial_P: Weights) -> Check:
     try:
-        done = run(taker, folder, SCRATCH / "venvs", CHECKED_ROUNDS, watch=True)
+        done = _run(taker, folder, CHECKED_ROUNDS, watch=True)
     except ContenderFailed as error:
         return Check(taker.name, fault=str(error))
     known = {"peak_mb": done.peak_mb, "versions": done.versions}
@@ -114,9 +114,18 @@ def _checked(taker: Contender, folder: Path, reference_P: Weights, initial_P: We
     return Check(taker.name, difference, deviation, fault=disagreement(difference, deviation), **known)
 
 
+def _run(taker: Contender, folder: Path, rounds: int, *, watch: bool) -> Finished:
+    """One run. Who ends with an error is asked once more: pfl-research's gloo aborts now and then."""
+    try:
+        return run(taker, folder, SCRATCH / "venvs", rounds, watch=watch)
+    except ContenderFailed as error:
+        print(f"{folder.name}: {taker.name} is asked again: {error}", flush=True)
+        return run(taker, folder, SCRATCH / "venvs", rounds, watch=watch)
+
+
 def _timed(taker: Contender, folder: Path, rounds: int, repetition: int) -> Timed:
     load = os.getloadavg()[0]
-    done = run(taker, folder, SCRATCH / "venvs", rounds, watch=False)
+    done = _run(taker, folder, rounds, watch=False)
     median = 1e3 * float(np.median(done.rounds_s))
     print(f"{folder.name}: repetition {repetition}, {taker.name}: {median:.1f} ms a round", flush=True)
     return Timed(taker.name, repetition, load, done.first_s, done.rounds_s, done.train_s)

@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers_side")]
 contenders = importlib.import_module("peer_contenders")
 environments = importlib.import_module("peer_environments")
+peers = importlib.import_module("peers")
 report = importlib.import_module("peer_report")
 results = importlib.import_module("peer_results")
 runs = importlib.import_module("peer_runs")
@@ -100,6 +101,23 @@ def test_a_contender_that_fails_says_why(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("failures", [1, 2])
+def test_who_ends_with_an_error_is_asked_once_more(tmp_path, monkeypatch, failures):
+    left = iter([runs.ContenderFailed("gloo")] * failures + ["done"])
+
+    def run(*_, **__):
+        if isinstance(answer := next(left), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(peers, "run", run)
+    if failures == 1:
+        assert peers._run(LOOP, tmp_path, 3, watch=False) == "done"
+    else:
+        with pytest.raises(runs.ContenderFailed, match="gloo"):
+            peers._run(LOOP, tmp_path, 3, watch=False)
+
+
 def test_an_environment_is_made_once_and_again_when_requirements_change(tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "REQUIREMENTS", {"empty": ()})
     environments.ensure(tmp_path, "empty")
