@@ -43,10 +43,14 @@ def _verdicts(sections: Mapping[str, Any]) -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | ---: | --- |"
     for target in TARGETS:
         section = sections.get(target.workload)
-        value = target.measure(results_of(section), section["actors"]) if section else None
+        found = target.measure(results_of(section), section["actors"]) if section else None
         bound = "at least" if target.more_is_better else "at most"
         place = f"| {target.workload} | {target.what} | {bound} {target.must:g} | {target.aim:g} |"
-        yield f"{place} not measured | |" if value is None else f"{place} {value:.2f} | {target.verdict(value)} |"
+        if found is None:
+            yield f"{place} not measured | |"
+        else:
+            spread = f"{found.median:.2f} ({found.least:.2f} to {found.most:.2f})"
+            yield f"{place} {spread} | {target.verdict(found.median)} |"
 
 
 def _section(name: str, section: Mapping[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,9 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         return cls(statistics.median(values), min(values), max(values))
 
+    def __mul__(self, factor: float) -> Spread:
+        return Spread(self.median * factor, self.least * factor, self.most * factor)
+
 
 class Results:
     """The timed runs of one workload."""
@@ -106,13 +109,17 @@ class Results:
         return Spread.of([run.first_s for run in self._of(name)])
 
     def training(self, name: str) -> float:
-        """Median seconds of training in a steady round."""
+        """Median seconds of training in a steady round, all repetitions together."""
         return statistics.median(seconds for run in self._of(name) for seconds in run.train_s[DROPPED:-1])
 
     def ratio(self, name: str, to: str) -> Spread:
         """Time of a round of ``name`` over that of ``to``, repetition by repetition, because both ran in turn then."""
-        over, under = (self._medians(one) for one in (name, to))
-        return Spread.of([over[number] / under[number] for number in over.keys() & under.keys()])
+        return _ratio(self._medians(name), self._medians(to))
+
+    def over_training(self, name: str, of: str) -> Spread:
+        """As :meth:`ratio`, over nothing but the training in a round of ``of``."""
+        training = {run.repetition: statistics.median(run.train_s[DROPPED:-1]) for run in self._of(of)}
+        return _ratio(self._medians(name), training)
 
     def fastest(self, names: Sequence[str]) -> str | None:
         """Who of ``names`` has the shortest round; None if nobody was timed."""
@@ -125,3 +132,7 @@ class Results:
 
     def _of(self, name: str) -> list[Timed]:
         return [run for run in self._runs if run.contender == name]
+
+
+def _ratio(over: Mapping[int, float], under: Mapping[int, float]) -> Spread:
+    return Spread.of([over[number] / under[number] for number in over.keys() & under.keys()])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peer_results import Results
+from peer_results import Results, Spread
 
-Measure = Callable[[Results, int], float | None]
+Measure = Callable[[Results, int], Spread | None]
 """Of a workload's results and fedchunk's number of actors; None: somebody was not timed."""
 
 
@@ -33,25 +33,25 @@ class Target:
 def times_as_fast(*peers: str) -> Measure:
     """The shortest round among ``peers`` over fedchunk's."""
 
-    def measure(results: Results, actors: int) -> float | None:
+    def measure(results: Results, actors: int) -> Spread | None:
         peer = results.fastest(peers)
-        return None if peer is None or results.fastest(["fedchunk"]) is None else results.ratio(peer, "fedchunk").median
+        return None if peer is None or results.fastest(["fedchunk"]) is None else results.ratio(peer, "fedchunk")
 
     return measure
 
 
-def chunks_over_dense(results: Results, actors: int) -> float | None:
+def chunks_over_dense(results: Results, actors: int) -> Spread | None:
     """Round with chunks over our own dense round."""
     if results.fastest(["fedchunk"]) is None or results.fastest(["fedchunk-chunks"]) is None:
         return None
-    return results.ratio("fedchunk-chunks", "fedchunk").median
+    return results.ratio("fedchunk-chunks", "fedchunk")
 
 
-def over_shared_training(results: Results, actors: int) -> float | None:
+def over_shared_training(results: Results, actors: int) -> Spread | None:
     """fedchunk's round over the loop's training time divided by the actors, which is what no scheduler can beat."""
     if results.fastest(["fedchunk"]) is None or results.fastest(["loop"]) is None:
         return None
-    return results.rounds("fedchunk").median / (results.training("loop") / actors)
+    return results.over_training("fedchunk", "loop") * actors
 
 
 CHUNKS = "chunks at 20 %: time of a round over our own dense round"

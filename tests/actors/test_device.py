@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from orchestrator.errors import ConfigError
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_torch_does_not_find_is_a_fault_of_the_settings(make_settings, run_local):
+    with pytest.raises(ConfigError, match=r"device: torch .* finds no GPU .*set device: cpu"):
+        run_local(make_settings(device="cuda"))
+
+
+def test_bfloat16_on_a_gpu_without_it_is_a_fault_of_the_settings(monkeypatch, make_settings, run_local):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+
+    with pytest.raises(ConfigError, match="mixed_precision: this GPU has no bfloat16"):
+        run_local(make_settings(device="cuda", mixed_precision="bfloat16"))
