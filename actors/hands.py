@@ -75,6 +75,15 @@ class Hands:
         """What everybody starts from; a function of the seed, so any fresh actor gives the same."""
         return InitialModel(self._model.spec, self._start)
 
+    def device_works(self) -> bool:
+        """Whether the device still answers. After some errors CUDA refuses everything until the process ends."""
+        if self._device.type == "cuda":
+            try:
+                torch.cuda.synchronize(self._device)
+            except RuntimeError:
+                return False
+        return True
+
     def evaluate(self, model: ModelState, part: slice) -> tuple[EvaluationSums, tuple[Span, ...]]:
         """Measures a model on a part of the test set."""
         with self._diary.doing("evaluate"):

@@ -51,25 +51,33 @@ class _ClientShell:
         return self._client.initial_model()
 
     def train_group(self, *arguments: Any) -> Any:
-        return self._client.train_group(*arguments)
+        return self._ask("train_group", arguments)
 
     def emit_group(self, *arguments: Any) -> Any:
-        return self._client.emit_group(*arguments)
+        return self._ask("emit_group", arguments)
 
     def evaluate(self, *arguments: Any) -> Any:
-        return self._client.evaluate(*arguments)
+        return self._ask("evaluate", arguments)
 
     def evaluate_group(self, *arguments: Any) -> Any:
-        return self._client.evaluate_group(*arguments)
+        return self._ask("evaluate_group", arguments)
 
     def train_peer(self, *arguments: Any) -> Any:
-        return self._client.train_peer(*arguments)
+        return self._ask("train_peer", arguments)
 
     def mix_peer(self, *arguments: Any) -> Any:
-        return self._client.mix_peer(*arguments)
+        return self._ask("mix_peer", arguments)
 
     def survey(self, *arguments: Any) -> Any:
-        return self._client.survey(*arguments)
+        return self._ask("survey", arguments)
+
+    def _ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """What the client answers. If its device is lost the actor ends: then another is started and asked instead."""
+        try:
+            return getattr(self._client, method)(*arguments)
+        finally:
+            if not self._client.device_works():
+                ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
 
 class Spawner:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from actors.client import Client
 from orchestrator.errors import ConfigError
 
 
@@ -16,3 +17,22 @@ def test_bfloat16_on_a_gpu_without_it_is_a_fault_of_the_settings(monkeypatch, ma
 
     with pytest.raises(ConfigError, match="mixed_precision: this GPU has no bfloat16"):
         run_local(make_settings(device="cuda", mixed_precision="bfloat16"))
+
+
+def lost(device=None):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_gpu_that_refuses_everything_is_noticed(monkeypatch, make_settings, run_local):
+    made = []
+
+    def make(settings, device, data):
+        made.append(Client(settings, device, data.dataset, data.partition))
+        return made[0]
+
+    run_local(make_settings(), make)
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+
+    assert made[0].device_works()
+    made[0]._device = torch.device("cuda")
+    assert not made[0].device_works()

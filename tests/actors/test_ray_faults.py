@@ -103,6 +103,33 @@ def test_an_actor_killed_in_each_of_ten_rounds_costs_no_update_and_no_bit(
     assert run.summary.weights_sha256 == run_local(settings).summary.weights_sha256
 
 
+def test_an_actor_whose_gpu_is_lost_is_replaced_and_its_clients_are_trained_again(
+    tmp_path, ray_here, make_settings, run_local, run_entered, observer
+):
+    not_yet = tmp_path / "not yet"
+    not_yet.touch()
+
+    def make(settings, device, data):
+        from actors.client import Client
+
+        class Unlucky(Client):
+            def device_works(self):
+                try:
+                    not_yet.unlink()
+                except FileNotFoundError:
+                    return True
+                return False
+
+        return Unlucky(settings, device, data.dataset, data.partition)
+
+    settings = make_settings(number_of_actors=2, federated_learning_rounds=2)
+    with RayFederation(settings, None, observer, make) as federation:
+        run = run_entered(federation, settings)
+    assert [row["failed"] for row in run.rows("rounds")] == [0, 0]
+    assert max(row["attempts"] for row in run.rows("clients")) == 2
+    assert run.summary.weights_sha256 == run_local(settings).summary.weights_sha256
+
+
 @pytest.mark.slow
 def test_a_frozen_actor_is_replaced_when_its_time_is_up(ray_here, make_settings, run_local, run_entered):
     settings = make_settings(number_of_actors=2, federated_learning_rounds=2, client_timeout_s=5.0)
