@@ -67,4 +67,4 @@ def _room_on_gpus(all_gpus: int, share: float) -> int:
     """Actors that fit: a share of a GPU lies on one of them."""
     if share >= 1:
         return math.floor(all_gpus / share)
-    return all_gpus * math.floor(1 / share + 1e-9)  # 1 / (1 / 49) is a little less than 49
+    return all_gpus * math.floor(1 / share + 1e-9)  # 1 / (1 / 93) is a little less than 93
