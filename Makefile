@@ -16,6 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedchunk needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# mypy and editors read the folders as one package through these links; Python finds it through pip's own way.
+	rm -rf .venv/links && mkdir -p .venv/links/fedchunk
+	ln -s ../../../fedchunk/__init__.py ../../../fedchunk/py.typed ../../../orchestrator ../../../actors ../../../analysis .venv/links/fedchunk
 	@touch $(STAMP)
 
 demo: setup ## run the quick start: 20 clients on real digits, under a minute

@@ -5,10 +5,11 @@ Example:
     >>> run = load_run("runs/quickstart")  # doctest: +SKIP
     >>> print(ChunkAnalyzer().analyze_chunk_distribution(run.clients, run.config))  # doctest: +SKIP
 
-Drawing (:mod:`analysis.figures`) and the report (:mod:`analysis.report`) import matplotlib and are asked for by name.
+Drawing (:mod:`fedchunk.analysis.figures`) and the report (:mod:`fedchunk.analysis.report`) import matplotlib and are
+asked for by name.
 """
 
-from analysis.chunk_analyzer import ChunkAnalyzer
-from analysis.load import Run, load_run
+from fedchunk.analysis.chunk_analyzer import ChunkAnalyzer
+from fedchunk.analysis.load import Run, load_run
 
 __all__ = ["ChunkAnalyzer", "Run", "load_run"]

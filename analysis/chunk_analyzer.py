@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-from analysis.overlap import Agreement, agreement, expected_jaccard
-from analysis.recorded import RecordedClient
-from analysis.results import ChunkDistribution, ChunkImportance, ChunkOverlap, ClientSelection
-from analysis.statistics import (
+from fedchunk.analysis.overlap import Agreement, agreement, expected_jaccard
+from fedchunk.analysis.recorded import RecordedClient
+from fedchunk.analysis.results import ChunkDistribution, ChunkImportance, ChunkOverlap, ClientSelection
+from fedchunk.analysis.statistics import (
     bottom_indices,
     coverage,
     effective_chunks,
@@ -25,6 +23,7 @@ from analysis.statistics import (
     selection_counts,
     top_indices,
 )
+from numpy.typing import NDArray
 
 ENDS = 5
 """How many of the most and least important chunks are named, as FedPilot's analyser does."""

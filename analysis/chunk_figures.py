@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from analysis.drawing import (
+from fedchunk.analysis.drawing import (
     BLUE,
     GREY,
     ORANGE,
@@ -24,7 +19,11 @@ from analysis.drawing import (
     share_axis,
     short,
 )
-from analysis.layers import LayerMark
+from fedchunk.analysis.layers import LayerMark
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 SQUARE_ROOT_FROM = 8.0
 """A chunk of so many times the mean flattens all others; the axis then shows square roots."""

@@ -1,7 +1,7 @@
 """Compares recorded runs: accuracy beside bytes, over seeds.
 
 Example:
-    >>> from analysis.compare import compare
+    >>> from fedchunk.analysis.compare import compare
     >>> print(compare(["runs/full-1", "runs/full-2", "runs/chunks-1", "runs/chunks-2"]))  # doctest: +SKIP
 """
 
@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-
-from analysis.comparison import Comparison, Group, RunCurve
-from analysis.grouping import differing, grouped, is_dense, labels
-from analysis.intervals import Interval
-from analysis.load import Run, load_run
-from orchestrator.errors import RecordsError
+from fedchunk.analysis.comparison import Comparison, Group, RunCurve
+from fedchunk.analysis.grouping import differing, grouped, is_dense, labels
+from fedchunk.analysis.intervals import Interval
+from fedchunk.analysis.load import Run, load_run
+from fedchunk.orchestrator.core.errors import RecordsError
 
 ALLOWED_LOSS = 0.005
 """How much less accurate than the best a run may be that counts as having reached it: half a point."""

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from fedchunk.analysis.intervals import Interval
+from fedchunk.analysis.text import bytes_text, table_text
 from numpy.typing import NDArray
-
-from analysis.intervals import Interval
-from analysis.text import bytes_text, table_text
 
 WINDOW = 5
 """Evaluated rounds of a running mean: one lucky round reaches no target."""

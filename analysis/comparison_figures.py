@@ -1,4 +1,4 @@
-"""The figures of a comparison. Each is drawn from the tables of :class:`analysis.comparison.Comparison`."""
+"""The figures of a comparison. Each is drawn from the tables of :class:`fedchunk.analysis.comparison.Comparison`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow.compute as pc
+from fedchunk.analysis.comparison import Comparison, Group
+from fedchunk.analysis.drawing import GREY, PALETTE, figure, share_axis
+from fedchunk.analysis.text import bytes_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
-
-from analysis.comparison import Comparison, Group
-from analysis.drawing import GREY, PALETTE, figure, share_axis
-from analysis.text import bytes_text
 
 LOOKS = (("-", "o"), ("--", "D"), (":", "^"), ("-.", "v"))
 """Lines and marks: each goes once through the palette."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-
-from analysis.comparison import HEADERS, Comparison, cells
-from analysis.comparison_figures import draw_comparison
-from analysis.figures import save_all, save_data
-from analysis.page import Section, image, page, table
+from fedchunk.analysis.comparison import HEADERS, Comparison, cells
+from fedchunk.analysis.comparison_figures import draw_comparison
+from fedchunk.analysis.figures import save_all, save_data
+from fedchunk.analysis.page import Section, image, page, table
 
 TITLES = {
     "accuracy_bytes": "Accuracy against bytes",

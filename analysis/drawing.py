@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from fedchunk.analysis.layers import LayerMark
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from analysis.layers import LayerMark
 
 BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#F0E442", "#767676",

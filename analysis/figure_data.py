@@ -11,13 +11,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-
-from analysis.layers import layer_marks
-from analysis.load import Run
-from analysis.overlap_data import client_overlap_data, overlap_data
-from analysis.recorded import RecordedClient
-from analysis.round_data import (
+from fedchunk.analysis.layers import layer_marks
+from fedchunk.analysis.load import Run
+from fedchunk.analysis.overlap_data import client_overlap_data, overlap_data
+from fedchunk.analysis.recorded import RecordedClient
+from fedchunk.analysis.round_data import (
     age_data,
     bins,
     consensus_data,
@@ -29,7 +27,8 @@ from analysis.round_data import (
     residual_data,
     selection_data,
 )
-from analysis.statistics import age_counts, energy_captured, gini, lorenz, selection_counts
+from fedchunk.analysis.statistics import age_counts, energy_captured, gini, lorenz, selection_counts
+from numpy.typing import NDArray
 
 QUANTILES = (5, 25, 50, 75, 95)
 

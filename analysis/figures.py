@@ -1,4 +1,4 @@
-"""The figures of a run. Each is drawn from :func:`analysis.figure_data.figure_data`, which holds its numbers."""
+"""A run's figures. Each is drawn from :func:`~fedchunk.analysis.figure_data.figure_data`, which holds its numbers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-
-from analysis.chunk_figures import draw_importance, draw_layers, draw_selection
-from analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
-from analysis.figure_data import figure_data
-from analysis.load import Run
-from analysis.round_figures import (
+from fedchunk.analysis.chunk_figures import draw_importance, draw_layers, draw_selection
+from fedchunk.analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
+from fedchunk.analysis.figure_data import figure_data
+from fedchunk.analysis.load import Run
+from fedchunk.analysis.round_figures import (
     draw_age,
     draw_client_overlap,
     draw_consensus,
@@ -25,7 +21,10 @@ from analysis.round_figures import (
     draw_residual,
     draw_sensitivity,
 )
-from analysis.text import bytes_text
+from fedchunk.analysis.text import bytes_text
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 __all__ = ["FIGURES", "draw", "draw_accuracy", "draw_all", "draw_bytes", "figure_data", "save_all", "save_data"]
 

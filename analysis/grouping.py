@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.load import Run
+from fedchunk.analysis.load import Run
 
 NOT_COMPARED = frozenset({
     "random_seed", "federation_id", "data_dir", "download",

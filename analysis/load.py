@@ -18,10 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
-from analysis.recorded import RecordedClient, recorded_clients
-from orchestrator.errors import RecordsError
-from orchestrator.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
+from fedchunk.analysis.recorded import RecordedClient, recorded_clients
+from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class Run:
     summary: Mapping[str, Any]
     """How the run ended; its status is ``running`` until then, and for ever if the run was killed."""
     tables: Mapping[str, pa.Table]
-    """The tables by name, exactly in the schemas of :mod:`orchestrator.records`: all, unless fewer were read."""
+    """The tables by name, in the schemas of :mod:`fedchunk.orchestrator.core.records`: all, unless fewer were read."""
 
     @property
     def status(self) -> str:

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-
-from analysis.overlap import (
+from fedchunk.analysis.overlap import (
     BoolArray,
     FloatArray,
     agreement,
@@ -18,7 +16,8 @@ from analysis.overlap import (
     jaccard_matrix,
     successive_jaccard,
 )
-from analysis.recorded import RecordedClient
+from fedchunk.analysis.recorded import RecordedClient
+from numpy.typing import NDArray
 
 MATRIX_CLIENTS = 250
 """Clients of the matrix at most: about what its pixels can show."""

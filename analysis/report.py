@@ -9,11 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
-
-from analysis.figures import FIGURES, draw, figure_data, save_all, save_data
-from analysis.load import Run, load_run
-from analysis.page import Section, image, page, preformatted, table
-from analysis.summaries import byte_rows, chunk_texts, client_rows, headline, missing_figures
+from fedchunk.analysis.figures import FIGURES, draw, figure_data, save_all, save_data
+from fedchunk.analysis.load import Run, load_run
+from fedchunk.analysis.page import Section, image, page, preformatted, table
+from fedchunk.analysis.summaries import byte_rows, chunk_texts, client_rows, headline, missing_figures
 
 CSV_ROWS = 500
 """Rows of clients.csv at most: MLflow shows no more of a CSV file."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
+from fedchunk.analysis.overlap import Agreement, chance_corrected
+from fedchunk.analysis.statistics import top_indices
+from fedchunk.analysis.text import list_text, number_text, table_text
 from numpy.typing import NDArray
-
-from analysis.overlap import Agreement, chance_corrected
-from analysis.statistics import top_indices
-from analysis.text import list_text, number_text, table_text
 
 SHOWN = 20
 """Lines of a printed table: what fits on a screen beside the rest."""

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from fedchunk.analysis.layers import layer_marks
+from fedchunk.analysis.load import Run
+from fedchunk.analysis.statistics import IntArray, age_statistics
 from numpy.typing import NDArray
-
-from analysis.layers import layer_marks
-from analysis.load import Run
-from analysis.statistics import IntArray, age_statistics
 
 MAX_BINS = 250
 """Cells along an axis of a figure: about what its pixels can show."""

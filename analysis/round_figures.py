@@ -6,12 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from analysis.drawing import (
+from fedchunk.analysis.drawing import (
     BLUE,
     GREY,
     ORANGE,
@@ -26,6 +21,10 @@ from analysis.drawing import (
     round_edges,
     share_axis,
 )
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 REASONS = 6
 """Reasons that have a colour of their own; rarer ones are drawn together."""

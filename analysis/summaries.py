@@ -7,14 +7,13 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from analysis.chunk_analyzer import ChunkAnalyzer
-from analysis.load import Run
-from analysis.overlap import chance_corrected
-from analysis.overlap_data import own_overlap
-from analysis.round_data import reason_data
-from analysis.statistics import age_counts, age_statistics
-from analysis.text import bytes_text, list_text, number_text, table_text
+from fedchunk.analysis.chunk_analyzer import ChunkAnalyzer
+from fedchunk.analysis.load import Run
+from fedchunk.analysis.overlap import chance_corrected
+from fedchunk.analysis.overlap_data import own_overlap
+from fedchunk.analysis.round_data import reason_data
+from fedchunk.analysis.statistics import age_counts, age_statistics
+from fedchunk.analysis.text import bytes_text, list_text, number_text, table_text
 
 CLIENTS_SHOWN = 50
 """Clients in the table of importance: as many as a page can hold."""

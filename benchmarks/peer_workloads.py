@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from fedchunk.actors.client.experiment_data import ExperimentData, prepare
+from fedchunk.orchestrator.core.round_rules import cohort
+from fedchunk.orchestrator.core.seeds import generator
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.preprocess import to_device
+from fedchunk.orchestrator.settings import loading
+from fedchunk.orchestrator.settings.sections import Settings
 from numpy.typing import NDArray
-
-from actors.experiment_data import ExperimentData, prepare
-from orchestrator import config
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model
-from orchestrator.learning.preprocess import to_device
-from orchestrator.rounds import cohort
-from orchestrator.seeds import generator
-from orchestrator.settings import Settings
 
 BLOCK = 1024
 """Images normalised at a time."""
@@ -93,7 +92,7 @@ def export(workload: Workload, rounds: int, folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.yaml").write_text(yaml.safe_dump(workload.flat_settings()), encoding="utf-8")
-    settings = config.load(folder / "settings.yaml").settings
+    settings = loading.load(folder / "settings.yaml").settings
     data = prepare(settings)
     _write_images(settings, data, workload, folder)
     seed, federation = settings.federation.random_seed, settings.federation

@@ -75,10 +75,10 @@ def in_own_process(clients: int, actors: int) -> dict[str, float]:
 
 def measure(clients: int, actors: int) -> dict[str, float]:
     """One run: seconds of its steady rounds, and its memory after the last but one."""
-    from actors.ray_backend import RayFederation
-    from orchestrator.config import load, to_yaml
-    from orchestrator.experiment import run_experiment
-    from orchestrator.recording.run_folder import RunFolder
+    from fedchunk.actors.backends.ray_backend import RayFederation
+    from fedchunk.orchestrator.experiment import run_experiment
+    from fedchunk.orchestrator.recording.run_folder import RunFolder
+    from fedchunk.orchestrator.settings.loading import load, to_yaml
 
     with tempfile.TemporaryDirectory() as scratch:
         flat = SETTINGS | {

@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from orchestrator import config
+from fedchunk.orchestrator.settings import loading
 
 
 def import_torch() -> float:
@@ -28,11 +28,10 @@ class Importer:
 
 
 def main() -> None:
-    runtime = config.load(sys.argv[1], sys.argv[2:]).settings.runtime
+    runtime = loading.load(sys.argv[1], sys.argv[2:]).settings.runtime
     begun = time.monotonic()
     import ray
-
-    from actors.ray_start import start_ray
+    from fedchunk.actors.backends.ray_start import start_ray
 
     started = time.monotonic()
     start_ray(runtime, None)

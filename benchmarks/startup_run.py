@@ -9,7 +9,7 @@ call to train: ``begins`` and ``ends``, with the clock (``time.monotonic``, whic
 import sys
 from pathlib import Path
 
-from orchestrator import cli
+from fedchunk.orchestrator import cli
 
 
 def noting(notes: Path):
@@ -18,7 +18,7 @@ def noting(notes: Path):
     def make(settings, device, data):
         import time
 
-        from actors.factory import client_class
+        from fedchunk.actors.client.factory import client_class
 
         def note(what):
             with notes.open("a") as file:
@@ -46,7 +46,7 @@ def main() -> None:
 
     def federation(settings, address, local, observer):
         assert not local
-        from actors.ray_backend import RayFederation
+        from fedchunk.actors.backends.ray_backend import RayFederation
 
         return RayFederation(settings, address, observer, noting(notes))
 

@@ -19,13 +19,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-
-from orchestrator.learning import at_once, flatten
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.image_order import image_order
-from orchestrator.learning.models import build_model
-from orchestrator.learning.together import GroupTrainer
-from orchestrator.settings import TrainingSettings
+from fedchunk.orchestrator.learning.engines import stacked
+from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
+from fedchunk.orchestrator.learning.models import flatten
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.models.image_order import image_order
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 GROUPS = (1, 2, 4, 8, 16, 32)
 BATCH = 10
@@ -85,7 +85,7 @@ def _head() -> list[str]:
         f"costs, shared by its clients and their steps; one thread, batches of {BATCH}, plain SGD. Medians (least to "
         "most) of repetitions in turns. *At once* is what `vectorize_clients: on` takes: `dense`, which are stacked "
         "products, for linear layers, else `vmap`; `auto` takes `dense` alone. *Cut*: in stacks of at most "
-        f"2^{at_once.STACK_VALUES.bit_length() - 1} values, as groups are trained. *Whole*: the group as one stack. "
+        f"2^{stacked.STACK_VALUES.bit_length() - 1} values, as groups are trained. *Whole*: the group as one stack. "
         "*Gradient*: whether its mean is kept, as scores of chunks need it. *Gain*: one by one over cut.",
         "",
         "| model | parameters | steps | gradient | clients | one by one | at once, cut | at once, whole | gain |",
@@ -119,8 +119,8 @@ class ReadyGroup:
         settings = TrainingSettings(
             model_type=work.model_type, train_batch_size=BATCH, learning_rate=0.01, vectorize_clients=vectorize
         )
-        most = 1 << 40 if whole else at_once.STACK_VALUES
-        self._limit = patch.object(at_once, "STACK_VALUES", most)
+        most = 1 << 40 if whole else stacked.STACK_VALUES
+        self._limit = patch.object(stacked, "STACK_VALUES", most)
         model = FlatModel(build_model(settings, work.image_shape, 10, seed=0), "cpu")
         random = torch.Generator().manual_seed(0)
         self._x_S = torch.randn(clients * work.samples, *work.image_shape, generator=random)

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from orchestrator.commands.console import FAILED, INTERRUPTED, OK, Answer, answering
-from orchestrator.config import json_schema, load, to_yaml
-from orchestrator.errors import ConfigError, Fault, FedchunkError
-from orchestrator.masking import mask_settings, mask_uri
-from orchestrator.settings import RuntimeSettings, Settings
-from orchestrator.tracking.uri import is_server, resolve_store
+from fedchunk.orchestrator.commands.console import FAILED, INTERRUPTED, OK, Answer, answering
+from fedchunk.orchestrator.core.errors import ConfigError, Fault, FedchunkError
+from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
+from fedchunk.orchestrator.settings.loading import json_schema, load, to_yaml
+from fedchunk.orchestrator.settings.sections import RuntimeSettings, Settings
+from fedchunk.orchestrator.tracking.uri import is_server, resolve_store
 
 if TYPE_CHECKING:
-    from orchestrator.ports import Federation, Observer
+    from fedchunk.orchestrator.contract.ports import Federation, Observer
 
 EXIT_CODES = {"finished": OK, "failed": FAILED, "interrupted": INTERRUPTED}
 UI_PORT = 5000
@@ -94,23 +93,23 @@ def run(
 def _run(
     answer: Answer, settings: Settings, output: Path | None, address: str | None, local: bool, uri: str | None
 ) -> None:
-    from actors.memory import uncollected
+    from fedchunk.actors.backends.memory import uncollected
 
     with uncollected():
-        from orchestrator.commands.progress import ProgressLine
-        from orchestrator.experiment import never_started, run_experiment
-        from orchestrator.ports import Recorder
-        from orchestrator.recording.run_folder import RunFolder
+        from fedchunk.orchestrator.commands.progress import ProgressLine
+        from fedchunk.orchestrator.contract.ports import Recorder
+        from fedchunk.orchestrator.experiment import never_started, run_experiment
+        from fedchunk.orchestrator.recording.run_folder import RunFolder
 
     folder = RunFolder.create(output, settings, to_yaml(settings))
     tracker = None
     recorders: list[Recorder] = [folder]
     if settings.runtime.profile:
-        from orchestrator.recording.profile import ProfileRecorder
+        from fedchunk.orchestrator.recording.profile import ProfileRecorder
 
         recorders.append(ProfileRecorder(folder.path))
     if settings.tracking.mlflow_enabled:
-        from orchestrator.tracking.recorder import MlflowRecorder
+        from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 
         tracker = MlflowRecorder(settings.tracking, settings.flat(), folder.path, uri)
         recorders.append(tracker)
@@ -131,7 +130,10 @@ def _run(
             if tracker is not None:
                 progress.stage("sending the results to MLflow")
                 tracker.upload()
-    from orchestrator.commands.run_summary import summary_dict, summary_text  # with more than a start should wait for
+    from fedchunk.orchestrator.commands.run_summary import (  # with more than a start should wait for
+        summary_dict,
+        summary_text,
+    )
 
     answer.give(
         summary_dict(summary, folder.path, tracker.run_id if tracker else None),
@@ -144,18 +146,18 @@ def _run(
 
 def _federation(settings: Settings, address: str | None, local: bool, observer: Observer) -> Federation:
     if local:
-        from actors.local_backend import LocalFederation
+        from fedchunk.actors.backends.local import LocalFederation
 
         return LocalFederation(settings, observer)
-    from actors.memory import uncollected
+    from fedchunk.actors.backends.memory import uncollected
 
     with uncollected():
-        from actors.ray_backend import RayFederation
+        from fedchunk.actors.backends.ray_backend import RayFederation
     return RayFederation(settings, address, observer)
 
 
 def _write_report(folder: Path) -> Path:
-    from analysis.report import write_report
+    from fedchunk.analysis.report import write_report
 
     return write_report(folder).html
 
@@ -176,7 +178,7 @@ def validate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
     with answering(as_json) as answer:
         loaded = load(config, overrides or ())
         if loaded.settings.federation.federated_learning_topology == "custom":
-            from orchestrator.topology import build_topology
+            from fedchunk.orchestrator.methods.topology import build_topology
 
             build_topology(loaded.settings.federation)
         result = {
@@ -192,9 +194,9 @@ def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
     """Say what an experiment will cost: bytes beside full exchange, memory, actors."""
     with answering(as_json) as answer:
         settings = _settings(answer, config, overrides)
-        from orchestrator.commands.plan import make_plan, model_input
-        from orchestrator.commands.plan_report import plan_text
-        from orchestrator.learning.models import model_spec
+        from fedchunk.orchestrator.commands.plan import make_plan, model_input
+        from fedchunk.orchestrator.commands.plan_report import plan_text
+        from fedchunk.orchestrator.learning.models.build import model_spec
 
         spec = model_spec(settings.training, *model_input(settings.data))
         result = make_plan(settings, spec, actors=_actors_here(settings))
@@ -204,8 +206,7 @@ def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
 def _actors_here(settings: Settings) -> int | None:
     """Client actors that a run would start on this machine, None where not one fits."""
     import torch
-
-    from actors.placement import plan_placement
+    from fedchunk.actors.backends.placement import plan_placement
 
     resources = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
     try:
@@ -227,9 +228,9 @@ def analyze(
 ) -> None:
     """Write the report of a run, and say which chunks its clients sent."""
     with answering(as_json) as answer:
-        from analysis.load import load_run
-        from analysis.report import write_report
-        from analysis.summaries import chunk_texts
+        from fedchunk.analysis.load import load_run
+        from fedchunk.analysis.report import write_report
+        from fedchunk.analysis.summaries import chunk_texts
 
         recorded = load_run(_run_folder(run, tracking_uri))
         report = write_report(recorded, output)
@@ -242,8 +243,8 @@ def _run_folder(run: str, tracking_uri: str | None) -> Path:
     is_run_id = len(run) == 32 and all(letter in "0123456789abcdef" for letter in run)
     if not is_run_id or Path(run).exists():
         return Path(run)
-    from orchestrator.recording.run_folder import RUNS_FOLDER
-    from orchestrator.tracking.later import download_run
+    from fedchunk.orchestrator.recording.run_folder import RUNS_FOLDER
+    from fedchunk.orchestrator.tracking.sync import download_run
 
     return download_run(run, tracking_uri or _environment_uri(), RUNS_FOLDER / run)
 
@@ -267,8 +268,8 @@ def compare(
         if target is not None and not 0 < target <= 1:
             message = f"got {target:g}; allowed: an accuracy above 0 and at most 1, such as 0.83"
             raise ConfigError([Fault("--target", "", message)])
-        from analysis.compare import compare as compared
-        from analysis.comparison_report import write_comparison
+        from fedchunk.analysis.compare import compare as compared
+        from fedchunk.analysis.comparison_report import write_comparison
 
         result = compared([_run_folder(run, None) for run in runs], target)
         report = write_comparison(result, output)
@@ -285,7 +286,7 @@ def sync(
 ) -> None:
     """Send to MLflow what could not be sent during a run. May be repeated: nothing is doubled."""
     with answering(as_json) as answer:
-        from orchestrator.tracking.later import sync as send
+        from fedchunk.orchestrator.tracking.sync import sync as send
 
         report = send(run, tracking_uri)
         text = (
@@ -304,7 +305,7 @@ def ui(
 ) -> None:
     """Show the runs in MLflow's UI, lean: one worker, this machine only. Ctrl-C ends it."""
     with answering(as_json) as answer:
-        from orchestrator.tracking.ui import ui_command
+        from fedchunk.orchestrator.tracking.ui import ui_command
 
         uri = tracking_uri or _environment_uri()
         command, environment = ui_command(uri, port=port)
@@ -320,7 +321,7 @@ def ui(
 def doctor(as_json: AsJson = False) -> None:
     """Look whether this machine can run experiments, and say what to do where it cannot."""
     with answering(as_json) as answer:
-        from orchestrator.commands.doctor import examine, report, worst
+        from fedchunk.orchestrator.commands.doctor import examine, report, worst
 
         ports = {
             RuntimeSettings().ray_dashboard_port: "only if you turn Ray's dashboard on: set another ray_dashboard_port",

@@ -6,11 +6,11 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 
-from orchestrator.errors import FedchunkError
-from orchestrator.messages import ModelState, RoundResult
-from orchestrator.ports import Federation, Observer, Recorder, RunSummary
-from orchestrator.recording.behind import Recording
-from orchestrator.settings import FederationSettings
+from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
+from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary
+from fedchunk.orchestrator.core.errors import FedchunkError
+from fedchunk.orchestrator.recording.background import Recording
+from fedchunk.orchestrator.settings.sections import FederationSettings
 
 
 def run_experiment(

@@ -28,9 +28,8 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ray_here():
     """One Ray for all tests: starting it takes longer than most of them."""
     import ray
-
-    from actors.ray_start import start_ray
-    from orchestrator.settings import RuntimeSettings
+    from fedchunk.actors.backends.ray_start import start_ray
+    from fedchunk.orchestrator.settings.sections import RuntimeSettings
 
     start_ray(RuntimeSettings(number_of_actors=2, object_store_memory_mb=300), None)
     yield ray

@@ -1,6 +1,7 @@
 """Which way the arrows point: every import in our packages, read from the source, also those inside functions."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -8,32 +9,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("orchestrator", "actors", "analysis")
-SOURCES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
+FOLDERS = ("orchestrator", "actors", "analysis")
+SOURCES = {"fedchunk": ROOT / "fedchunk" / "__init__.py"} | {
+    "fedchunk." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
 }
 LONGEST_FILE = 400
 
 HOMES = {
-    "ray": ("actors.ray_",),
+    "ray": ("actors.backends.ray_",),
     "mlflow": ("orchestrator.tracking.",),
-    "yaml": ("orchestrator.config.yaml_source",),
-    "networkx": ("orchestrator.topology",),
+    "yaml": ("orchestrator.settings.yaml_source",),
+    "networkx": ("orchestrator.methods.",),
     "typer": ("orchestrator.cli",),
     "rich": ("orchestrator.commands.progress",),
     "matplotlib": ("analysis.",),
     "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
     "torchvision": ("orchestrator.learning.",),
-    "pydantic": ("orchestrator.settings", "orchestrator.config."),
+    "pydantic": ("orchestrator.settings.",),
 }
 """The only modules (by the beginning of their names) that may import a library."""
 
 PURE = {"numpy", "numpy.typing", "__future__", "collections.abc", "dataclasses", "functools", "typing"} | {
     "bisect", "enum", "fractions", "hashlib", "math", "pyarrow", "struct", "xxhash",
 }  # fmt: skip
-"""All that ``orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
+"""All that ``fedchunk.orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
 
 
 def imports(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
@@ -72,7 +73,7 @@ def arrows(origin: str, *targets: str) -> list[str]:
     return [
         f"{module} imports {imported}"
         for module, path in SOURCES.items()
-        if within(module, origin) and module != "orchestrator.cli"
+        if within(module, origin) and module != "fedchunk.orchestrator.cli"
         for imported in imports(path)
         if any(within(imported, target) for target in targets)
     ]
@@ -84,8 +85,11 @@ def arrows(origin: str, *targets: str) -> list[str]:
         ("orchestrator", ("actors", "analysis", "ray")),
         ("actors", ("analysis", "mlflow", "yaml")),
         ("analysis", ("actors", "ray", "torch", "mlflow", "yaml")),
-        ("orchestrator.learning", ("orchestrator.chunking", "orchestrator.exchange", "ray")),
+        ("orchestrator.core", ("orchestrator.contract", "orchestrator.settings", "orchestrator.methods", "torch")),
+        ("orchestrator.learning", ("orchestrator.chunking", "orchestrator.methods", "ray")),
+        ("orchestrator.methods", ("orchestrator.learning", "orchestrator.commands", "torch")),
         ("orchestrator.chunking", ("orchestrator.learning", "orchestrator.settings", "torch")),
+        ("orchestrator.settings", ("orchestrator.learning", "orchestrator.methods", "orchestrator.contract", "torch")),
         ("orchestrator", ("orchestrator.cli",)),
         ("actors", ("orchestrator.cli",)),
         ("analysis", ("orchestrator.cli",)),
@@ -99,12 +103,12 @@ def test_analysis_knows_only_the_tables_and_the_errors():
     ours = {
         imported
         for module, path in SOURCES.items()
-        if within(module, "analysis")
+        if within(module, "fedchunk.analysis")
         for imported in imports(path)
-        if within(imported, "orchestrator") or within(imported, "actors")
+        if within(imported, "fedchunk.orchestrator") or within(imported, "fedchunk.actors")
     }
 
-    assert ours <= {"orchestrator.records", "orchestrator.errors"}
+    assert ours <= {"fedchunk.orchestrator.core.records", "fedchunk.orchestrator.core.errors"}
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items(), ids=list(HOMES))
@@ -112,16 +116,17 @@ def test_a_library_is_imported_in_its_one_place(library, homes):
     importers = {module for module, path in SOURCES.items() for imported in imports(path) if within(imported, library)}
 
     assert importers, f"nothing imports {library}: take it out of this test and of pyproject.toml"
-    assert {module for module in importers if not module.startswith(homes)} == set()
+    assert {module for module in importers if not module.removeprefix("fedchunk.").startswith(homes)} == set()
 
 
 def test_chunk_mathematics_is_pure():
     used = {
         f"{module} imports {imported}"
         for module, path in SOURCES.items()
-        if within(module, "orchestrator.chunking")
+        if within(module, "fedchunk.orchestrator.chunking")
         for imported in imports(path)
-        if imported not in PURE | {"orchestrator.errors"} and not within(imported, "orchestrator.chunking")
+        if not within(imported, "fedchunk.orchestrator.chunking")
+        and imported not in PURE | {"fedchunk.orchestrator.core.errors"}
     }
 
     assert used == set()
@@ -137,11 +142,11 @@ def test_the_environment_is_read_by_the_command_line_and_where_ray_asks_for_it()
 
     # Ray, MLflow and torch take some of their switches from the environment only.
     assert readers <= {
-        "orchestrator.cli",
-        "actors.ray_start",
-        "orchestrator.tracking.ui",
-        "orchestrator.tracking.store",
-        "orchestrator.learning.preprocess",
+        "fedchunk.orchestrator.cli",
+        "fedchunk.actors.backends.ray_start",
+        "fedchunk.orchestrator.tracking.ui",
+        "fedchunk.orchestrator.tracking.store",
+        "fedchunk.orchestrator.learning.preprocess",
     }
 
 
@@ -161,3 +166,10 @@ def test_modules_do_not_import_each_other_in_a_circle():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_wheel_has_every_folder():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+
+    folders = {path.parent.relative_to(ROOT) for path in SOURCES.values()} - {Path("fedchunk")}
+    assert sorted(packages) == sorted(["fedchunk", *("fedchunk." + ".".join(folder.parts) for folder in folders)])

@@ -9,8 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from orchestrator import config
+from fedchunk.orchestrator.settings import loading
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -45,8 +44,8 @@ def test_every_point_has_a_name_and_settings_of_its_own():
 
 @pytest.mark.parametrize("point", grid.GRID, ids=lambda point: point.name)
 def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point):
-    common = config.load(runs.COMMON).settings.flat()
-    settings = config.load(runs.COMMON, overrides(runs.wanted_settings(point, 3, None))).settings.flat()
+    common = loading.load(runs.COMMON).settings.flat()
+    settings = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, 3, None))).settings.flat()
     assert settings["random_seed"] == 3
     for key in ("dataset_type", "number_of_clients", "dirichlet_beta", "model_type", "momentum"):
         assert settings[key] == common[key]
@@ -58,8 +57,8 @@ def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point
 @pytest.mark.parametrize("target", grid.TARGETS, ids=lambda target: target.candidate)
 def test_the_shipped_file_of_a_target_is_its_point(target):
     point = next(point for point in grid.GRID if point.name == target.candidate)
-    shipped = config.load(CONFIGS / f"{target.candidate.replace('feedback', 'star')}.yaml").settings
-    measured = config.load(runs.COMMON, overrides(runs.wanted_settings(point, 1, None))).settings
+    shipped = loading.load(CONFIGS / f"{target.candidate.replace('feedback', 'star')}.yaml").settings
+    measured = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, 1, None))).settings
     assert shipped.chunking == measured.chunking
     assert shipped.training == measured.training
     named = shipped.federation.model_copy(update={"federation_id": ""})
@@ -125,7 +124,7 @@ def test_a_target_is_not_reached_with_some_of_the_seeds():
 def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accuracy=0.8):
     """A run's folder as fedchunk leaves it, as far as the benchmark looks: seven rounds, one of them not evaluated."""
     (folder / "tables").mkdir(parents=True)
-    settings = config.load(runs.COMMON, overrides(runs.wanted_settings(point, seed, None))).settings.flat()
+    settings = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, seed, None))).settings.flat()
     (folder / "config.json").write_text(json.dumps(settings))
     (folder / "summary.json").write_text(json.dumps({"status": status}))
     accuracies = [0.1, None, *[accuracy + step / 100 for step in (-2, -1, 0, 1, 2)]]

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-
-from actors.local_backend import LocalFederation
-from orchestrator.config import load
-from orchestrator.experiment import run_experiment
+from fedchunk.actors.backends.local import LocalFederation
+from fedchunk.orchestrator.experiment import run_experiment
+from fedchunk.orchestrator.settings.loading import load
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 SHAPES = {"digits": (1, 8), "fmnist": (1, 28), "mnist": (1, 28), "cifar10": (3, 32), "cifar100": (3, 32)}

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from actors.local_backend import LocalFederation
-from orchestrator import config
+from fedchunk.actors.backends.local import LocalFederation
+from fedchunk.orchestrator.settings import loading
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers_side")]
@@ -43,7 +42,7 @@ def tiny(model_type, channels):
 def ours(folder, rounds):
     """Final weights of fedchunk itself on the exported settings."""
     asked = [f"federated_learning_rounds={rounds}"]
-    settings = config.load(folder / "settings.yaml", asked).settings
+    settings = loading.load(folder / "settings.yaml", asked).settings
     with LocalFederation(settings, Silent()) as federation:
         for round_index in range(1, rounds + 1):
             federation.run_round(round_index, Silent())

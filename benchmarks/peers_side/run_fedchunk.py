@@ -6,13 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from fedchunk.actors.backends.ray_backend import RayFederation
+from fedchunk.orchestrator.contract.messages import RoundResult
+from fedchunk.orchestrator.experiment import run_experiment
+from fedchunk.orchestrator.recording.run_folder import RunFolder
+from fedchunk.orchestrator.settings import loading
 from side import Job, Notes, parse_job
-
-from actors.ray_backend import RayFederation
-from orchestrator import config
-from orchestrator.experiment import run_experiment
-from orchestrator.messages import RoundResult
-from orchestrator.recording.run_folder import RunFolder
 
 
 class RoundEnds:
@@ -33,12 +32,12 @@ class RoundEnds:
 
 def run(job: Job) -> None:
     asked = [*job.options, f"number_of_actors={job.actors}", f"federated_learning_rounds={job.rounds}"]
-    settings = config.load(job.work_folder / "settings.yaml", asked).settings
+    settings = loading.load(job.work_folder / "settings.yaml", asked).settings
     notes = Notes()
     observer = RoundEnds(notes)
     folder = Path(tempfile.mkdtemp(prefix="peers-run-"))
     try:
-        recorder = RunFolder.create(folder, settings, config.to_yaml(settings))
+        recorder = RunFolder.create(folder, settings, loading.to_yaml(settings))
         with RayFederation(settings, None, observer) as federation:
             summary = run_experiment(federation, settings.federation, [recorder], observer)
             if summary.error is not None:

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fedchunk.orchestrator.chunking.layout import Layout, Place
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout, Place
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One set of chunks for all clients: cheap scores for the way up, and scores foreseen without asking.
+"""One set of chunks for all clients: cheap scores for the way up, and scores predicted without asking.
 
 Agreeing on the chunks keeps the downlink as small as the uplink and the average a contraction (GradientFlow, Sun et
 al. 2019; ARC-Top-K, arXiv 2510.26709), and costs one number per chunk and client.
@@ -68,11 +68,11 @@ def agreed_scores(scores_NC: NDArray[np.float32], weights_N: NDArray[np.float64]
 
 
 def unseen(num_chunks: int) -> NDArray[np.float32]:
-    """The rates of :func:`foreseen` before anything was seen: infinite, which means unknown."""
+    """The rates of :func:`predicted` before anything was seen: infinite, which means unknown."""
     return np.full(num_chunks, np.inf, np.float32)
 
 
-def foreseen(rates_C: NDArray[np.float32], ages_C: NDArray[np.int32], growth: float = 1.0) -> NDArray[np.float32]:
+def predicted(rates_C: NDArray[np.float32], ages_C: NDArray[np.int32], growth: float = 1.0) -> NDArray[np.float32]:
     """Scores without asking: the norm that each chunk's withheld change should have, ``rate * (age + 1) ** growth``.
 
     A chunk that was never seen gets twice the largest known score (1 when none is known), so that it goes first and
@@ -85,7 +85,7 @@ def foreseen(rates_C: NDArray[np.float32], ages_C: NDArray[np.int32], growth: fl
         growth: 1 when rounds push the same way; 0.5 when they are independent, as steps of a random walk.
 
     Example:
-        >>> foreseen(np.array([2, 3, np.inf], np.float32), np.array([3, 0, 5])).tolist()
+        >>> predicted(np.array([2, 3, np.inf], np.float32), np.array([3, 0, 5])).tolist()
         [8.0, 3.0, 16.0]
     """
     known_C = np.isfinite(rates_C)
@@ -107,8 +107,8 @@ def observe(
         rates_C: the rates so far.
         mask_C: the chunks that were sent.
         norms_C: norms of the aggregated update; read where ``mask_C`` is set.
-        ages_C: rounds that each chunk had waited before this round's choice, as given to :func:`foreseen`.
-        growth: as given to :func:`foreseen`.
+        ages_C: rounds that each chunk had waited before this round's choice, as given to :func:`predicted`.
+        growth: as given to :func:`predicted`.
 
     Example:
         >>> sent, norms, ages = np.array([True, False]), np.array([6, 0], np.float32), np.array([2, 7])

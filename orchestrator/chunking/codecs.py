@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout
 
 Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.scoring import squared_norms
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout
-from orchestrator.chunking.scoring import squared_norms
 
 Metric = Literal["cosine", "euclidean", "coordinate"]
 

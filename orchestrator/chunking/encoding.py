@@ -1,6 +1,6 @@
 """Messages as bytes: what is encoded here is what is billed, and what the receiver decodes.
 
-    header    36 bytes, see :mod:`orchestrator.chunking.header`
+    header    36 bytes, see :mod:`fedchunk.orchestrator.chunking.header`
     mask      which chunks follow: a bit per chunk, padded to a multiple of 4 bytes; none where both ends know
     choice    which chunks the receiver is to send, as a mask, or none
     scales    2 bytes per chunk, for the encodings that have them
@@ -21,13 +21,12 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from fedchunk.orchestrator.chunking import codecs, header
+from fedchunk.orchestrator.chunking.codecs import Encoding, Packed
+from fedchunk.orchestrator.chunking.header import Flag, Header, check
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.core.errors import PayloadError
 from numpy.typing import NDArray
-
-from orchestrator.chunking import codecs, header
-from orchestrator.chunking.codecs import Encoding, Packed
-from orchestrator.chunking.header import Flag, Header, check
-from orchestrator.chunking.layout import Layout
-from orchestrator.errors import PayloadError
 
 Compression = Literal["none", "lz4", "zstd"]
 ENCODINGS: tuple[Encoding, ...] = ("float32", "float16", "bfloat16", "int8", "int4")

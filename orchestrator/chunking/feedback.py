@@ -10,9 +10,8 @@ cohort's weight: a mean over the few who sent a chunk is too long a step and div
 from __future__ import annotations
 
 import numpy as np
+from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout
 
 
 def withheld_after(

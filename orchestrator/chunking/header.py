@@ -8,10 +8,9 @@ from enum import IntFlag
 
 import numpy as np
 import xxhash
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.core.errors import PayloadError
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout
-from orchestrator.errors import PayloadError
 
 _HEADER = struct.Struct("<4s B B B B I i I 8s I I")
 _CHECKSUM = struct.Struct("<I")
@@ -43,9 +42,9 @@ class Header:
 
     flags: Flag
     encoding: int
-    """Place in :data:`orchestrator.chunking.encoding.ENCODINGS`."""
+    """Place in :data:`fedchunk.orchestrator.chunking.encoding.ENCODINGS`."""
     compression: int
-    """Place in :data:`orchestrator.chunking.encoding.COMPRESSIONS`."""
+    """Place in :data:`fedchunk.orchestrator.chunking.encoding.COMPRESSIONS`."""
     round_index: int
     sender: int
     num_samples: int

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fedchunk.orchestrator.chunking.aggregation import ChunkSum
+from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
-
-from orchestrator.chunking.aggregation import ChunkSum
-from orchestrator.chunking.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def mix_stale_copies(
         own_P: the receiver's weights x_j.
         own_copy_P: xhat_j, what its neighbours have heard of it.
         copies: xhat_i of each neighbour, (P,) each, in ascending order of clients.
-        weights: w_ij of each, in the same order; see :func:`orchestrator.topology.metropolis_weights`.
+        weights: w_ij of each, in the same order; see :func:`fedchunk.orchestrator.methods.topology.metropolis_weights`.
         step: gamma, above 0 and at most 1; large ones diverge when copies lack much.
 
     Returns:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout
 
 BLOCK_VALUES = 1 << 16
 """Values mixed at once: their temporaries stay in cache."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from fedchunk.orchestrator.chunking import agreement, header
+from fedchunk.orchestrator.chunking.encoding import assemble
+from fedchunk.orchestrator.chunking.header import Flag, Header, check
+from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
-
-from orchestrator.chunking import agreement, header
-from orchestrator.chunking.encoding import assemble
-from orchestrator.chunking.header import Flag, Header, check
-from orchestrator.chunking.layout import Layout
 
 ScoreEncoding = Literal["float32", "byte"]
 _ENCODINGS: tuple[ScoreEncoding, ...] = ("float32", "byte")

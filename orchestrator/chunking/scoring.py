@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
-
-from orchestrator.chunking.layout import Layout
 
 
 def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

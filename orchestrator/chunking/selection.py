@@ -22,8 +22,8 @@ def best_with_oldest_first(
     """Marks ``count`` chunks: first those that have waited ``max_age`` rounds, the oldest first, then the best.
 
     Ties go to the lower index. While ``count`` is at least the number of those overdue, no chunk ever waits longer than
-    ``max_age`` rounds; :func:`orchestrator.sensitivity.decide` raises it so far unless bytes forbid it. Some places by
-    age and the others by magnitude is the rule of FAIR-k (Zhu et al. 2025, over-the-air federated learning).
+    ``max_age`` rounds; the settings' rule of sensitivity raises it so far unless bytes forbid it. Some places by age
+    and the others by magnitude is the rule of FAIR-k (Zhu et al. 2025, over-the-air federated learning).
 
     Args:
         scores_C: the scores.

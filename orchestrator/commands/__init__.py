@@ -1,1 +1,1 @@
-"""What the commands say and work out, apart from their wiring in :mod:`orchestrator.cli`."""
+"""What the commands say and work out, apart from their wiring in :mod:`fedchunk.orchestrator.cli`."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from orchestrator.errors import ConfigError, FedchunkError
+from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
 
 OK, FAILED, BAD_CONFIGURATION, INTERRUPTED = 0, 1, 2, 130
 """Exit codes. 2 is also what typer gives for a wrong command line, 130 what a shell expects after Ctrl-C."""

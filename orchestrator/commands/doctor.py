@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from fedchunk.orchestrator.commands.console import size
 from packaging.requirements import Requirement
 from packaging.version import Version
-
-from orchestrator.commands.console import size
 
 Status = Literal["ok", "warn", "fail"]
 

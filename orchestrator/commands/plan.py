@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.commands.plan_memory import Held, Memory, memory_lines
-from orchestrator.commands.plan_messages import Bounds, Messages
-from orchestrator.commands.plan_notes import notes
-from orchestrator.commands.plan_peers import peer_traffic
-from orchestrator.commands.plan_star import Downloads, star_traffic
-from orchestrator.exchange import layout_for, packing_of
-from orchestrator.messages import ModelSpec
-from orchestrator.rounds import cohort
-from orchestrator.settings import DataSettings, Settings
-from orchestrator.topology import build_topology
+from fedchunk.orchestrator.commands.plan_memory import Held, Memory, memory_lines
+from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
+from fedchunk.orchestrator.commands.plan_notes import notes
+from fedchunk.orchestrator.commands.plan_peers import peer_traffic
+from fedchunk.orchestrator.commands.plan_star import Downloads, star_traffic
+from fedchunk.orchestrator.contract.messages import ModelSpec
+from fedchunk.orchestrator.core.round_rules import cohort
+from fedchunk.orchestrator.methods.exchange import layout_for, packing_of
+from fedchunk.orchestrator.methods.topology import build_topology
+from fedchunk.orchestrator.settings.sections import DataSettings, Settings
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from orchestrator.chunking import sensitivity
-from orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
-from orchestrator.errors import ConfigError, Fault
-from orchestrator.exchange import affordable_chunks
-from orchestrator.settings import ChunkingSettings
+from fedchunk.orchestrator.chunking import sensitivity
+from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.methods.exchange import affordable_chunks
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
 
 def asks_for_scores(chunking: ChunkingSettings, round_index: int) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator import grouping, rounds
-from orchestrator.exchange import keeps_states, withholds
-from orchestrator.messages import ModelSpec
-from orchestrator.settings import Settings, TrainingSettings
-from orchestrator.topology import Topology
+from fedchunk.orchestrator.contract.messages import ModelSpec
+from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.methods import grouping
+from fedchunk.orchestrator.methods.exchange import keeps_states, withholds
+from fedchunk.orchestrator.methods.topology import Topology
+from fedchunk.orchestrator.settings.sections import Settings, TrainingSettings
 
 ACTOR_BASE_BYTES = 600_000_000
 """Private memory of an actor before it has a model: 0.45 GB for torch with CUDA libraries, 0.15 GB for torchvision
@@ -87,7 +88,7 @@ def _largest_group(settings: Settings, spec: ModelSpec, topology: Topology | Non
     if topology is not None:
         return 1
     federation = settings.federation
-    cohort = rounds.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
+    cohort = round_rules.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
     return max(map(len, grouping.groups(cohort, federation, spec.num_parameters)))
 
 

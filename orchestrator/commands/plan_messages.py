@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
-from orchestrator.chunking.layout import Layout
-from orchestrator.chunking.score_message import score_message_bytes
-from orchestrator.exchange import packing_of
-from orchestrator.messages import ModelSpec
-from orchestrator.settings import ChunkingSettings
+from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.score_message import score_message_bytes
+from fedchunk.orchestrator.contract.messages import ModelSpec
+from fedchunk.orchestrator.methods.exchange import packing_of
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.commands.console import size
-from orchestrator.commands.plan_messages import Messages
-from orchestrator.settings import ChunkingSettings, Settings
+from fedchunk.orchestrator.commands.console import size
+from fedchunk.orchestrator.commands.plan_messages import Messages
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, Settings
 
 BY_SCORES = ("energy", "threshold", "knee", "utopia")
 """Policies that read the scores."""

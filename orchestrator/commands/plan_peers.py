@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.commands.plan_chunks import chunks_of_round
-from orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
-from orchestrator.commands.plan_star import Traffic, age_choices
-from orchestrator.topology import Topology
+from fedchunk.orchestrator.commands.plan_chunks import chunks_of_round
+from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
+from fedchunk.orchestrator.commands.plan_star import Traffic, age_choices
+from fedchunk.orchestrator.methods.topology import Topology
 
 
 def peer_traffic(num_rounds: int, messages: Messages, topology: Topology) -> Traffic:

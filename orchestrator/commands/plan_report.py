@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from orchestrator.commands.console import percent, size, table
-from orchestrator.commands.plan import Plan
-from orchestrator.commands.plan_messages import Bounds
+from fedchunk.orchestrator.commands.console import percent, size, table
+from fedchunk.orchestrator.commands.plan import Plan
+from fedchunk.orchestrator.commands.plan_messages import Bounds
 
 WIDTH = 110
 """Columns of the notes."""

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from orchestrator import rounds
-from orchestrator.chunking import sensitivity
-from orchestrator.commands.plan_chunks import Budget, asks_for_scores, chunks_of_round
-from orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
-from orchestrator.settings import FederationSettings
+from fedchunk.orchestrator.chunking import sensitivity
+from fedchunk.orchestrator.commands.plan_chunks import Budget, asks_for_scores, chunks_of_round
+from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
+from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.settings.sections import FederationSettings
 
 NEVER = -1
 """The round that a client knows which was told nothing yet."""
@@ -122,7 +121,7 @@ class _Star:
         told = self._send_model(members, round_index - 1, with_choice=messages.chunking.agrees and not asks)
         self._note_changes(round_index, chunks, len(members))
         more = Bounds.exactly(messages.choice if asks else 0)
-        evaluated = self._federation.evaluate_clients and rounds.is_evaluated(
+        evaluated = self._federation.evaluate_clients and round_rules.is_evaluated(
             round_index, self._federation.evaluation_interval, self._federation.federated_learning_rounds
         )
         self._known_N[members] = round_index - 1
@@ -194,4 +193,4 @@ class _Star:
     def _cohort(self, round_index: int) -> list[int]:
         federation = self._federation
         seed, rate = federation.random_seed, federation.client_sampling_rate
-        return list(rounds.cohort(federation.number_of_clients, rate, seed, round_index))
+        return list(round_rules.cohort(federation.number_of_clients, rate, seed, round_index))

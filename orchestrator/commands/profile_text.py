@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from orchestrator.commands.console import percent, table
-from orchestrator.recording.profile import TRACE
-from orchestrator.recording.timeline import COORDINATOR, DRIVER, is_client_actor, round_windows
-from orchestrator.recording.trace import in_order, rounds_shown
-from orchestrator.records import ACTIVITIES
+from fedchunk.orchestrator.commands.console import percent, table
+from fedchunk.orchestrator.core.records import ACTIVITIES
+from fedchunk.orchestrator.recording.profile import TRACE
+from fedchunk.orchestrator.recording.timeline import COORDINATOR, DRIVER, is_client_actor, round_windows
+from fedchunk.orchestrator.recording.trace import in_order, rounds_shown
 
 MOST_ACTORS = 8
 """Client actors that get a line; of more those that waited longest, since they say what is to be gained."""

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fedchunk.orchestrator.commands.console import duration, percent, size
+from fedchunk.orchestrator.contract.messages import RoundResult
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
-
-from orchestrator.commands.console import duration, percent, size
-from orchestrator.messages import RoundResult
 
 WIDE = 140
 """Columns of a terminal that has room for a bar before the line; on a narrow one the line itself takes two."""
@@ -73,7 +72,7 @@ class Totals:
 
 
 class ProgressLine:
-    """Shows a run to people. A context manager and an :class:`orchestrator.ports.Observer`."""
+    """Shows a run to people. A context manager and an :class:`fedchunk.orchestrator.contract.ports.Observer`."""
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds

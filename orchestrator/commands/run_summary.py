@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-
-from orchestrator.commands.console import duration, percent, size, table
-from orchestrator.commands.profile_text import profile_text, trace_place
-from orchestrator.ports import RunSummary
-from orchestrator.recording.run_folder import summary_json
+from fedchunk.orchestrator.commands.console import duration, percent, size, table
+from fedchunk.orchestrator.commands.profile_text import profile_text, trace_place
+from fedchunk.orchestrator.contract.ports import RunSummary
+from fedchunk.orchestrator.recording.run_folder import summary_json
 
 
 def summary_dict(summary: RunSummary, folder: Path, run_id: str | None) -> dict[str, Any]:

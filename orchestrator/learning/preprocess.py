@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from fedchunk.orchestrator.learning import transfer
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-
-from orchestrator.learning import transfer
 
 
 def to_device(

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-
-from orchestrator.messages import ModelSpec, ModelState, RoundResult
-from orchestrator.ports import FederationInfo, RunSummary
-from orchestrator.recording import table_files
-from orchestrator.recording.atomic import write_atomically
-from orchestrator.recording.timeline import Timeline
-from orchestrator.recording.trace import write_trace
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
+from fedchunk.orchestrator.recording import table_files
+from fedchunk.orchestrator.recording.atomic import write_atomically
+from fedchunk.orchestrator.recording.timeline import Timeline
+from fedchunk.orchestrator.recording.trace import write_trace
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ TRACE = "trace.json"
 
 
 class ProfileRecorder:
-    """Writes ``tables/profile.parquet`` and ``trace.json`` (an :class:`orchestrator.ports.Recorder`).
+    """Writes ``tables/profile.parquet`` and ``trace.json`` (an :class:`fedchunk.orchestrator.contract.ports.Recorder`).
 
     At the end only: of a run that is killed the profile is lost, and nothing else.
     """

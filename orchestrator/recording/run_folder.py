@@ -1,7 +1,7 @@
 """The folder of a run: everything that is known of it, readable with no server and no fedchunk.
 
 config.yaml            the resolved settings, secrets masked; config.json holds the same for programs
-tables/<name>.parquet  the five tables (see orchestrator.recording.table_files for how they grow), and ``profile``
+tables/<name>.parquet  the tables (see recording.table_files for how they grow), and ``profile``
 weights.safetensors    the final global model, one tensor per parameter and buffer
 summary.json           how the run ended; status "running" until then
 """
@@ -19,17 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
+from fedchunk.orchestrator.core.errors import ConfigError, Fault, RecordsError
+from fedchunk.orchestrator.core.masking import mask_settings, mask_text
+from fedchunk.orchestrator.core.records import SCHEMA_VERSION
+from fedchunk.orchestrator.recording import table_files
+from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_atomically
+from fedchunk.orchestrator.settings.sections import Settings
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-
-from orchestrator.errors import ConfigError, Fault, RecordsError
-from orchestrator.masking import mask_settings, mask_text
-from orchestrator.messages import ModelSpec, ModelState, RoundResult
-from orchestrator.ports import FederationInfo, RunSummary
-from orchestrator.recording import table_files
-from orchestrator.recording.atomic import write_atomically, write_text_atomically
-from orchestrator.records import SCHEMA_VERSION
-from orchestrator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ RUNS_FOLDER = Path("runs")
 
 
 class RunFolder:
-    """Records a run in its folder (a :class:`orchestrator.ports.Recorder`). Made by :meth:`create`."""
+    """Records a run in its folder (a :class:`contract.ports.Recorder`). Made by :meth:`create`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -25,9 +25,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from orchestrator.recording.atomic import write_atomically
-from orchestrator.records import ROUND_TABLES, SCHEMAS
+from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS
+from fedchunk.orchestrator.recording.atomic import write_atomically
 
 _ROUNDS_LAST = tuple(sorted(ROUND_TABLES, key=lambda name: name == "rounds"))
 _ROW_GROUP = 2**17

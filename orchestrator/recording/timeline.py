@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from orchestrator.messages import Span
-from orchestrator.records import SCHEMAS, table_from_columns
+from fedchunk.orchestrator.contract.messages import Span
+from fedchunk.orchestrator.core.records import SCHEMAS, table_from_columns
 
 COORDINATOR, DRIVER = "coordinator", "driver"
 """Actors that are not client actors: they do not wait for work."""

@@ -16,8 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from orchestrator.recording.timeline import COORDINATOR, DRIVER, Window, round_windows
+from fedchunk.orchestrator.recording.timeline import COORDINATOR, DRIVER, Window, round_windows
 
 MOST_EVENTS = 200_000
 """Events of a trace: 25 MB, which a browser opens in seconds. Of a longer run it holds the first rounds only."""

@@ -1,6 +1,6 @@
 """All that fedchunk asks of MLflow, through its client; the only module that imports mlflow.
 
-Import it by :func:`orchestrator.tracking_store.open_store` only, which first says through the environment how MLflow
+Import it by :func:`tracking.store.open_store` only, which first says through the environment how MLflow
 is to behave. Every failure becomes a :class:`TrackingError` without secrets in it.
 """
 
@@ -12,6 +12,11 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fedchunk.orchestrator.core.errors import TrackingError
+from fedchunk.orchestrator.core.masking import mask_uri
+from fedchunk.orchestrator.tracking.description import RunDescription
+from fedchunk.orchestrator.tracking.spool import FOLDER, Point
+from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server
 from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
@@ -26,12 +31,6 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
-
-from orchestrator.errors import TrackingError
-from orchestrator.masking import mask_uri
-from orchestrator.tracking.description import RunDescription
-from orchestrator.tracking.spool import FOLDER, Point
-from orchestrator.tracking.uri import artifact_folder, is_server
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _MAX_PARAMS = 100

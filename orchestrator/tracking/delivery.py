@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import RecordsError
-from orchestrator.ports import RunSummary
-from orchestrator.tracking.description import as_param, end_metrics, end_tags
-from orchestrator.tracking.metrics import finite
-from orchestrator.tracking.sender import send_waiting
-from orchestrator.tracking.spool import Point, Spool, StateFile
+from fedchunk.orchestrator.contract.ports import RunSummary
+from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.tracking.description import as_param, end_metrics, end_tags
+from fedchunk.orchestrator.tracking.metrics import finite
+from fedchunk.orchestrator.tracking.sender import send_waiting
+from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile
 
 if TYPE_CHECKING:
-    from orchestrator.tracking.client import MlflowStore
+    from fedchunk.orchestrator.tracking.client import MlflowStore
 
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "KILLED"}
 """Status of a summary -> MLflow's. A run that ended and still says "running" was killed."""

@@ -14,9 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from orchestrator.masking import mask_settings, mask_uri
-from orchestrator.ports import FederationInfo, RunSummary
-from orchestrator.tracking.note import note
+from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
+from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
+from fedchunk.orchestrator.tracking.note import note
 
 _MAX_PARAM = 6000
 """Characters of a parameter's value; MLflow takes no more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.ports import FederationInfo
+from fedchunk.orchestrator.contract.ports import FederationInfo
 
 Flat = Mapping[str, Any]
 """The settings by their flat names."""
@@ -38,7 +38,7 @@ RECONSTRUCTIONS = {
 AGREEMENTS = {
     "float32": "agreed on with float32 scores",
     "byte": "agreed on with scores of a byte",
-    "none": "foreseen by the coordinator without scores",
+    "none": "predicted by the coordinator without scores",
 }
 
 

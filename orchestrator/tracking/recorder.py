@@ -1,7 +1,7 @@
 """Records a run in MLflow: one run per experiment, two calls a round at most, and the network never holds a round up.
 
-A round's metrics are a line in the run's folder (:mod:`orchestrator.tracking.spool`); a thread sends them on
-(:mod:`orchestrator.tracking.sender`). What cannot be sent waits for :func:`orchestrator.tracking_sync.sync`.
+A round's metrics are a line in the run's folder (:mod:`fedchunk.orchestrator.tracking.spool`); a thread sends them on
+(:mod:`fedchunk.orchestrator.tracking.sender`). What cannot be sent waits for :func:`orchestrator.tracking_sync.sync`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-
-from orchestrator.errors import RecordsError, TrackingError
-from orchestrator.masking import mask_uri
-from orchestrator.messages import ModelSpec, ModelState, RoundResult
-from orchestrator.ports import FederationInfo, RunSummary
-from orchestrator.settings import TrackingSettings
-from orchestrator.tracking.delivery import deliver
-from orchestrator.tracking.description import describe
-from orchestrator.tracking.metrics import round_metrics, system_metrics
-from orchestrator.tracking.sender import Sender
-from orchestrator.tracking.spool import Point, Spool, StateFile
-from orchestrator.tracking.store import open_store
-from orchestrator.tracking.uri import resolve_store
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
+from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
+from fedchunk.orchestrator.core.masking import mask_uri
+from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.tracking.delivery import deliver
+from fedchunk.orchestrator.tracking.description import describe
+from fedchunk.orchestrator.tracking.metrics import round_metrics, system_metrics
+from fedchunk.orchestrator.tracking.sender import Sender
+from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile
+from fedchunk.orchestrator.tracking.store import open_store
+from fedchunk.orchestrator.tracking.uri import resolve_store
 
 if TYPE_CHECKING:
-    from orchestrator.tracking.client import MlflowStore
+    from fedchunk.orchestrator.tracking.client import MlflowStore
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ _FINISH_LIMIT_S = 5.0
 
 
 class MlflowRecorder:
-    """Records a run in MLflow (a :class:`orchestrator.ports.Recorder`). :meth:`upload` comes after ``finish``.
+    """Records a run in MLflow (a :class:`contract.ports.Recorder`). :meth:`upload` comes after ``finish``.
 
     Args:
         tracking: the section of the settings.

@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from orchestrator.errors import TrackingError
-from orchestrator.tracking.spool import Point, Spool, StateFile
+from fedchunk.orchestrator.core.errors import TrackingError
+from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile
 
 logger = logging.getLogger(__name__)
 

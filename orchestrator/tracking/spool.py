@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-
-from orchestrator.errors import RecordsError
-from orchestrator.recording.atomic import write_text_atomically
+from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.recording.atomic import write_text_atomically
 
 FOLDER = "mlflow"
 """Of a run's folder; never uploaded."""

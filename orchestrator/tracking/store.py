@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.tracking.client import MlflowStore
+    from fedchunk.orchestrator.tracking.client import MlflowStore
 
 MLFLOW_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,6 +32,6 @@ def open_store(uri: str) -> MlflowStore:
     with warnings.catch_warnings():
         # SQLAlchemy warns MLflow of what a later version will drop; our users can do nothing about it.
         warnings.simplefilter("ignore", DeprecationWarning)
-        from orchestrator.tracking.client import MlflowStore
+        from fedchunk.orchestrator.tracking.client import MlflowStore
 
         return MlflowStore(uri)

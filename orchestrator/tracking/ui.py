@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from orchestrator.errors import ConfigError, Fault
-from orchestrator.masking import mask_uri
-from orchestrator.tracking.uri import is_server, resolve_store
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.core.masking import mask_uri
+from fedchunk.orchestrator.tracking.uri import is_server, resolve_store
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -1,10 +1,9 @@
 """Shared by the tests of actors: settings from flat names, a silent observer, small experiments."""
 
 import pytest
-
-from actors.local_backend import LocalClientGroup, LocalFederation
-from orchestrator.experiment import run_experiment
-from orchestrator.settings import Settings
+from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation
+from fedchunk.orchestrator.experiment import run_experiment
+from fedchunk.orchestrator.settings.sections import Settings
 
 SMALL = {
     "dataset_type": "synthetic",

@@ -1,8 +1,7 @@
 import pytest
 import torch
-
-from actors.client import Client
-from orchestrator.errors import ConfigError
+from fedchunk.actors.client.star import Client
+from fedchunk.orchestrator.core.errors import ConfigError
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from actors.client import Client
-from orchestrator.chunking.encoding import ENCODINGS
-from orchestrator.errors import ConfigError
-from orchestrator.messages import COORDINATOR
+from fedchunk.actors.client.star import Client
+from fedchunk.orchestrator.chunking.encoding import ENCODINGS
+from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.core.errors import ConfigError
 
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
 AGREED = {**FEEDBACK, "chunk_agreement": "consensus"}

@@ -4,11 +4,10 @@ from collections import deque
 
 import numpy as np
 import pytest
-
-from actors.local_backend import LocalClientGroup
-from actors.ray_group import GroupLimits, RayClientGroup, take_near
-from orchestrator.errors import ActorsUnavailable, ClientFailed
-from orchestrator.ports import Call, Raised, Returned
+from fedchunk.actors.backends.local import LocalClientGroup
+from fedchunk.actors.backends.ray_group import GroupLimits, RayClientGroup, take_near
+from fedchunk.orchestrator.contract.ports import Call, Raised, Returned
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, ClientFailed
 
 
 def make_worker():

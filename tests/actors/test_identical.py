@@ -5,12 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-
-from actors.experiment_data import prepare
-from orchestrator.learning.image_order import image_order
-from orchestrator.learning.models import build_model
-from orchestrator.learning.preprocess import to_device
-from orchestrator.seeds import generator
+from fedchunk.actors.client.experiment_data import prepare
+from fedchunk.orchestrator.core.seeds import generator
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.image_order import image_order
+from fedchunk.orchestrator.learning.preprocess import to_device
 
 
 def plain_fedavg(settings):

@@ -1,8 +1,7 @@
 import gc
 
 import pytest
-
-from actors.memory import uncollected
+from fedchunk.actors.backends.memory import uncollected
 
 
 @pytest.fixture

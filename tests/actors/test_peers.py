@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from actors.local_backend import LocalClientGroup, LocalFederation, make_client
-from orchestrator.experiment import run_experiment
-from orchestrator.messages import COORDINATOR
-from orchestrator.topology import build_topology
+from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
+from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.experiment import run_experiment
+from fedchunk.orchestrator.methods.topology import build_topology
 
 RING = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "ring"}
 COMPLETE = {**RING, "federated_learning_topology": "complete"}

@@ -1,12 +1,11 @@
 import math
 
 import pytest
+from fedchunk.actors.backends.placement import plan_placement
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.settings.sections import FederationSettings, RuntimeSettings, Settings
 from hypothesis import given
 from hypothesis import strategies as st
-
-from actors.placement import plan_placement
-from orchestrator.errors import ConfigError
-from orchestrator.settings import FederationSettings, RuntimeSettings, Settings
 
 
 def placed(cpus, gpus=0, *, clients=100, **runtime):

@@ -3,9 +3,8 @@
 from collections import defaultdict
 
 import pytest
-
-from orchestrator.recording.timeline import Timeline, is_client_actor, round_windows
-from orchestrator.records import ACTIVITIES
+from fedchunk.orchestrator.core.records import ACTIVITIES
+from fedchunk.orchestrator.recording.timeline import Timeline, is_client_actor, round_windows
 
 PEERS = {
     "federated_learning_schema": "DecentralizedFederatedLearning",

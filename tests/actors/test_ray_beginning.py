@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import pytest
-
-from actors.ray_backend import RayFederation
-from orchestrator.errors import ConfigError, DataError
+from fedchunk.actors.backends.ray_backend import RayFederation
+from fedchunk.orchestrator.core.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.ray
 
@@ -32,7 +31,7 @@ def dying_once(mark):
     """Client actors of which the first one that is made takes its process with it."""
 
     def make(settings, device, data):
-        from actors.factory import make_client
+        from fedchunk.actors.client.factory import make_client
 
         try:
             os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
@@ -74,5 +73,9 @@ def test_people_are_told_what_is_waited_for(ray_here, make_settings):
 
 
 def test_neither_the_driver_nor_the_coordinator_imports_torch():
-    code = "import actors.ray_backend, actors.ray_coordinator, sys; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, fedchunk.actors.backends.ray_backend;"
+        "import fedchunk.actors.backends.ray_coordinator;"
+        " sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,9 +8,8 @@ import time
 
 import psutil
 import pytest
-
-from actors.ray_backend import RayFederation
-from orchestrator.errors import ActorsUnavailable, ConfigError
+from fedchunk.actors.backends.ray_backend import RayFederation
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError
 
 pytestmark = pytest.mark.ray
 
@@ -51,7 +50,7 @@ def slowly(seconds):
     """Client actors that take a while for each client, so that there is time to strike."""
 
     def make(settings, device, data):
-        from actors.client import Client
+        from fedchunk.actors.client.star import Client
 
         class Slow(Client):
             def train_group(self, order, *arguments):
@@ -110,7 +109,7 @@ def test_an_actor_whose_gpu_is_lost_is_replaced_and_its_clients_are_trained_agai
     not_yet.touch()
 
     def make(settings, device, data):
-        from actors.client import Client
+        from fedchunk.actors.client.star import Client
 
         class Unlucky(Client):
             def device_works(self):
@@ -188,5 +187,8 @@ def test_a_gpu_that_is_not_there_is_a_fault_of_the_settings(ray_here, make_setti
 
 
 def test_the_driver_and_the_coordinator_need_no_torch():
-    code = "import actors.ray_backend, actors.coordinator, sys; sys.exit('torch' in sys.modules)"
+    code = (
+        "import fedchunk.actors.backends.ray_backend, fedchunk.actors.coordinator.star, sys;"
+        " sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

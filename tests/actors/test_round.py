@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from actors.client import Client
-from actors.local_backend import LocalClientGroup
-from orchestrator.chunking.encoding import decode, encode
-from orchestrator.chunking.layout import Layout
-from orchestrator.messages import COORDINATOR
+from fedchunk.actors.backends.local import LocalClientGroup
+from fedchunk.actors.client.star import Client
+from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.contract.messages import COORDINATOR
 
 
 def test_full_exchange_costs_what_full_exchange_is_said_to_cost(make_settings, run_local):

@@ -8,17 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fedchunk.actors.backends.wire import Endpoint, Wire, connect, sizes_by_kind
+from fedchunk.orchestrator.chunking.encoding import COMPRESSIONS, ENCODINGS, Packing, assemble, decode, encode
+from fedchunk.orchestrator.chunking.header import Flag, Header
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.score_message import encode_scores
+from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ParameterSpec
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, PayloadError
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-
-from actors.wire import Endpoint, Wire, connect, sizes_by_kind
-from orchestrator.chunking.encoding import COMPRESSIONS, ENCODINGS, Packing, assemble, decode, encode
-from orchestrator.chunking.header import Flag, Header
-from orchestrator.chunking.layout import Layout
-from orchestrator.chunking.score_message import encode_scores
-from orchestrator.errors import ActorsUnavailable, PayloadError
-from orchestrator.messages import BufferSpec, ModelSpec, ParameterSpec
 
 SHORT_S = 0.2
 

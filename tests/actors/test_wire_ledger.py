@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from actors.client import Client
-from actors.local_backend import LocalClientGroup, LocalFederation, make_client
-from actors.ray_backend import RayFederation
-from orchestrator.chunking.encoding import decode, encode
-from orchestrator.errors import ActorsUnavailable, ConfigError
-from orchestrator.messages import COORDINATOR
-from orchestrator.ports import Call
+from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
+from fedchunk.actors.backends.ray_backend import RayFederation
+from fedchunk.actors.client.star import Client
+from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.contract.ports import Call
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError
 
 
 def billed(run):
@@ -56,7 +55,7 @@ RUNS = {
     "consensus": (CONSENSUS, {"header", "mask", "choice", "scores", "values"}),
     "consensus every other round": ({**CONSENSUS, "agreement_interval": 2, "federated_learning_rounds": 4},
                                     {"header", "mask", "choice", "scores", "values"}),
-    "consensus foreseen": ({**CONSENSUS, "agreement_scores": "none"}, {"header", "mask", "choice", "values"}),
+    "consensus predicted": ({**CONSENSUS, "agreement_scores": "none"}, {"header", "mask", "choice", "values"}),
     "consensus with everything": ({**CONSENSUS, **FEEDBACK, "agreement_scores": "float32", "evaluate_clients": True},
                                   {"header", "mask", "choice", "scales", "scores", "values"}),
     "clients measured": ({"evaluate_clients": True}, {"header", "mask", "values"}),

@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-
-from orchestrator.recording import table_files
-from orchestrator.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
+from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
+from fedchunk.orchestrator.recording import table_files
 
 COORDINATOR = -1
 

@@ -2,7 +2,12 @@ import json
 import subprocess
 import sys
 
-ALLOWED_OF_ORCHESTRATOR = {"orchestrator", "orchestrator.records", "orchestrator.errors"}
+ALLOWED_OF_ORCHESTRATOR = {
+    "fedchunk.orchestrator",
+    "fedchunk.orchestrator.core",
+    "fedchunk.orchestrator.core.records",
+    "fedchunk.orchestrator.core.errors",
+}
 FORBIDDEN = {"torch", "ray", "mlflow", "yaml", "pydantic", "actors"}
 
 
@@ -15,9 +20,9 @@ def modules_after(code):
 
 def test_analysis_needs_neither_torch_nor_ray_nor_the_rest_of_the_orchestrator(write_run, small, tmp_path):
     path = write_run(small)
-    loaded = modules_after(f"from analysis.report import write_report; write_report({str(path)!r})")
+    loaded = modules_after(f"from fedchunk.analysis.report import write_report; write_report({str(path)!r})")
     assert not FORBIDDEN & loaded
-    assert {name for name in loaded if name.split(".")[0] == "orchestrator"} == ALLOWED_OF_ORCHESTRATOR
+    assert {name for name in loaded if name.startswith("fedchunk.orchestrator")} == ALLOWED_OF_ORCHESTRATOR
     assert "matplotlib.pyplot" not in loaded
 
 

@@ -2,10 +2,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fedchunk.analysis import ChunkAnalyzer, load_run
 from hypothesis import given
 from hypothesis import strategies as st
-
-from analysis import ChunkAnalyzer, load_run
 
 analyzer = ChunkAnalyzer()
 

@@ -3,12 +3,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from analysis import load_run
-from analysis.compare import compare, on_front
-from analysis.comparison_figures import draw_comparison
-from analysis.comparison_report import write_comparison
-from orchestrator.errors import RecordsError
+from fedchunk.analysis import load_run
+from fedchunk.analysis.compare import compare, on_front
+from fedchunk.analysis.comparison_figures import draw_comparison
+from fedchunk.analysis.comparison_report import write_comparison
+from fedchunk.orchestrator.core.errors import RecordsError
 
 UP, DOWN = 20 + 1000 * 2, 30 + 1000 * 5
 """Bytes of a round: a single client that sends two chunks, and receives all five."""

@@ -2,12 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from analysis import load_run
-from analysis.drawing import readable
-from analysis.figures import draw_accuracy, draw_all, figure_data, save_all
-from analysis.layers import LayerMark
-from analysis.round_data import MAX_BINS, bins
+from fedchunk.analysis import load_run
+from fedchunk.analysis.drawing import readable
+from fedchunk.analysis.figures import draw_accuracy, draw_all, figure_data, save_all
+from fedchunk.analysis.layers import LayerMark
+from fedchunk.analysis.round_data import MAX_BINS, bins
 
 ALWAYS = {"accuracy", "bytes", "chunk_selection", "importance", "sensitivity"}
 OF_CHOICES = {"layers", "overlap", "age"}

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from analysis.grouping import NOT_COMPARED, OF_CHUNKS, differing, grouped, is_dense, labels
-from analysis.load import Run
-from orchestrator.settings import ChunkingSettings, RuntimeSettings, Settings, TrackingSettings
+from fedchunk.analysis.grouping import NOT_COMPARED, OF_CHUNKS, differing, grouped, is_dense, labels
+from fedchunk.analysis.load import Run
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, Settings, TrackingSettings
 
 
 def runs(*configs):

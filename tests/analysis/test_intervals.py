@@ -1,6 +1,5 @@
 import pytest
-
-from analysis.intervals import Interval, student_t
+from fedchunk.analysis.intervals import Interval, student_t
 
 
 @pytest.mark.parametrize(

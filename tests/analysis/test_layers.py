@@ -1,6 +1,5 @@
 import pytest
-
-from analysis.layers import LayerMark, layer_marks
+from fedchunk.analysis.layers import LayerMark, layer_marks
 
 
 def test_layers_with_shared_border_chunks():

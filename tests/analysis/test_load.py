@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from analysis import load_run
-from orchestrator.errors import RecordsError
-from orchestrator.records import SCHEMAS, table_from_rows
+from fedchunk.analysis import load_run
+from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.records import SCHEMAS, table_from_rows
 
 
 def replace_table(path, name, change):

@@ -4,11 +4,10 @@ import json
 import re
 
 import pytest
-
-from analysis import load_run
-from analysis.figures import figure_data
-from analysis.report import last_rows, write_report
-from analysis.text import bytes_text, list_text, table_text
+from fedchunk.analysis import load_run
+from fedchunk.analysis.figures import figure_data
+from fedchunk.analysis.report import last_rows, write_report
+from fedchunk.analysis.text import bytes_text, list_text, table_text
 
 
 class Page(html.parser.HTMLParser):

@@ -2,11 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from analysis import load_run
-from analysis.figures import draw_all, figure_data
-from analysis.overlap import expected_jaccard
-from analysis.overlap_data import MATRIX_CLIENTS, by_similarity, client_overlap_data
+from fedchunk.analysis import load_run
+from fedchunk.analysis.figures import draw_all, figure_data
+from fedchunk.analysis.overlap import expected_jaccard
+from fedchunk.analysis.overlap_data import MATRIX_CLIENTS, by_similarity, client_overlap_data
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from fedchunk.analysis import statistics
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from analysis import statistics
 
 importance = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1e300))
 

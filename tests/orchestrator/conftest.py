@@ -5,13 +5,12 @@ import sqlite3
 
 import numpy as np
 import pytest
-
-from orchestrator.experiment import weights_sha256
-from orchestrator.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec, RoundResult
-from orchestrator.ports import DataDescription, FederationInfo, RunSummary
-from orchestrator.recording.run_folder import RunFolder
-from orchestrator.records import table_from_columns, table_from_rows
-from orchestrator.settings import Settings
+from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec, RoundResult
+from fedchunk.orchestrator.contract.ports import DataDescription, FederationInfo, RunSummary
+from fedchunk.orchestrator.core.records import table_from_columns, table_from_rows
+from fedchunk.orchestrator.experiment import weights_sha256
+from fedchunk.orchestrator.recording.run_folder import RunFolder
+from fedchunk.orchestrator.settings.sections import Settings
 
 CLIENTS, CHUNKS = 3, 4
 
@@ -120,7 +119,7 @@ def run_folder(tmp_path):
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory):
     """An MLflow database with all its tables; making one takes seconds, so that tests copy this one."""
-    from orchestrator.tracking.store import open_store
+    from fedchunk.orchestrator.tracking.store import open_store
 
     folder = tmp_path_factory.mktemp("mlflow")
     open_store(f"sqlite:///{folder / 'mlflow.db'}")

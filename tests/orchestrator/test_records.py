@@ -1,8 +1,7 @@
 import pickle
 
 import pytest
-
-from orchestrator.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
+from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
 
 
 def test_every_column_says_its_unit_meaning_and_null_rule():

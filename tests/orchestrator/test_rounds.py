@@ -4,11 +4,10 @@ import pickle
 
 import hypothesis.strategies as st
 import pytest
+from fedchunk.orchestrator.core import errors
+from fedchunk.orchestrator.core.round_rules import Decision, InOrder, cohort, first_attempts, needed
+from fedchunk.orchestrator.core.seeds import generator, torch_seed
 from hypothesis import given
-
-from orchestrator import errors
-from orchestrator.rounds import Decision, InOrder, cohort, first_attempts, needed
-from orchestrator.seeds import generator, torch_seed
 
 
 @given(st.permutations(range(12)))

@@ -3,11 +3,10 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from fedchunk.orchestrator.methods.sensitivity import Count, decide
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-
-from orchestrator.sensitivity import Count, decide
-from orchestrator.settings import ChunkingSettings
 
 STEEP = np.array([8, 4, 2, 1, 0.5, 0.2, 0.1, 0.1, 0.1, 0.1], np.float32)
 FLAT = np.ones(10, np.float32)

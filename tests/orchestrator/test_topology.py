@@ -5,12 +5,11 @@ import itertools
 import networkx as nx
 import numpy as np
 import pytest
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.methods.topology import Topology, build_topology, metropolis_weights
+from fedchunk.orchestrator.settings.sections import FederationSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from orchestrator.errors import ConfigError
-from orchestrator.settings import FederationSettings
-from orchestrator.topology import Topology, build_topology, metropolis_weights
 
 
 def federation(topology, clients, **values):

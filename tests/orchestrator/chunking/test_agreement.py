@@ -1,11 +1,10 @@
-"""Scores in a byte, one set for all, and scores foreseen without asking."""
+"""Scores in a byte, one set for all, and scores predicted without asking."""
 
 import hypothesis.strategies as st
 import numpy as np
+from fedchunk.orchestrator.chunking import agreement, selection
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
-
-from orchestrator.chunking import agreement, selection
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 2.0**100, width=32))
 STEP = 2 ** (agreement.OCTAVES / 255)
@@ -57,7 +56,7 @@ def run_with_foresight(speeds_C, count, rounds):
     sent_C, withheld_C = np.zeros(num_chunks, int), np.zeros(num_chunks, np.float32)
     for _ in range(rounds):
         withheld_C += speeds_C
-        mask_C = selection.best(agreement.foreseen(rates_C, ages_C), count)
+        mask_C = selection.best(agreement.predicted(rates_C, ages_C), count)
         rates_C = agreement.observe(rates_C, mask_C, withheld_C, ages_C)
         withheld_C[mask_C] = 0
         ages_C = np.where(mask_C, 0, ages_C + 1)
@@ -75,7 +74,7 @@ def test_once_all_were_seen_foresight_is_the_withheld_change_itself():
     speeds_C = np.array([5, 1, 3, 0.5, 2, 4], np.float32)
     _, rates_C = run_with_foresight(speeds_C, 2, 20)
     ages_C = np.array([0, 3, 1, 8, 2, 5], np.int32)
-    np.testing.assert_allclose(agreement.foreseen(rates_C, ages_C), speeds_C * (ages_C + 1), rtol=1e-6)
+    np.testing.assert_allclose(agreement.predicted(rates_C, ages_C), speeds_C * (ages_C + 1), rtol=1e-6)
 
 
 @given(
@@ -86,11 +85,11 @@ def test_once_all_were_seen_foresight_is_the_withheld_change_itself():
 def test_a_chunk_seen_now_is_foreseen_as_it_was_after_the_same_wait(norms_C, ages_C, growth):
     everything = np.ones(7, np.bool_)
     rates_C = agreement.observe(agreement.unseen(7), everything, norms_C, ages_C, growth)
-    np.testing.assert_allclose(agreement.foreseen(rates_C, ages_C, growth), norms_C, rtol=1e-5)
+    np.testing.assert_allclose(agreement.predicted(rates_C, ages_C, growth), norms_C, rtol=1e-5)
 
 
 def test_before_anything_was_seen_all_chunks_are_alike():
-    assert agreement.foreseen(agreement.unseen(3), np.zeros(3, np.int32)).tolist() == [1.0, 1.0, 1.0]
+    assert agreement.predicted(agreement.unseen(3), np.zeros(3, np.int32)).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_chunks_that_were_not_sent_keep_their_rate():

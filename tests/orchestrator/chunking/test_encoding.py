@@ -3,12 +3,19 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from fedchunk.orchestrator.chunking.encoding import (
+    COMPRESSIONS,
+    ENCODINGS,
+    PLAIN,
+    Packing,
+    decode,
+    encode,
+    message_bytes,
+)
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.core.errors import PayloadError
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
-
-from orchestrator.chunking.encoding import COMPRESSIONS, ENCODINGS, PLAIN, Packing, decode, encode, message_bytes
-from orchestrator.chunking.layout import Layout
-from orchestrator.errors import PayloadError
 
 LAYOUT = Layout(100, 10)
 FLOATS = st.floats(-60_000, 60_000, width=32)

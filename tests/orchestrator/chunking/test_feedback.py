@@ -3,13 +3,12 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from fedchunk.orchestrator.chunking.encoding import ENCODINGS, Packing, decode, encode
+from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.scoring import norms
+from fedchunk.orchestrator.chunking.selection import best
 from hypothesis import given, settings
-
-from orchestrator.chunking.encoding import ENCODINGS, Packing, decode, encode
-from orchestrator.chunking.feedback import withheld_after
-from orchestrator.chunking.layout import Layout
-from orchestrator.chunking.scoring import norms
-from orchestrator.chunking.selection import best
 
 LAYOUT = Layout(90, 11)
 

@@ -3,11 +3,9 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
-
-from orchestrator.chunking.aggregation import ChunkSum
-from orchestrator.chunking.layout import Layout
-from orchestrator.chunking.mixing import (
+from fedchunk.orchestrator.chunking.aggregation import ChunkSum
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.mixing import (
     Contribution,
     Receiver,
     consensus_distance,
@@ -16,6 +14,7 @@ from orchestrator.chunking.mixing import (
     mix_stale_copies,
     update_copy,
 )
+from hypothesis import given
 
 
 def cut(vector_P, mask_C, layout):

@@ -7,9 +7,8 @@ import sys
 from importlib import metadata
 
 import pytest
+from fedchunk.orchestrator.cli import app
 from typer.testing import CliRunner
-
-from orchestrator.cli import app
 
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy", "matplotlib", "sklearn", "psutil", "safetensors"}
 
@@ -51,7 +50,7 @@ def test_version_is_the_installed_one():
 def test_answering_at_once_means_importing_nothing_heavy(config, arguments):
     arguments = [str(config) if argument == "CONFIG" else argument for argument in arguments]
     script = (
-        "import sys\nfrom orchestrator.cli import app\n"
+        "import sys\nfrom fedchunk.orchestrator.cli import app\n"
         "app(sys.argv[1:], standalone_mode=False)\n"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )

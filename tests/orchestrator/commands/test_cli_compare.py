@@ -3,9 +3,8 @@
 import json
 
 import pytest
+from fedchunk.orchestrator.cli import app
 from typer.testing import CliRunner
-
-from orchestrator.cli import app
 
 SMALL = """
 dataset_type: synthetic

@@ -2,10 +2,9 @@ import doctest
 import json
 
 import pytest
-
-from orchestrator.commands import console
-from orchestrator.commands.console import answering, duration, percent, size
-from orchestrator.errors import ConfigError, Fault, RoundFailed
+from fedchunk.orchestrator.commands import console
+from fedchunk.orchestrator.commands.console import answering, duration, percent, size
+from fedchunk.orchestrator.core.errors import ConfigError, Fault, RoundFailed
 
 
 def test_examples_in_the_documentation_hold():

@@ -3,10 +3,9 @@
 import json
 
 import pytest
+from fedchunk.analysis import load_run
+from fedchunk.orchestrator.cli import app
 from typer.testing import CliRunner
-
-from analysis import load_run
-from orchestrator.cli import app
 
 SMALL = """
 dataset_type: synthetic

@@ -3,12 +3,11 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from orchestrator.commands.progress import MEASURED, ProgressLine, Totals
-from orchestrator.commands.run_summary import summary_dict, summary_text
-from orchestrator.experiment import never_started
-from orchestrator.messages import RoundResult
-from orchestrator.ports import RunSummary
+from fedchunk.orchestrator.commands.progress import MEASURED, ProgressLine, Totals
+from fedchunk.orchestrator.commands.run_summary import summary_dict, summary_text
+from fedchunk.orchestrator.contract.messages import RoundResult
+from fedchunk.orchestrator.contract.ports import RunSummary
+from fedchunk.orchestrator.experiment import never_started
 
 FIRST = {
     "round": 1, "accuracy": 0.5, "client_accuracy_mean": 0.4, "client_accuracy_min": 0.3, "client_accuracy_max": 0.5,

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fedchunk.analysis import load_run
+from fedchunk.orchestrator.cli import app
 from typer.testing import CliRunner
-
-from analysis import load_run
-from orchestrator.cli import app
 
 SMALL = """
 dataset_type: synthetic
@@ -48,7 +47,7 @@ def answer_of(result) -> dict:
 
 
 def command_line(*arguments) -> list[str]:
-    return [sys.executable, "-c", "from orchestrator.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-c", "from fedchunk.orchestrator.cli import main; main()", *map(str, arguments)]
 
 
 def test_a_run_answers_with_figures_and_leaves_a_readable_folder(config, in_folder):

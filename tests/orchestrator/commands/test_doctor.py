@@ -4,8 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
-
-from orchestrator.commands.doctor import (
+from fedchunk.orchestrator.commands.doctor import (
     Check,
     check_disk,
     check_gpus,

@@ -1,15 +1,14 @@
 import json
 
 import pytest
-
-from orchestrator.commands.plan import data_shape, make_plan, model_input
-from orchestrator.commands.plan_messages import Bounds
-from orchestrator.commands.plan_report import plan_text
-from orchestrator.commands.plan_star import Downloads
-from orchestrator.errors import ConfigError
-from orchestrator.learning.data import load_dataset
-from orchestrator.messages import BufferSpec, ModelSpec, ParameterSpec
-from orchestrator.settings import (
+from fedchunk.orchestrator.commands.plan import data_shape, make_plan, model_input
+from fedchunk.orchestrator.commands.plan_messages import Bounds
+from fedchunk.orchestrator.commands.plan_report import plan_text
+from fedchunk.orchestrator.commands.plan_star import Downloads
+from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ParameterSpec
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.learning.datasets.dataset import load_dataset
+from fedchunk.orchestrator.settings.sections import (
     ChunkingSettings,
     DataSettings,
     FederationSettings,

@@ -4,14 +4,13 @@ import functools
 from dataclasses import dataclass
 
 import pytest
-
-from actors.local_backend import LocalFederation
-from orchestrator.commands.plan import Plan, make_plan
-from orchestrator.commands.plan_messages import Bounds
-from orchestrator.experiment import run_experiment
-from orchestrator.messages import COORDINATOR
-from orchestrator.ports import RunSummary
-from orchestrator.settings import Settings
+from fedchunk.actors.backends.local import LocalFederation
+from fedchunk.orchestrator.commands.plan import Plan, make_plan
+from fedchunk.orchestrator.commands.plan_messages import Bounds
+from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.contract.ports import RunSummary
+from fedchunk.orchestrator.experiment import run_experiment
+from fedchunk.orchestrator.settings.sections import Settings
 
 SMALL = {
     "dataset_type": "synthetic", "synthetic_samples": 120, "synthetic_test_samples": 16, "synthetic_classes": 4,
@@ -52,8 +51,8 @@ EXACT = {
     "full exchange of peers": {"chunking": False, **PEERS, "federated_learning_topology": "ring", "k_value": None},
     "consensus": {**EVEN, **CONSENSUS},
     "consensus in float32": {**EVEN, **CONSENSUS, "agreement_scores": "float32", "agreement_interval": 3},
-    "foreseen": {**EVEN, **FORESEEN, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
-    "foreseen in nibbles": {**EVEN, **FORESEEN, **FEEDBACK, "chunk_encoding": "int4"},
+    "predicted": {**EVEN, **FORESEEN, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
+    "predicted in nibbles": {**EVEN, **FORESEEN, **FEEDBACK, "chunk_encoding": "int4"},
     "downlink of its own": {**EVEN, **FEEDBACK, "downlink_sensitivity_percentage": 25.0, "evaluate_clients": True},
     "full exchange of peers in float16": {
         **EVEN,

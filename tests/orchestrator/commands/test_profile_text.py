@@ -1,8 +1,8 @@
 import re
 
-from orchestrator.commands.profile_text import usage_text
-from orchestrator.messages import Span
-from orchestrator.recording.timeline import Timeline
+from fedchunk.orchestrator.commands.profile_text import usage_text
+from fedchunk.orchestrator.contract.messages import Span
+from fedchunk.orchestrator.recording.timeline import Timeline
 
 
 def profile_of(*rounds):

@@ -2,11 +2,10 @@ import subprocess
 import sys
 
 import pytest
-
-from orchestrator import config
-from orchestrator.config import parse
-from orchestrator.errors import ConfigError
-from orchestrator.settings import ChunkingSettings, RuntimeSettings, Settings, TrainingSettings
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.settings import loading
+from fedchunk.orchestrator.settings.loading import parse
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, Settings, TrainingSettings
 
 
 def faults(text, *overrides):
@@ -225,17 +224,17 @@ def test_a_file_is_loaded_with_its_name_as_place(tmp_path):
     path = tmp_path / "a b.yaml"
     path.write_text("chunking_parts: 4\n\nfoo: 1\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loading.load(path)
     assert caught.value.faults[0].where == f"{path}:3:1"
     path.write_text("chunking_parts: 4\n", encoding="utf-8")
-    assert config.load(str(path), ["chunking=true"]).settings.chunking.chunking
+    assert loading.load(str(path), ["chunking=true"]).settings.chunking.chunking
 
 
 def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path):
     path = tmp_path / "f.yaml"
     path.write_bytes(b"\xef\xbb\xbfchunking: true\r\nchunking_parts: 4\r\nfoo: 1\r\n")
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loading.load(path)
     assert [fault.where for fault in caught.value.faults] == [f"{path}:3:1"]
 
 
@@ -253,7 +252,7 @@ def test_a_file_that_is_not_settings_is_told_so(tmp_path, content, words, place)
     path = tmp_path / "f.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loading.load(path)
     assert words in caught.value.faults[0].message
     assert caught.value.faults[0].where == f"{path}{place}"
 
@@ -261,14 +260,14 @@ def test_a_file_that_is_not_settings_is_told_so(tmp_path, content, words, place)
 def test_a_missing_file_and_a_folder_are_faults(tmp_path):
     for path, words in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "directory")):
         with pytest.raises(ConfigError) as caught:
-            config.load(path)
+            loading.load(path)
         assert caught.value.faults[0].where == str(path)
         assert words in caught.value.faults[0].message
 
 
 def test_heavy_packages_stay_out():
     code = (
-        "import sys, orchestrator.config as c; c.parse('chunking: true', 'f'); c.json_schema();"
+        "import sys, fedchunk.orchestrator.settings.loading as c; c.parse('chunking: true', 'f'); c.json_schema();"
         "print(sorted({'torch', 'ray', 'mlflow', 'pyarrow', 'numpy', 'pandas', 'torchvision'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -3,12 +3,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-
-from orchestrator import config
-from orchestrator.config import parse
-from orchestrator.config.fedpilot_keys import ALIASES, KEYS
-from orchestrator.config.yaml_source import read_document
-from orchestrator.settings import Settings
+from fedchunk.orchestrator.settings import loading
+from fedchunk.orchestrator.settings.fedpilot_keys import ALIASES, KEYS
+from fedchunk.orchestrator.settings.loading import parse
+from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.yaml_source import read_document
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = sorted(CONFIGS.glob("*.yaml"))
@@ -27,7 +26,7 @@ dynamic_sensitivity_percentage: true  # Automatically adapt the threshold each r
 
 def schema_faults(text):
     """What an editor marks that reads YAML 1.2 and checks it against the schema."""
-    validator = jsonschema.Draft7Validator(config.json_schema())
+    validator = jsonschema.Draft7Validator(loading.json_schema())
     document = {entry.key: entry.value for entry in read_document(text, "f.yaml")[0]}
     return [error.message for error in validator.iter_errors(document)]
 
@@ -52,12 +51,12 @@ def test_every_shipped_file_loads_says_what_it_is_for_and_suits_editors(path):
     assert head[1] == "#"
     assert head[2].startswith("# ")
     assert schema_faults(text) == []
-    notices = config.load(path).notices
+    notices = loading.load(path).notices
     assert len(notices) == (1 if path.stem == "fedpilot" else 0), notices
 
 
 def test_the_plan_is_the_examples_of_the_seed():
-    settings = config.load(CONFIGS / "resnet50_plan.yaml").settings
+    settings = loading.load(CONFIGS / "resnet50_plan.yaml").settings
     assert settings.training.model_type == "resnet50"
     assert settings.federation.number_of_clients == 50
     assert settings.federation.federated_learning_rounds == 100
@@ -66,11 +65,11 @@ def test_the_plan_is_the_examples_of_the_seed():
 
 def test_the_shipped_schema_is_current():
     shipped = json.loads((CONFIGS / "fedchunk.schema.json").read_text(encoding="utf-8"))
-    assert shipped == config.json_schema(), "write it anew: fedchunk schema > configs/fedchunk.schema.json"
+    assert shipped == loading.json_schema(), "write it anew: fedchunk schema > configs/fedchunk.schema.json"
 
 
 def test_the_schema_is_a_draft_7_schema_with_every_key_described():
-    schema = config.json_schema()
+    schema = loading.json_schema()
     jsonschema.Draft7Validator.check_schema(schema)
     assert set(schema["properties"]) == {*Settings().flat(), *ALIASES, *KEYS}
     assert all(entry["description"] for entry in schema["properties"].values())

@@ -4,9 +4,8 @@ import random
 from pathlib import Path
 
 import pytest
-
-from orchestrator.config import parse, to_yaml
-from orchestrator.errors import ConfigError
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.settings.loading import parse, to_yaml
 
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))]
 CHARACTERS = "\t\n\r :,-#[]{}&*!|>'\"%@`?~=\\\x00\x07\x85\u2028\ufeff\ud800é🙂0159aeZ._"

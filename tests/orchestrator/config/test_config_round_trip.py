@@ -2,13 +2,12 @@ import pickle
 import sys
 
 import pytest
+from fedchunk.orchestrator.settings.loading import parse, to_yaml
+from fedchunk.orchestrator.settings.schema import choices, field_schemas, kinds, sections
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, Settings, TrackingSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-
-from orchestrator.config import parse, to_yaml
-from orchestrator.config.schema import choices, field_schemas, kinds, sections
-from orchestrator.settings import ChunkingSettings, FederationSettings, Settings, TrackingSettings
 
 ODD_TEXTS = ("yes", "null", "1e-3", "0x1F", "a: b", "# c", "x\n", "- a", "*a", "!t", "{", "é\u2028", "\x85", "🙂", "")
 

@@ -1,8 +1,13 @@
 import pytest
-
-from orchestrator.config import parse
-from orchestrator.errors import ConfigError
-from orchestrator.settings import ChunkingSettings, DataSettings, FederationSettings, RuntimeSettings, Settings
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.settings.loading import parse
+from fedchunk.orchestrator.settings.sections import (
+    ChunkingSettings,
+    DataSettings,
+    FederationSettings,
+    RuntimeSettings,
+    Settings,
+)
 
 
 def only_fault(text, *overrides):

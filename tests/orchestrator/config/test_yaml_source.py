@@ -2,11 +2,8 @@ import math
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-
-from orchestrator.config import yaml_source
-from orchestrator.config.yaml_source import (
+from fedchunk.orchestrator.settings import yaml_source
+from fedchunk.orchestrator.settings.yaml_source import (
     MAX_BYTES,
     MAX_NODES,
     plain_value,
@@ -14,6 +11,8 @@ from orchestrator.config.yaml_source import (
     read_override,
     written_value,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def values(text):

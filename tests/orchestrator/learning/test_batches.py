@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+from fedchunk.orchestrator.learning.engines.batches import batch_slices, client_batches, timetable
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from hypothesis import given
 from hypothesis import strategies as st
-
-from orchestrator.learning.batches import batch_slices, client_batches, timetable
-from orchestrator.settings import TrainingSettings
 
 
 def alone(size: int, training: TrainingSettings, rng: np.random.Generator) -> list[list[int]]:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from orchestrator.errors import DataError
-from orchestrator.learning.data import Dataset, channel_statistics, digest, load_dataset
-from orchestrator.learning.files import DEBIAN_FASHION_MNIST, IDX_NAMES
-from orchestrator.settings import DataSettings
+from fedchunk.orchestrator.core.errors import DataError
+from fedchunk.orchestrator.learning.datasets.dataset import Dataset, channel_statistics, digest, load_dataset
+from fedchunk.orchestrator.learning.datasets.files import DEBIAN_FASHION_MNIST, IDX_NAMES
+from fedchunk.orchestrator.settings.sections import DataSettings
 
 SYNTHETIC = DataSettings(
     dataset_type="synthetic", synthetic_samples=300, synthetic_test_samples=200, synthetic_classes=7,
@@ -191,5 +190,9 @@ def test_digest_tells_samples_labels_and_partitions_apart() -> None:
 
 
 def test_data_needs_no_torch() -> None:
-    code = "import sys, orchestrator.learning.data, orchestrator.learning.partition; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, fedchunk.orchestrator.learning.datasets.dataset;"
+        "import fedchunk.orchestrator.learning.partitions.partition;"
+        " sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

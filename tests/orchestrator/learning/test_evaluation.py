@@ -7,16 +7,15 @@ from operator import add
 import numpy as np
 import pytest
 import torch
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.learning.datasets.shards import shards
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.tasks.evaluation import evaluate
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-
-from orchestrator.learning.evaluation import evaluate
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model
-from orchestrator.learning.shards import shards
-from orchestrator.messages import ModelState
-from orchestrator.settings import TrainingSettings
 
 
 def test_sums_by_hand() -> None:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from fedchunk.orchestrator.contract.messages import BufferSpec, ModelState, ParameterSpec
+from fedchunk.orchestrator.learning.models.flatten import FlatModel, spec_of
 from torch import Tensor, nn
-
-from orchestrator.learning.flatten import FlatModel, spec_of
-from orchestrator.messages import BufferSpec, ModelState, ParameterSpec
 
 
 class Odd(nn.Module):

@@ -6,13 +6,12 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from fedchunk.orchestrator.learning.models import flatten
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.models.image_order import image_order
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch.nn import functional
-
-from orchestrator.learning import flatten
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.image_order import image_order
-from orchestrator.learning.models import build_model
-from orchestrator.settings import TrainingSettings
 
 SHAPE = (3, 32, 32)
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
+from fedchunk.orchestrator.learning.engines.training import train_local
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.preprocess import configure_torch, to_device
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import Tensor
-
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model
-from orchestrator.learning.preprocess import configure_torch, to_device
-from orchestrator.learning.together import GroupTrainer, TrainedGroup
-from orchestrator.learning.training import train_local
-from orchestrator.settings import TrainingSettings
 
 pytestmark = [
     pytest.mark.gpu,

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
+from fedchunk.orchestrator.learning.engines.training import TrainingResult, train_local
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.tasks.evaluation import evaluate
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import Tensor, nn
-
-from orchestrator.learning.evaluation import evaluate
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model
-from orchestrator.learning.together import GroupTrainer
-from orchestrator.learning.training import TrainingResult, train_local
-from orchestrator.settings import TrainingSettings
 
 
 def samples() -> tuple[Tensor, Tensor]:

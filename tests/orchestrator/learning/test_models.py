@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from fedchunk.orchestrator.core.errors import ConfigError, DataError
+from fedchunk.orchestrator.learning.engines.training import train_local
+from fedchunk.orchestrator.learning.models.build import build_model, model_spec
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import nn
-
-from orchestrator.errors import ConfigError, DataError
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model, model_spec
-from orchestrator.learning.training import train_local
-from orchestrator.settings import TrainingSettings
 
 SMALL: list[tuple[str, tuple[int, int, int], int]] = [
     ("logistic", (1, 8, 8), 10),
@@ -121,14 +120,14 @@ def test_a_size_that_cannot_be_is_a_fault_that_says_what_can(model_type: str, si
     ("size", "patch"), [(1, 1), (8, 1), (28, 4), (32, 4), (64, 8), (96, 12), (224, 16), (384, 16), (512, 16)]
 )
 def test_vit_s_patches_divide_the_image(size: int, patch: int) -> None:
-    from orchestrator.learning.vision import patch_size
+    from fedchunk.orchestrator.learning.models.vision import patch_size
 
     assert patch_size(size) == patch
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7, 10])
 def test_the_pool_of_vgg_is_adaptive_pooling(side: int) -> None:
-    from orchestrator.learning.vision import AveragePool
+    from fedchunk.orchestrator.learning.models.vision import AveragePool
 
     maps = torch.randn(2, 3, side, side)
     torch.testing.assert_close(AveragePool(side, 7)(maps), nn.AdaptiveAvgPool2d(7)(maps))
@@ -197,8 +196,9 @@ def test_our_own_models_have_no_pretrained_weights(model_type: str) -> None:
 
 def test_our_own_models_need_no_torchvision() -> None:
     code = (
-        "import sys; from orchestrator.learning import evaluation, models, training\n"
-        "from orchestrator.settings import TrainingSettings\n"
-        "models.build_model(TrainingSettings(), (1, 8, 8), 10, 0); sys.exit('torchvision' in sys.modules)"
+        "import sys, fedchunk.orchestrator.learning.engines.training, fedchunk.orchestrator.learning.tasks.evaluation\n"
+        "from fedchunk.orchestrator.learning.models.build import build_model\n"
+        "from fedchunk.orchestrator.settings.sections import TrainingSettings\n"
+        "build_model(TrainingSettings(), (1, 8, 8), 10, 0); sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from fedchunk.orchestrator.learning.engines.optimizers import Optimizer, is_plain
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import nn
-
-from orchestrator.learning.optimizers import Optimizer, is_plain
-from orchestrator.settings import TrainingSettings
 
 CASES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
     (torch.optim.SGD, {}, {}),
@@ -70,8 +69,9 @@ def test_a_plain_step_is_the_gradient_times_the_learning_rate(changes: dict[str,
 
 def test_the_first_step_does_not_wait_for_torch_s_compiler() -> None:
     code = (
-        "import sys, torch; from orchestrator.learning.flatten import FlatModel\n"
-        "from orchestrator.learning.training import train_local; from orchestrator.settings import TrainingSettings\n"
+        "import sys, torch; from fedchunk.orchestrator.learning.models.flatten import FlatModel\n"
+        "from fedchunk.orchestrator.learning.engines.training import train_local\n"
+        "from fedchunk.orchestrator.settings.sections import TrainingSettings\n"
         "model = FlatModel(torch.nn.Linear(2, 2), 'cpu'); x, y = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)\n"
         "for name in ('sgd', 'adam', 'adamw', 'rmsprop'):\n"
         "    settings = TrainingSettings(optimizer=name, momentum=0.5)\n"

@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.learning.partitions.partition import partition
+from fedchunk.orchestrator.settings.sections import DataSettings
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from orchestrator.errors import ConfigError
-from orchestrator.learning.partition import partition
-from orchestrator.settings import DataSettings
 
 SHARES = ["10", "20", "30", "40", "50", "60", "70", "80", "90"]
 KINDS = ["iid", "iid-diff-quantity", "dir", *SHARES]

@@ -3,12 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fedchunk.orchestrator.learning.engines.dense import DenseLayer, dense_layers
+from fedchunk.orchestrator.learning.engines.engine_choice import plan_training
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import nn
-
-from orchestrator.learning.dense import DenseLayer, dense_layers
-from orchestrator.learning.models import build_model
-from orchestrator.learning.plan import plan_training
-from orchestrator.settings import TrainingSettings
 
 
 def tied() -> nn.Module:

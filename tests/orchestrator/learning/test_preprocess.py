@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-
-from orchestrator.learning.preprocess import configure_torch, seeded, to_device
+from fedchunk.orchestrator.learning.preprocess import configure_torch, seeded, to_device
 
 MEAN_C, STD_C = np.array([0.5, 0.2], dtype=np.float32), np.array([0.5, 0.1], dtype=np.float32)
 

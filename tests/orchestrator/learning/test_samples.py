@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
-from orchestrator.learning.preprocess import to_device
-from orchestrator.learning.samples import Samples
+from fedchunk.orchestrator.learning.datasets.samples import Samples
+from fedchunk.orchestrator.learning.preprocess import to_device
 
 SCALE = np.array([0.4, 0.5], np.float32), np.array([0.2, 0.3], np.float32)
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-
-from orchestrator.chunking.layout import Layout
-from orchestrator.chunking.scoring import squared_norms as on_the_host
-from orchestrator.learning.segments import squared_norms
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.scoring import squared_norms as on_the_host
+from fedchunk.orchestrator.learning.engines.segments import squared_norms
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

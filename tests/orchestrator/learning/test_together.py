@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.learning.engines import stacked
+from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
+from fedchunk.orchestrator.learning.engines.stacked import Outcome, StackTrainer
+from fedchunk.orchestrator.learning.engines.training import train_local
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-
-from orchestrator.learning import at_once
-from orchestrator.learning.at_once import Outcome, StackTrainer
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.models import build_model
-from orchestrator.learning.together import GroupTrainer, TrainedGroup
-from orchestrator.learning.training import train_local
-from orchestrator.messages import ModelState
-from orchestrator.settings import TrainingSettings
 
 SHAPE, CLASSES = (1, 2, 3), 3
 IDS = (4, 9, 11, 12, 30, 31, 47)
@@ -179,7 +178,7 @@ def test_nothing_changes_but_rounding_with_the_company_a_client_keeps(monkeypatc
     group = train(dense_net, training, (9, 3, 8, 1, 14))
     alone = train(dense_net, training, (9,))
     np.testing.assert_allclose(alone.weights_GP[0], group.weights_GP[0], rtol=1e-5, atol=1e-7)
-    monkeypatch.setattr(at_once, "STACK_VALUES", 2 * group.weights_GP.shape[1])  # stacks of two at most
+    monkeypatch.setattr(stacked, "STACK_VALUES", 2 * group.weights_GP.shape[1])  # stacks of two at most
     assert_equal_up_to_rounding(train(dense_net, training, (9, 3, 8, 1, 14)), group, rtol=1e-5)
 
 

@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fedchunk.orchestrator.core.errors import ClientFailed
+from fedchunk.orchestrator.core.seeds import generator
+from fedchunk.orchestrator.learning.engines.batches import batch_slices
+from fedchunk.orchestrator.learning.engines.training import TrainingResult, train_local
+from fedchunk.orchestrator.learning.models.build import build_model
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.models.image_order import image_order
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import Tensor, nn
 from torch.nn import functional
-
-from orchestrator.errors import ClientFailed
-from orchestrator.learning.batches import batch_slices
-from orchestrator.learning.flatten import FlatModel
-from orchestrator.learning.image_order import image_order
-from orchestrator.learning.models import build_model
-from orchestrator.learning.training import TrainingResult, train_local
-from orchestrator.seeds import generator
-from orchestrator.settings import TrainingSettings
 
 OPTIMIZERS: dict[str, Any] = {
     "sgd": torch.optim.SGD,

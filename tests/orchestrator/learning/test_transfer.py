@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-
-from orchestrator.learning.transfer import fill, host_copy, to_device
+from fedchunk.orchestrator.learning.transfer import fill, host_copy, to_device
 
 
 def read_only(count: int) -> np.ndarray:

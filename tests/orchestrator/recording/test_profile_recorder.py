@@ -2,9 +2,9 @@ import json
 import logging
 from dataclasses import replace
 
-from analysis.load import load_run
-from orchestrator.messages import Span
-from orchestrator.recording.profile import ProfileRecorder
+from fedchunk.analysis.load import load_run
+from fedchunk.orchestrator.contract.messages import Span
+from fedchunk.orchestrator.recording.profile import ProfileRecorder
 
 
 def spans_of(r):

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fedchunk.analysis.load import load_run
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, ROUND_TABLES, SCHEMAS
+from fedchunk.orchestrator.experiment import weights_sha256
+from fedchunk.orchestrator.recording import table_files
+from fedchunk.orchestrator.recording.run_folder import RunFolder, summary_json
+from fedchunk.orchestrator.settings.sections import FederationSettings, Settings
 from safetensors import safe_open
-
-from analysis.load import load_run
-from orchestrator.errors import ConfigError
-from orchestrator.experiment import weights_sha256
-from orchestrator.recording import table_files
-from orchestrator.recording.run_folder import RunFolder, summary_json
-from orchestrator.records import OPTIONAL_TABLES, ROUND_TABLES, SCHEMAS
-from orchestrator.settings import FederationSettings, Settings
 
 
 def rounds_in(folder, name):
@@ -199,7 +198,8 @@ def test_killed_while_writing_the_tables_agree(tmp_path):
     """A process that does nothing but record rounds is killed, several times at another moment."""
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import conftest as c\n"
-        "from orchestrator.recording.run_folder import RunFolder; from orchestrator.settings import Settings\n"
+        "from fedchunk.orchestrator.recording.run_folder import RunFolder\n"
+        "from fedchunk.orchestrator.settings.sections import Settings\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
         "for r in range(1, 5000): folder.record_rounds([c.round_result(r)]); print(r, flush=True)\n"
     )
@@ -228,5 +228,7 @@ def test_summary_is_json_even_if_the_run_diverged(make_summary):
 
 
 def test_needs_no_heavy_library():
-    code = "import sys, orchestrator.recording.run_folder; print({'torch', 'ray', 'mlflow'} & set(sys.modules))"
+    code = (
+        "import sys, fedchunk.orchestrator.recording.run_folder; print({'torch', 'ray', 'mlflow'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

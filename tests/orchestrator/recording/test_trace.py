@@ -1,12 +1,11 @@
 import json
 from itertools import pairwise
 
+from fedchunk.orchestrator.contract.messages import Span
+from fedchunk.orchestrator.recording.timeline import Timeline
+from fedchunk.orchestrator.recording.trace import in_order, rounds_shown, trace_events, write_trace
 from hypothesis import given
 from hypothesis import strategies as st
-
-from orchestrator.messages import Span
-from orchestrator.recording.timeline import Timeline
-from orchestrator.recording.trace import in_order, rounds_shown, trace_events, write_trace
 
 
 def profile_of(*rounds):

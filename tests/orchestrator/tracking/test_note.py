@@ -1,7 +1,6 @@
 import pytest
-
-from orchestrator.settings import ChunkingSettings, FederationSettings, Settings
-from orchestrator.tracking.note import note
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, Settings
+from fedchunk.orchestrator.tracking.note import note
 
 PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning"}
 

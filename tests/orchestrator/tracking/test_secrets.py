@@ -3,14 +3,13 @@ import re
 import string
 
 import pytest
+from fedchunk.orchestrator.core.errors import TrackingError
+from fedchunk.orchestrator.core.masking import MASK, mask_settings, mask_text, mask_uri
+from fedchunk.orchestrator.recording.run_folder import RunFolder
+from fedchunk.orchestrator.settings.sections import Settings, TrackingSettings
+from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 from hypothesis import given
 from hypothesis import strategies as st
-
-from orchestrator.errors import TrackingError
-from orchestrator.masking import MASK, mask_settings, mask_text, mask_uri
-from orchestrator.recording.run_folder import RunFolder
-from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking.recorder import MlflowRecorder
 
 SECRETS = ("hunter2", "s3cr3t-token", "adm1n-user")
 

@@ -9,16 +9,15 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
-from orchestrator.errors import RecordsError, TrackingError
-from orchestrator.recording.run_folder import RunFolder
-from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking.later import download_run, sync
-from orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
-from orchestrator.tracking.recorder import MlflowRecorder
-from orchestrator.tracking.spool import StateFile
-from orchestrator.tracking.store import open_store
-from orchestrator.tracking.uri import artifact_folder, is_server, resolve_store
+from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
+from fedchunk.orchestrator.recording.run_folder import RunFolder
+from fedchunk.orchestrator.settings.sections import Settings, TrackingSettings
+from fedchunk.orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
+from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
+from fedchunk.orchestrator.tracking.spool import StateFile
+from fedchunk.orchestrator.tracking.store import open_store
+from fedchunk.orchestrator.tracking.sync import download_run, sync
+from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server, resolve_store
 
 POINTS = "select count(*), count(distinct key || ' ' || step) from metrics where key like 'accuracy/%'"
 
@@ -60,7 +59,7 @@ def test_a_run_has_begun_when_its_rounds_have_not_when_mlflow_was_there(recorder
         return open_store(uri)
 
     opened_ms, before_ms = [], time.time_ns() // 1_000_000
-    monkeypatch.setattr("orchestrator.tracking.recorder.open_store", slowly)
+    monkeypatch.setattr("fedchunk.orchestrator.tracking.recorder.open_store", slowly)
     recorder.start(info)
 
     assert before_ms <= client.get_run(recorder.run_id).info.start_time <= opened_ms[0] - 50
@@ -197,8 +196,9 @@ def test_sync_twice_doubles_nothing(run_folder, recorder, client, query, info, m
 def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, client, query):
     script = (
         "import sys, os, time; from pathlib import Path; sys.path.insert(0, sys.argv[3]); import conftest as c\n"
-        "from orchestrator.recording.run_folder import RunFolder; from orchestrator.settings import *\n"
-        "from orchestrator.tracking.recorder import MlflowRecorder\n"
+        "from fedchunk.orchestrator.recording.run_folder import RunFolder\n"
+        "from fedchunk.orchestrator.settings.sections import *\n"
+        "from fedchunk.orchestrator.tracking.recorder import MlflowRecorder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
         "recorder = MlflowRecorder(TrackingSettings(), Settings().flat(), folder.path, sys.argv[2])\n"
         "recorder.start(c.federation_info())\n"

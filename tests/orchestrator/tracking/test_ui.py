@@ -7,11 +7,10 @@ import urllib.request
 
 import psutil
 import pytest
-
-from orchestrator.errors import ConfigError
-from orchestrator.settings import Settings, TrackingSettings
-from orchestrator.tracking.recorder import MlflowRecorder
-from orchestrator.tracking.ui import ui_command
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.settings.sections import Settings, TrackingSettings
+from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
+from fedchunk.orchestrator.tracking.ui import ui_command
 
 
 def test_store_with_its_password_is_in_no_command_line():

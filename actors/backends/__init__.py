@@ -1,0 +1,1 @@
+"""Where actors run: on Ray, or in this process."""

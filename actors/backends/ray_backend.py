@@ -1,0 +1,200 @@
+"""Ray: where actors are placed, started and ended. Only the modules ``actors.backends.ray_*`` import ray.
+
+    driver      RayFederation     starts or joins Ray, makes the placement group, asks for rounds
+    actor       _CoordinatorShell the coordinator, which owns the pool and all objects; needs no CPU slot
+    actors      _ClientShell      the client actors, one per bundle
+
+Actor classes are plain; a shell only imports the plain class in its own process, so that neither the driver nor
+the coordinator imports torch.
+
+Nothing waits at the start that need not: the data is loaded in a thread while Ray starts, and the actors are asked for
+before it is there, so that they import torch meanwhile.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import ray
+from fedchunk.actors.backends.memory import uncollected
+from fedchunk.actors.backends.placement import Placement, plan_placement
+from fedchunk.actors.backends.ray_client import Spawner
+from fedchunk.actors.backends.ray_coordinator import _CoordinatorShell
+from fedchunk.actors.backends.ray_start import start_ray
+from fedchunk.actors.client.experiment_data import ExperimentData, prepare, test_parts
+from fedchunk.actors.client.factory import ActorFactory, make_client
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.ports import FederationInfo, Observer
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, Fault, FedchunkError
+from fedchunk.orchestrator.settings.sections import Settings
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+POLL_S = 0.25
+"""How often the driver asks how far a round is; an answer costs about a millisecond."""
+
+SILENCE_S = 120.0
+"""How long the coordinator may not answer at all before it counts as lost. It answers from a thread of its own."""
+
+
+NO_TCP = "got tcp, which joins two ends in one process; allowed on Ray: object_store. Remove it, or run with --local"
+
+
+class RayFederation:
+    """A federation on Ray. Starts a Ray of its own unless an address, or a running driver, says which to use."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        address: str | None,
+        observer: Observer,
+        make_actor: ActorFactory = make_client,
+    ) -> None:
+        self._settings = settings
+        self._address = address
+        self._observer = observer
+        self._make_actor = make_actor
+        self._owns_ray = False
+        self._group: PlacementGroup | None = None
+        self._coordinator: Any = None
+        self._ahead: dict[int, Any] = {}
+        self._last_round = 0
+
+    def __enter__(self) -> RayFederation:
+        try:
+            with uncollected():
+                self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Ends the actors that this started (clients go with their placement group) and its own Ray."""
+        if self._coordinator is not None:
+            ray.kill(self._coordinator, no_restart=True)
+        if self._group is not None:
+            remove_placement_group(self._group)
+        if self._owns_ray:
+            ray.shutdown()
+
+    @property
+    def info(self) -> FederationInfo:
+        """What is known before the first round."""
+        return self._info
+
+    def run_round(self, round_index: int, observer: Observer) -> RoundResult:
+        """One round, from 1, in order. Raises RoundFailed, or ActorsUnavailable when the coordinator is lost."""
+        reference = self._ahead.pop(round_index, None) or self._ask_for(round_index)
+        if self._plays_on and round_index < self._settings.federation.federated_learning_rounds:
+            self._ahead[round_index + 1] = self._ask_for(round_index + 1)
+        while not ray.wait([reference], timeout=POLL_S)[0]:
+            done, cohort = _answer(self._coordinator.progress.remote(), SILENCE_S, "the coordinator")
+            if cohort:
+                observer.clients_done(round_index, done, cohort)
+        result: RoundResult = _answer(reference, SILENCE_S, "the coordinator")
+        self._last_round = round_index
+        return result
+
+    def final_model(self) -> ModelState:
+        """The coordinator's model after the last round that :meth:`run_round` returned."""
+        asked = self._coordinator.final_model.remote(self._last_round)
+        model: ModelState = _answer(asked, SILENCE_S, "the coordinator")
+        return model
+
+    @property
+    def _plays_on(self) -> bool:
+        """Whether the next round is sure to come, so that the coordinator need not wait to be asked for it."""
+        federation = self._settings.federation
+        return federation.stop_avg_accuracy is None and federation.federated_learning_topology == "star"
+
+    def _ask_for(self, round_index: int) -> Any:
+        return self._coordinator.run_round.remote(round_index, self._plays_on)
+
+    def _start(self) -> None:
+        settings = self._settings
+        if settings.runtime.transport == "tcp":
+            raise ConfigError([Fault("", "transport", NO_TCP)])
+        self._observer.stage("starting Ray" if self._address is None else f"joining Ray at {self._address}")
+        with ThreadPoolExecutor(1, "fedchunk-data") as thread:
+            loading = thread.submit(_prepare, settings)
+            if not ray.is_initialized():
+                start_ray(settings.runtime, self._address)
+                self._owns_ray = True
+            placement = plan_placement(settings, _resources())
+            self._spawn(placement)
+            self._observer.stage(f"loading {settings.data.dataset_type}")
+            data = loading.result()
+        self._observer.stage(f"starting {placement.number_of_actors} client actors")
+        self._wait_for_room(placement)
+        self._info = self._build(placement, data)
+
+    def _spawn(self, placement: Placement) -> None:
+        """Asks for all actors and waits for none. Clients first: they have torch to import."""
+        settings = self._settings
+        self._group = placement_group(placement.bundles, strategy=settings.runtime.placement_group_strategy)
+        spawner = Spawner(self._make_actor, settings, placement, self._group)
+        clients = [spawner(bundle) for bundle in range(placement.number_of_actors)]
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        coordinator_class = ray.remote(_CoordinatorShell).options(
+            num_cpus=0, max_concurrency=3, scheduling_strategy=here
+        )
+        self._coordinator = coordinator_class.remote(settings, spawner, clients)
+
+    def _wait_for_room(self, placement: Placement) -> None:
+        assert self._group is not None
+        runtime = self._settings.runtime
+        if not self._group.wait(timeout_seconds=runtime.startup_timeout_s):
+            raise ActorsUnavailable(
+                f"no room for {placement.number_of_actors} client actors of {placement.bundles[0]} with strategy "
+                f"{runtime.placement_group_strategy} within {runtime.startup_timeout_s:g} s; the cluster has "
+                f"{_resources()}. Lower number_of_actors, cpus_per_actor or gpus_per_actor, or add nodes."
+            )
+
+    def _build(self, placement: Placement, data: ExperimentData) -> FederationInfo:
+        """LocalWorker the data out and has the coordinator built, which asks for the first model."""
+        from fedchunk.actors.coordinator.assembly import describe  # imported by now: see _prepare
+
+        settings, samples = self._settings, data.partition.sizes
+        limit = (settings.runtime.startup_timeout_s + settings.runtime.client_timeout_s) * settings.runtime.max_attempts
+        started = self._coordinator.start.remote([ray.put(data)], samples, test_parts(settings, data))
+        spec: ModelSpec = _answer(started, limit, "the coordinator")
+        return describe(
+            settings,
+            spec,
+            data.description,
+            samples,
+            backend="ray",
+            device=placement.device,
+            number_of_actors=placement.number_of_actors,
+        )
+
+
+def _prepare(settings: Settings) -> ExperimentData:
+    """The data; and what the driver needs next is imported, while it waits for Ray."""
+    import fedchunk.actors.coordinator.assembly  # noqa: F401
+
+    pa.array([])  # with its first array pyarrow imports pandas
+
+    return prepare(settings)
+
+
+def _resources() -> dict[str, float]:
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def _answer(reference: Any, limit_s: float, who: str) -> Any:
+    """The value behind a reference; our own errors come as themselves, Ray's as ActorsUnavailable."""
+    try:
+        return ray.get(reference, timeout=limit_s)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, FedchunkError):
+            raise cause from None
+        raise
+    except ray.exceptions.ActorDiedError as error:
+        raise ActorsUnavailable(f"{who} died: {error}") from error
+    except ray.exceptions.RayError as error:
+        raise ActorsUnavailable(f"{who} did not answer within {limit_s:g} s ({type(error).__name__})") from error

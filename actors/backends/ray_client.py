@@ -1,0 +1,103 @@
+"""Client actors on Ray: the shell around the plain client, and how one is started in its bundle.
+
+Imports next to nothing: the driver reads this module before it starts Ray, and an actor's process before torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ray
+from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+if TYPE_CHECKING:
+    from fedchunk.actors.backends.placement import Placement
+    from fedchunk.actors.client.experiment_data import ExperimentData
+    from fedchunk.actors.client.factory import ActorFactory
+    from fedchunk.orchestrator.settings.sections import Settings
+
+
+class _ClientShell:
+    """A client actor: makes the plain client in this process and passes calls on.
+
+    It is started before the data is there, and imports torch meanwhile. The client is made in ``ready``, not in the
+    constructor: what a method raises reaches the caller with its type and fields, what a constructor raises only as the
+    text of an actor's death.
+    """
+
+    def __init__(self, make_actor: ActorFactory, settings: Settings, device: str) -> None:
+        self._make_actor, self._settings, self._device = make_actor, settings, device
+
+    def warm_up(self) -> None:
+        keep_freed_memory()
+        with uncollected():
+            from fedchunk.actors.client.factory import client_class
+
+            client_class(self._settings)
+
+    def take_data(self, data: ExperimentData) -> None:
+        self._data = data
+
+    def ready(self) -> str:
+        """The machine that this is on, once the client stands."""
+        self._client = self._make_actor(self._settings, self._device, self._data)
+        machine: str = ray.get_runtime_context().get_node_id()
+        return machine
+
+    def initial_model(self) -> Any:
+        return self._client.initial_model()
+
+    def train_group(self, *arguments: Any) -> Any:
+        return self._ask("train_group", arguments)
+
+    def emit_group(self, *arguments: Any) -> Any:
+        return self._ask("emit_group", arguments)
+
+    def evaluate(self, *arguments: Any) -> Any:
+        return self._ask("evaluate", arguments)
+
+    def evaluate_group(self, *arguments: Any) -> Any:
+        return self._ask("evaluate_group", arguments)
+
+    def train_peer(self, *arguments: Any) -> Any:
+        return self._ask("train_peer", arguments)
+
+    def mix_peer(self, *arguments: Any) -> Any:
+        return self._ask("mix_peer", arguments)
+
+    def mean_and_consensus(self, *arguments: Any) -> Any:
+        return self._ask("mean_and_consensus", arguments)
+
+    def _ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """What the client answers. If its device is lost the actor ends: then another is started and asked instead."""
+        try:
+            return getattr(self._client, method)(*arguments)
+        finally:
+            if not self._client.device_works():
+                ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+
+
+class Spawner:
+    """Starts a client actor in a bundle: the driver the first ones, the coordinator those that replace them."""
+
+    def __init__(
+        self, make_actor: ActorFactory, settings: Settings, placement: Placement, group: PlacementGroup
+    ) -> None:
+        self._make_actor = make_actor
+        self._settings = settings
+        self._placement = placement
+        self._group = group
+
+    def __call__(self, bundle: int) -> Any:
+        """Starts an actor in ``bundle`` and returns its handle at once; call ``take_data`` before ``ready``."""
+        actor_class = ray.remote(_ClientShell).options(
+            num_cpus=self._placement.cpus,
+            num_gpus=self._placement.gpus,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle),
+            max_restarts=0,
+        )
+        actor: Any = actor_class.remote(self._make_actor, self._settings, self._placement.device)
+        actor.warm_up.remote()
+        return actor

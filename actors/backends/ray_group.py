@@ -1,0 +1,222 @@
+"""The pool of client actors on Ray, as the coordinator sees it.
+
+Every actor has its bundle of a placement group. One that dies, or does not answer in time, is killed and another is
+started in its bundle; the calls it had are reported lost, and whoever submitted them decides. Each actor has at
+most two calls: one it works on and one whose arguments Ray fetches meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from fedchunk.orchestrator.contract.ports import Call, Handle, Lost, Outcome, Raised, Returned
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, FedchunkError, reason_of
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
+
+CALLS_PER_ACTOR = 2
+"""One at work and one waiting with its arguments fetched; more would only be lost together with the actor."""
+
+
+@dataclass(frozen=True)
+class GroupLimits:
+    """How long to wait, in seconds."""
+
+    startup_s: float
+    call_s: float
+    """For each client that a call works for."""
+
+
+@dataclass
+class _Flight:
+    """A call on its way."""
+
+    call: Call
+    references: list[ray.ObjectRef[Any]]
+
+
+@dataclass
+class _Slot:
+    """A bundle and the actor that lives in it now."""
+
+    index: int
+    actor: Any
+    ready: ray.ObjectRef[Any] | None
+    """Answered, with the machine's name, once the actor stands; None after that."""
+    deadline: float
+    """When what is waited for (start, or the first call in ``flights``) is too late."""
+    flights: deque[_Flight] = field(default_factory=deque)
+    machine: str | None = None
+
+    @property
+    def awaited(self) -> ray.ObjectRef[Any] | None:
+        """What the actor has to answer next."""
+        if self.ready is not None:
+            return self.ready
+        return self.flights[0].references[0] if self.flights else None
+
+
+class RayClientGroup:
+    """Implements :class:`fedchunk.orchestrator.contract.ports.ClientGroup`."""
+
+    def __init__(self, spawn: Callable[[int], Any], size: int, limits: GroupLimits) -> None:
+        """``spawn(bundle)`` starts an actor in a bundle and returns its handle at once."""
+        self._spawn = spawn
+        self._limits = limits
+        self._queue: deque[Call] = deque()
+        self._lost: deque[Lost] = deque()
+        self._restarts_without_success = 0
+        self._slots = [self._start(index) for index in range(size)]
+
+    @property
+    def size(self) -> int:
+        """Actors in the pool."""
+        return len(self._slots)
+
+    def put(self, value: Any) -> Handle:
+        """Share one value with all actors; the process that calls this owns it."""
+        return ray.put(value)
+
+    def submit(self, call: Call) -> None:
+        """Queue a call and hand it out if an actor is free."""
+        self._queue.append(call)
+        self._feed()
+
+    def next_outcome(self) -> Outcome:
+        """The next call that ended; waits no longer than the limits for each actor."""
+        while True:
+            if self._lost:
+                return self._lost.popleft()
+            self._feed()
+            awaited = {slot.awaited: slot for slot in self._slots if slot.awaited is not None}
+            if not awaited:
+                raise ActorsUnavailable("no call is in flight")
+            patience = min(slot.deadline for slot in awaited.values()) - time.monotonic()
+            done, _ = ray.wait(list(awaited), num_returns=1, timeout=max(0.0, patience), fetch_local=False)
+            if done:
+                outcome = self._on_answer(awaited[done[0]])
+                if outcome is not None:
+                    return outcome
+            else:
+                self._replace_late()
+
+    def _start(self, index: int) -> _Slot:
+        actor = self._spawn(index)
+        return _Slot(index, actor, actor.ready.remote(), time.monotonic() + self._limits.startup_s)
+
+    def _feed(self) -> None:
+        """LocalWorker queued calls to actors that stand, the least busy first."""
+        standing = [slot for slot in self._slots if slot.ready is None]
+        while self._queue and standing:
+            slot = min(standing, key=lambda s: len(s.flights))
+            if len(slot.flights) >= CALLS_PER_ACTOR:
+                return
+            call = take_near(self._queue, slot.machine)
+            method = getattr(slot.actor, call.method).options(num_returns=call.values + call.handles)
+            answer = method.remote(*call.arguments)
+            if not slot.flights:
+                slot.deadline = self._deadline(call)
+            slot.flights.append(_Flight(call, answer if isinstance(answer, list) else [answer]))
+
+    def _on_answer(self, slot: _Slot) -> Outcome | None:
+        """What the actor of ``slot`` said; None if it only says that it stands, or died."""
+        if slot.ready is not None:
+            self._on_start(slot)
+            return None
+        flight = slot.flights[0]
+        values = flight.references[: flight.call.values]
+        try:
+            got = ray.get(values, timeout=self._limits.call_s)
+        except RayTaskError as error:
+            self._advance(slot)
+            return _task_failure(flight.call, error)
+        except ObjectLostError as error:
+            self._advance(slot)
+            return Lost(flight.call, reason_of(error))
+        except (RayError, GetTimeoutError) as error:
+            self._replace(slot, f"its actor was lost ({type(error).__name__})")
+            return None
+        self._advance(slot)
+        self._restarts_without_success = 0
+        return Returned(flight.call, tuple(got), tuple(flight.references[flight.call.values :]), slot.machine)
+
+    def _on_start(self, slot: _Slot) -> None:
+        try:
+            assert slot.ready is not None
+            slot.machine = ray.get(slot.ready, timeout=self._limits.startup_s)
+        except RayTaskError as error:
+            cause = _cause(error)
+            if isinstance(cause, FedchunkError):
+                raise cause from error
+            raise ActorsUnavailable(f"a client actor cannot start: {reason_of(cause)}") from error
+        except RayActorError as error:
+            self._replace(slot, f"an actor died while it started: {error}")
+        else:
+            slot.ready = None
+
+    def _advance(self, slot: _Slot) -> None:
+        slot.flights.popleft()
+        if slot.flights:
+            slot.deadline = self._deadline(slot.flights[0].call)
+
+    def _call_limit(self, slot: _Slot) -> float:
+        return self._limits.call_s * slot.flights[0].call.clients
+
+    def _deadline(self, call: Call) -> float:
+        """When a call that an actor starts now is too late."""
+        return time.monotonic() + self._limits.call_s * call.clients
+
+    def _replace_late(self) -> None:
+        now = time.monotonic()
+        for slot in list(self._slots):
+            if slot.awaited is not None and slot.deadline <= now:
+                what = "did not start" if slot.ready is not None else "did not answer"
+                limit = self._limits.startup_s if slot.ready is not None else self._call_limit(slot)
+                self._replace(slot, f"its actor {what} within {limit:g} s")
+
+    def _replace(self, slot: _Slot, reason: str) -> None:
+        """Kills the actor of a slot, reports its calls lost and starts another in the same bundle."""
+        self._give_up_on_repeats(reason)
+        ray.kill(slot.actor, no_restart=True)
+        self._lost.extend(Lost(flight.call, reason) for flight in slot.flights)
+        self._slots[slot.index] = self._start(slot.index)
+
+    def _give_up_on_repeats(self, reason: str) -> None:
+        """Actors that die again and again without one answer in between will not start to live."""
+        self._restarts_without_success += 1
+        if self._restarts_without_success > MAX_RESTARTS_PER_ACTOR * len(self._slots):
+            raise ActorsUnavailable(
+                f"{self._restarts_without_success} client actors in a row were lost without one answer; the last: "
+                f"{reason}. Is there enough memory (`fedchunk doctor`)? startup_timeout_s and client_timeout_s are "
+                f"{self._limits.startup_s:g} and {self._limits.call_s:g}."
+            )
+
+
+def take_near(queue: deque[Call], machine: str | None) -> Call:
+    """Takes the first call that wants to be on ``machine``, else the first that does not mind, else the first."""
+    for wanted in (machine, None):
+        for at, call in enumerate(queue):
+            if call.near == wanted:
+                del queue[at]
+                return call
+    return queue.popleft()
+
+
+MAX_RESTARTS_PER_ACTOR = 5
+"""Enough to outlive a node that goes and comes back; few enough to end a run that cannot work."""
+
+
+def _cause(error: RayTaskError) -> BaseException:
+    cause: BaseException = getattr(error, "cause", None) or error
+    return cause
+
+
+def _task_failure(call: Call, error: RayTaskError) -> Lost | Raised:
+    cause = _cause(error)
+    if isinstance(cause, ObjectLostError):
+        return Lost(call, f"what it was sent is gone with its node ({type(cause).__name__})", arguments_lost=True)
+    return Raised(call, reason_of(cause))

@@ -1,0 +1,1 @@
+"""The client actors as plain classes."""

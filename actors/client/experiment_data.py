@@ -1,0 +1,64 @@
+"""The data set and who holds what of it: made once on the driver, shared with every actor. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from fedchunk.orchestrator.contract.ports import DataDescription
+from fedchunk.orchestrator.learning.datasets.dataset import Dataset, digest, load_dataset
+from fedchunk.orchestrator.learning.datasets.shards import shards
+from fedchunk.orchestrator.learning.partitions.partition import partition
+from fedchunk.orchestrator.settings.sections import Settings
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Who holds which training samples: client i has ``indices_S[offsets[i]:offsets[i + 1]]``.
+
+    Two arrays instead of one per client, so that ten thousand clients are two objects.
+    """
+
+    indices_S: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def samples_of(self, client_id: int) -> NDArray[np.int64]:
+        """Indices of the client's training samples."""
+        return self.indices_S[self.offsets[client_id] : self.offsets[client_id + 1]]
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Samples of each client."""
+        return tuple(int(size) for size in np.diff(self.offsets))
+
+
+@dataclass(frozen=True)
+class ExperimentData:
+    """Samples, partition, and what the records say of them."""
+
+    dataset: Dataset
+    partition: Partition
+    description: DataDescription
+
+
+def prepare(settings: Settings) -> ExperimentData:
+    """Loads and partitions. Raises DataError when files are missing, ConfigError when a client would get nothing."""
+    seed = settings.federation.random_seed
+    dataset = load_dataset(settings.data, seed)
+    parts = partition(dataset.train_y, dataset.num_classes, settings.data, settings.federation.number_of_clients, seed)
+    description = DataDescription(
+        name=dataset.name,
+        train_samples=len(dataset.train_y),
+        test_samples=len(dataset.test_y),
+        num_classes=dataset.num_classes,
+        digest=digest(dataset, parts),
+    )
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    return ExperimentData(dataset, Partition(np.concatenate(parts), offsets), description)
+
+
+def test_parts(settings: Settings, data: ExperimentData) -> tuple[slice, ...]:
+    """The parts of the test set that are evaluated by one call each; fixed by the settings alone."""
+    return shards(data.description.test_samples, settings.training.test_batch_size)

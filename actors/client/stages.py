@@ -1,0 +1,19 @@
+"""The place of what a client does: the stage that an error came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fedchunk.orchestrator.core.errors import ClientFailed, FedchunkError
+
+
+@contextmanager
+def stage(round_index: int, client_id: int, name: str) -> Iterator[None]:
+    """Says in which client, round and stage something failed; the cause stays attached."""
+    try:
+        yield
+    except ClientFailed:
+        raise
+    except (FedchunkError, ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
+        raise ClientFailed(client_id, round_index, name, f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,48 @@
+"""Clients' states as rows of few arrays: one object for a group instead of one for each client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, ModelState
+from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
+
+_NO_FLOATS = np.empty((0, 0), np.float32)
+_NO_COUNTERS = np.empty((0, 0), np.int64)
+
+
+def stack_states(states: Sequence[ClientState]) -> ClientStates:
+    """The states as rows, in order. A model that several clients share is one row."""
+    models: list[ModelState] = []
+    rows: list[int] = []
+    for state in states:
+        if state.model is None:
+            continue
+        known = [at for at, model in enumerate(models) if model.weights_P is state.model.weights_P]
+        rows.append(known[0] if known else len(models))
+        if not known:
+            models.append(state.model)
+    withheld = [state.withheld_P for state in states if state.withheld_P is not None]
+    return ClientStates(
+        model_rows=tuple(rows),
+        weights_MP=np.stack([model.weights_P for model in models]) if models else _NO_FLOATS,
+        buffers_MB=np.stack([model.buffers_B for model in models]) if models else _NO_FLOATS,
+        counters_MI=np.stack([model.counters_I for model in models]) if models else _NO_COUNTERS,
+        last_sent_GC=np.stack([state.last_sent_C for state in states]) if states else np.empty((0, 0), np.int32),
+        withheld_GP=np.stack(withheld) if withheld else None,
+        choice_C=states[0].choice_C if states else None,
+    )
+
+
+def with_trained(states: Sequence[ClientState], trained: TrainedGroup) -> ClientStates:
+    """The states of a whole group that keeps the models it has trained: these are rows already, nothing is copied."""
+    others = stack_states([replace(state, model=None) for state in states])
+    return replace(
+        others,
+        model_rows=tuple(range(len(states))),
+        weights_MP=trained.weights_GP,
+        buffers_MB=trained.buffers_GB,
+        counters_MI=trained.counters_GI,
+    )

@@ -1,0 +1,1 @@
+"""The coordinators as plain classes."""

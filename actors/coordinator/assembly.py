@@ -1,0 +1,73 @@
+"""What both backends do alike once client actors stand: the first model, the coordinator, the description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from fedchunk.actors.coordinator.calls import run_calls
+from fedchunk.actors.coordinator.star import Coordinator
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, DataDescription, FederationInfo
+from fedchunk.orchestrator.core.errors import ActorsUnavailable
+from fedchunk.orchestrator.core.records import table_from_rows
+from fedchunk.orchestrator.methods.exchange import layout_for
+from fedchunk.orchestrator.settings.sections import Settings
+
+if TYPE_CHECKING:
+    from fedchunk.actors.coordinator.peers import PeerCoordinator
+
+
+def build_coordinator(
+    settings: Settings, group: ClientGroup, samples_per_client: tuple[int, ...], test_parts: tuple[slice, ...]
+) -> tuple[Coordinator | PeerCoordinator, ModelSpec]:
+    """A coordinator over ``group``, of a star or of peers, with the initial model that the first free actor gives.
+
+    Raises ConfigError when the model has fewer parameters than ``chunking_parts``.
+    """
+    call = Call(0, "initial_model", ())
+    (settled,) = run_calls(group, [call], settings.runtime.max_attempts)
+    if settled.answer is None:
+        raise ActorsUnavailable(f"no initial model: {settled.reason}")
+    initial: InitialModel = settled.answer.values[0]
+    if settings.federation.federated_learning_topology != "star":
+        from fedchunk.actors.coordinator.peers import PeerCoordinator  # with networkx, which a star can do without
+        from fedchunk.orchestrator.methods.topology import build_topology
+
+        topology = build_topology(settings.federation)
+        assert topology is not None
+        return PeerCoordinator(settings, group, initial, samples_per_client, topology), initial.spec
+    return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
+
+
+def describe(
+    settings: Settings,
+    spec: ModelSpec,
+    data: DataDescription,
+    samples_per_client: tuple[int, ...],
+    *,
+    backend: str,
+    device: str,
+    number_of_actors: int,
+) -> FederationInfo:
+    """What is known before the first round."""
+    layout = layout_table(layout_for(settings.chunking, spec.num_parameters), spec)
+    return FederationInfo(spec, layout, data, samples_per_client, backend, device, number_of_actors)
+
+
+def layout_table(layout: Layout, spec: ModelSpec) -> pa.Table:
+    """The ``layout`` table: each chunk with the parameters that its range covers."""
+    rows = []
+    parameters = list(spec.parameters)
+    first = 0
+    for chunk in range(layout.num_chunks):
+        start, stop = int(layout.bounds[chunk]), int(layout.bounds[chunk + 1])
+        while parameters[first].stop <= start:
+            first += 1
+        last = first
+        while last + 1 < len(parameters) and parameters[last + 1].start < stop:
+            last += 1
+        names = [parameter.name for parameter in parameters[first : last + 1]]
+        rows.append({"chunk": chunk, "start": start, "stop": stop, "parameters": names})
+    return table_from_rows("layout", rows)

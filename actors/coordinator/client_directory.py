@@ -1,0 +1,123 @@
+"""What the coordinator keeps of its clients, and what it sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.orchestrator.chunking.encoding import Encoded, encode
+from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.contract.ports import Handle
+from fedchunk.orchestrator.methods.exchange_rules.global_model import NEVER, GlobalModel
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of the :class:`ClientStates` that a call returned."""
+
+    states: Handle
+    group: int
+    row: int
+    machine: str | None = None
+    """The machine that has it, where there are several."""
+
+
+@dataclass(frozen=True)
+class DownlinkBatch:
+    """What clients are sent."""
+
+    messages: list[NDArray[np.uint8]]
+    of: Mapping[int, int]
+    """Which message is whose."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A client, as the coordinator knows it."""
+
+    known_round: int
+    """The round of the model that it knows; :data:`NEVER` if none."""
+    state: Place | None = None
+    """Where its state lies; None before it ever took part."""
+    last_round: int = 0
+    """The round in which it last took part."""
+    told_round: int = NEVER
+    """The round in which it was last told which chunks to send, with consensus."""
+
+
+class ClientDirectory:
+    """All clients, by number."""
+
+    def __init__(self, count: int, *, know_the_first_model: bool) -> None:
+        self._newcomer = Member(0 if know_the_first_model else NEVER)
+        self._members = [self._newcomer] * count
+
+    def state(self, client: int) -> Place | None:
+        """Where the client's state lies."""
+        return self._members[client].state
+
+    def last_round(self, client: int) -> int:
+        """The round in which the client last took part, 0 before it ever did."""
+        return self._members[client].last_round
+
+    def forget(self, clients: Iterable[int]) -> None:
+        """The states of these clients are lost: they start again as if they had never taken part."""
+        for client in clients:
+            self._members[client] = self._newcomer
+
+    def know(self, client: int, round_index: int, state: Place, last_round: int) -> None:
+        """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
+        self._members[client] = replace(
+            self._members[client], known_round=round_index, state=state, last_round=last_round
+        )
+
+    def told(self, client: int, round_index: int) -> None:
+        """The client was told which chunks to send in ``round_index``."""
+        self._members[client] = replace(self._members[client], told_round=round_index)
+
+    def send_model(
+        self, clients: Iterable[int], model: GlobalModel, ledger: Ledger, choice_C: NDArray[np.bool_] | None = None
+    ) -> DownlinkBatch:
+        """Bills each client what it must be sent; encodes once for all clients that need the same.
+
+        With consensus a client that sent last round's chunks knows which they were: no mask goes with their means.
+        """
+        messages: list[Encoded] = []
+        known: dict[tuple[int, bool], int] = {}
+        equal: dict[bytes, int] = {}
+        of: dict[int, int] = {}
+        for client in clients:
+            member = self._members[client]
+            needs_mask = not (member.known_round == model.round_index - 1 and member.told_round == model.round_index)
+            key = (member.known_round, needs_mask)
+            if key not in known:
+                # Clients that missed more rounds need the same message as soon as every chunk has changed since.
+                told = model.tells(member.known_round) + bytes([needs_mask])
+                if told not in equal:
+                    equal[told] = len(messages)
+                    messages.append(model.message_since(member.known_round, choice_C=choice_C, with_mask=needs_mask))
+                known[key] = equal[told]
+            of[client] = known[key]
+            ledger.bill(COORDINATOR, client, messages[of[client]].sizes)
+        return DownlinkBatch([message.payload for message in messages], of)
+
+    def send_choice(
+        self, clients: Iterable[int], model: GlobalModel, round_index: int, ledger: Ledger, choice_C: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        """The message that tells the clients which chunks to send; bills each of them."""
+        message = encode(
+            model.layout,
+            model.state.weights_P,
+            np.zeros_like(choice_C),
+            round_index=round_index,
+            sender=COORDINATOR,
+            num_samples=0,
+            buffers=None,
+            choice_C=choice_C,
+        )
+        for client in clients:
+            ledger.bill(COORDINATOR, client, message.sizes)
+        return message.payload

@@ -1,0 +1,75 @@
+"""From groups of clients to calls: whole groups share a call, and everything that a call needs is sent once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+
+from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch
+from fedchunk.orchestrator.contract.messages import GroupOrder, StatePlace
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle
+from fedchunk.orchestrator.methods import grouping
+from fedchunk.orchestrator.methods.exchange import keeps_states
+from fedchunk.orchestrator.methods.grouping import Group
+from fedchunk.orchestrator.settings.sections import Settings
+
+Batch = tuple[Group, ...]
+"""The groups of one call."""
+
+
+class Dispatch:
+    """Builds the calls of a star."""
+
+    def __init__(self, settings: Settings, members: ClientDirectory, num_parameters: int, group: ClientGroup) -> None:
+        self._federation = settings.federation
+        self._clients_per_call = settings.runtime.clients_per_call
+        self._members = members
+        self._num_parameters = num_parameters
+        self._group = group
+        # A message that goes to several clients is several messages: where bytes are counted, each is sent.
+        self._one_each = settings.runtime.transport == "tcp"
+        # A client waits to be told what to send, or its bytes are counted: then payloads come to the coordinator.
+        self._sums = not self._one_each and not settings.chunking.agrees
+        self._with_states = keeps_states(settings.chunking, settings.federation)
+        self._shared: tuple[DownlinkBatch, Handle] | None = None
+
+    def groups(self, cohort: Sequence[int]) -> tuple[Group, ...]:
+        """The groups of a cohort; the settings alone shape them."""
+        return grouping.groups(cohort, self._federation, self._num_parameters)
+
+    def batches(self, all_groups: Sequence[Group]) -> list[Batch]:
+        """Which groups share a call."""
+        return grouping.calls(all_groups, self._clients_per_call, self._num_parameters, self._group.size)
+
+    def call(
+        self,
+        key: int,
+        method: str,
+        round_index: int,
+        batch: Batch,
+        downlinks: DownlinkBatch,
+        affordable_bytes: int | None = None,
+    ) -> Call:
+        """A call to ``method`` about a batch: the order, all messages, and the objects with the clients' states."""
+        clients = list(chain(*batch))
+        messages: Handle = tuple(downlinks.messages[downlinks.of[client]] for client in clients)
+        at = tuple(range(len(clients)))
+        if not self._one_each:
+            messages, at = self._put(downlinks), tuple(downlinks.of[client] for client in clients)
+        last_rounds = tuple(self._members.last_round(client) for client in clients)
+        places = [self._members.state(client) for client in clients] if self._with_states else []
+        objects: dict[int, Handle] = {id(place.states): place.states for place in places if place}
+        number = {one: argument for argument, one in enumerate(objects, start=1)}
+        states = tuple(StatePlace(number[id(p.states)], p.group, p.row) if p else None for p in places)
+        summed = self._sums and any(len(group) > 1 for group in batch)
+        order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed)
+        machines = Counter(place.machine for place in places if place is not None)
+        near = machines.most_common(1)[0][0] if machines else None
+        return Call(key, method, (order, messages, *objects.values()), 2, 1, len(clients), near)
+
+    def _put(self, downlinks: DownlinkBatch) -> Handle:
+        """One object for all messages of a round, shared by its calls."""
+        if self._shared is None or self._shared[0] is not downlinks:
+            self._shared = downlinks, self._group.put(tuple(downlinks.messages))
+        return self._shared[1]

@@ -1,0 +1,194 @@
+"""The rounds of a federation without a coordinator's model: who trains, who hears whom, what it cost.
+
+Payloads go from peer to peer behind handles; nobody is handed one of a client that is not its neighbour.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
+from fedchunk.orchestrator.chunking.encoding import message_bytes
+from fedchunk.orchestrator.contract.messages import (
+    EvaluationSums,
+    InitialModel,
+    MixOrder,
+    MixReport,
+    ModelState,
+    PeerReport,
+    Span,
+    TrainOrder,
+)
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
+from fedchunk.orchestrator.contract.reports import ClientReport
+from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.core.errors import RoundFailed
+from fedchunk.orchestrator.methods.exchange import layout_for
+from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
+from fedchunk.orchestrator.settings.sections import Settings
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class _Round:
+    round_index: int
+    ledger: Ledger
+    payloads: dict[int, Handle] = field(default_factory=dict)
+    sizes: dict[int, Mapping[str, int]] = field(default_factory=dict)
+    reports: dict[int, ClientReport] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
+    scores: dict[int, EvaluationSums] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+
+
+class PeerCoordinator:
+    """Runs rounds of peers over a group of client actors. Owns no model: only handles, and the graph."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: ClientGroup,
+        initial: InitialModel,
+        samples_per_client: tuple[int, ...],
+        topology: Topology,
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._initial = initial
+        self._samples = samples_per_client
+        self._topology = topology
+        self._weights = metropolis_weights(topology)
+        self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._states: list[Handle | None] = [None] * topology.num_clients
+        self._group_in_use = threading.Lock()
+
+    @property
+    def model(self) -> ModelState:
+        """The mean of the peers' models; the initial model before the first round. Waits for a round in progress."""
+        with self._group_in_use:
+            return self._mean_model()
+
+    def _mean_model(self) -> ModelState:
+        states = [state for state in self._states if state is not None]
+        if not states:
+            return self._initial.state
+        (settled,) = run_calls_in_order(
+            self._group, [Call(0, "mean_and_consensus", tuple(states), 2)], self._max_attempts
+        )
+        if settled.answer is None:
+            raise RoundFailed(0, 0, 1, {0: settled.reason})
+        model: ModelState = settled.answer.values[1]
+        return model
+
+    def play(self, round_index: int, progress: Progress) -> PlayedRound:
+        """One round, from 1: all train, then all mix. Raises RoundFailed when too few peers finish."""
+        with self._group_in_use:
+            return self._play(round_index, progress)
+
+    def _play(self, round_index: int, progress: Progress) -> PlayedRound:
+        started = time.perf_counter()
+        settings = self._settings.federation
+        this = _Round(round_index, Ledger(round_index))
+        self._train(this, progress)
+        needed = round_rules.needed(len(self._samples), settings.min_completion_rate)
+        if len(this.payloads) < needed:
+            raise RoundFailed(round_index, len(this.payloads), needed, this.failed)
+        evaluated = round_rules.is_evaluated(
+            round_index, settings.evaluation_interval, settings.federated_learning_rounds
+        )
+        mixing = time.perf_counter()
+        self._mix(this, evaluated)
+        mixed = time.perf_counter()
+        distance = self._consensus_distance() if evaluated else None
+        finished = time.perf_counter()
+        facts = RoundFacts(
+            round_index=round_index,
+            num_chunks=self._layout.num_chunks,
+            samples=dict(enumerate(self._samples)),
+            reports=this.reports,
+            attempts=this.attempts,
+            failed=this.failed,
+            rejected=this.rejected,
+            scores=None,
+            client_scores=this.scores,
+            consensus_distance=distance,
+            dense_bytes_each_way=2 * self._topology.edges * self._dense_message_bytes,
+            with_chunks=self._settings.tracking.record_chunks,
+            aggregate_s=mixed - mixing,
+            evaluate_s=finished - mixed,
+            busy=busy_share(this.spans, finished - started, self._group.size),
+            wall_s=finished - started,
+        )
+        return PlayedRound(facts, this.ledger, tuple(this.spans), self._settings.runtime.profile)
+
+    @property
+    def _max_attempts(self) -> int:
+        return self._settings.runtime.max_attempts
+
+    def _train(self, this: _Round, progress: Progress) -> None:
+        def call(client: int) -> Call:
+            order, neighbours = TrainOrder(this.round_index, client), len(self._topology.neighbours[client])
+            return Call(client, "train_peer", (order, neighbours, self._states[client]), 1, 2)
+
+        def again(lost: Lost) -> Call:
+            if lost.arguments_lost:
+                self._states[lost.call.key] = None
+            return call(lost.call.key)
+
+        def note(done: int) -> None:
+            progress(done, len(self._samples))
+
+        calls = [call(client) for client in range(len(self._samples))]
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note):
+            client = settled.key
+            this.attempts[client] = settled.attempts
+            if settled.answer is None:
+                this.failed[client] = settled.reason
+                continue
+            answer: PeerReport = settled.answer.values[0]
+            this.reports[client], this.sizes[client] = answer.report, answer.sizes
+            this.spans.extend(answer.spans)
+            this.payloads[client], self._states[client] = settled.answer.handles
+
+    def _mix(self, this: _Round, evaluated: bool) -> None:
+        """LocalWorker each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes."""
+        calls = [self._mix_call(this, client, evaluated) for client in this.payloads]
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts):
+            if settled.answer is None:
+                this.failed[settled.key] = settled.reason
+                continue
+            report: MixReport = settled.answer.values[0]
+            this.spans.extend(report.spans)
+            this.rejected.update(report.refused)
+            if report.sums is not None:
+                this.scores[settled.key] = report.sums
+            self._states[settled.key] = settled.answer.handles[0]
+
+    def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:
+        neighbours = self._topology.neighbours[client]
+        senders = tuple(sorted(peer for peer in (client, *neighbours) if peer in this.payloads))
+        for sender in senders:
+            if sender != client:
+                this.ledger.bill(sender, client, this.sizes[sender])
+        order = MixOrder(TrainOrder(this.round_index, client), senders, neighbours, self._weights[client], evaluated)
+        payloads = (this.payloads[sender] for sender in senders)
+        return Call(client, "mix_peer", (order, self._states[client], *payloads), 1, 1)
+
+    def _consensus_distance(self) -> float | None:
+        """Worked out by an actor: the models stay where they are."""
+        states = tuple(state for state in self._states if state is not None)
+        (settled,) = run_calls_in_order(self._group, [Call(0, "mean_and_consensus", states, 1, 1)], self._max_attempts)
+        return None if settled.answer is None else float(settled.answer.values[0])
+
+    @property
+    def _dense_message_bytes(self) -> int:
+        spec = self._initial.spec
+        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())

@@ -1,0 +1,49 @@
+"""What comes together in the coordinator of a star while a round runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.orchestrator.chunking.aggregation import RoundSum
+from fedchunk.orchestrator.contract.messages import Span
+from fedchunk.orchestrator.contract.reports import ClientReport
+from fedchunk.orchestrator.methods.exchange import Choice
+from fedchunk.orchestrator.methods.grouping import Group
+from numpy.typing import NDArray
+
+
+@dataclass
+class RoundState:
+    """One round in progress."""
+
+    round_index: int
+    cohort: tuple[int, ...]
+    groups: Sequence[Group]
+    ledger: Ledger
+    total: RoundSum
+    affordable_bytes: int | None
+    """What one client may send; None: no budget."""
+    agreed: Choice | None = None
+    """What all clients are to send, with consensus, once it is known."""
+    scores: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    reports: dict[int, ClientReport] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    """Clients that gave no answer, and why."""
+    rejected: dict[int, str] = field(default_factory=dict)
+    """Clients of which a message did not pass the checks, and why."""
+    spans: list[Span] = field(default_factory=list)
+    """What client actors did."""
+
+    @property
+    def counted(self) -> list[int]:
+        """Clients whose update counts, in order."""
+        return [client for client in self.cohort if client not in self.failed and client not in self.rejected]
+
+    @property
+    def agreed_C(self) -> NDArray[np.bool_] | None:
+        """The chunks that all are to send, once they are known."""
+        return self.agreed.selected_C if self.agreed else None

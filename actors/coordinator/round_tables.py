@@ -1,0 +1,163 @@
+"""One round's facts as rows of the tables. Arithmetic only: nothing is measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.orchestrator.contract.messages import EvaluationSums, RoundResult, Span
+from fedchunk.orchestrator.contract.reports import ClientReport
+from fedchunk.orchestrator.contract.spans import SpanRecorder
+from fedchunk.orchestrator.core.errors import group_reasons
+from fedchunk.orchestrator.core.records import SCHEMAS, table_from_columns, table_from_rows
+
+
+@dataclass(frozen=True)
+class RoundFacts:
+    """What a round left behind. Mappings are by client; ``samples`` has the whole cohort in order."""
+
+    round_index: int
+    num_chunks: int
+    samples: Mapping[int, int]
+    reports: Mapping[int, ClientReport]
+    """Of the clients that answered, rejected ones among them."""
+    attempts: Mapping[int, int]
+    failed: Mapping[int, str]
+    rejected: Mapping[int, str]
+    scores: EvaluationSums | None
+    client_scores: Mapping[int, EvaluationSums]
+    consensus_distance: float | None
+    dense_bytes_each_way: int
+    """What full exchange would have cost in each direction."""
+    with_chunks: bool
+    aggregate_s: float
+    evaluate_s: float
+    busy: float
+    """Share of their time that the client actors worked, 0 to 1."""
+    wall_s: float
+
+    @property
+    def counted(self) -> list[ClientReport]:
+        """Reports of the clients whose update counted, in client order."""
+        return [self.reports[c] for c in self.samples if c in self.reports and c not in self.rejected]
+
+
+@dataclass(frozen=True)
+class PlayedRound:
+    """A round that is over, and has yet to be written down: that can be done while the next one runs."""
+
+    facts: RoundFacts
+    ledger: Ledger
+    spans: tuple[Span, ...]
+    profiled: bool
+    """Whether anybody asks for the spans."""
+
+    def result(self) -> RoundResult:
+        """The round as rows of the tables."""
+        diary = SpanRecorder("coordinator")
+        with diary.doing("record"):
+            tables = round_tables(self.facts, self.ledger)
+        problems = group_reasons({**self.facts.failed, **self.facts.rejected})
+        spans = (*self.spans, *diary.read_out()) if self.profiled else ()
+        return RoundResult(self.facts.round_index, tables, tuple(problems), spans)
+
+
+def round_tables(facts: RoundFacts, ledger: Ledger) -> dict[str, pa.Table]:
+    """The round's rows of each table that grows."""
+    return {
+        "rounds": table_from_rows("rounds", [_round_row(facts, ledger)]),
+        "clients": table_from_rows("clients", [_client_row(facts, ledger, client) for client in facts.samples]),
+        "chunks": _chunks(facts),
+        "ledger": ledger.table(),
+    }
+
+
+def busy_share(spans: Iterable[Span], wall_s: float, actors: int) -> float:
+    """Time that client actors worked, of the time that they had."""
+    return min(1.0, sum(span.duration_s for span in spans) / (wall_s * actors))
+
+
+def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
+    counted = facts.counted
+    accuracies = [sums.accuracy for sums in facts.client_scores.values()]
+    sent_C = np.any([report.selected_C for report in counted], axis=0)
+    dense = facts.dense_bytes_each_way
+    residuals = [report.residual_norm for report in counted if report.residual_norm is not None]
+    return {
+        "round": facts.round_index,
+        "participants": len(counted),
+        "failed": len(facts.samples) - len(counted),
+        "accuracy": facts.scores.accuracy if facts.scores else None,
+        "loss": facts.scores.loss if facts.scores else None,
+        "client_accuracy_mean": float(np.mean(accuracies)) if accuracies else None,
+        "client_accuracy_min": min(accuracies, default=None),
+        "client_accuracy_max": max(accuracies, default=None),
+        "consensus_distance": facts.consensus_distance,
+        "residual_norm": float(np.mean(residuals)) if residuals else None,
+        "train_loss": float(np.average([r.train_loss for r in counted], weights=[r.num_samples for r in counted])),
+        "uplink_bytes": ledger.uplink_bytes(),
+        "downlink_bytes": ledger.downlink_bytes(),
+        "dense_uplink_bytes": dense,
+        "dense_downlink_bytes": dense,
+        "dense_bytes": 2 * dense,
+        "coverage": float(np.mean(sent_C)),
+        "sensitivity_percentage": float(np.mean([report.sensitivity_percentage for report in counted])),
+        "train_s": sum(report.train_s for report in facts.reports.values()),
+        "aggregate_s": facts.aggregate_s,
+        "evaluate_s": facts.evaluate_s,
+        "actors_busy": facts.busy,
+        "wall_s": facts.wall_s,
+    }
+
+
+def _client_row(facts: RoundFacts, ledger: Ledger, client: int) -> dict[str, Any]:
+    report = facts.reports.get(client)
+    score = facts.client_scores.get(client)
+    return {
+        "round": facts.round_index,
+        "client": client,
+        "status": "failed" if client in facts.failed else "rejected" if client in facts.rejected else "ok",
+        "reason": facts.failed.get(client, facts.rejected.get(client)),
+        "samples": facts.samples[client],
+        "train_loss": report.train_loss if report else None,
+        "chunks_sent": report.chunks_sent if report else None,
+        "sensitivity_percentage": report.sensitivity_percentage if report else None,
+        "sensitivity_reason": report.sensitivity_reason if report else None,
+        "energy": _energy(report) if report else None,
+        "residual_norm": report.residual_norm if report else None,
+        "accuracy": score.accuracy if score else None,
+        "uplink_bytes": ledger.uplink_bytes(client),
+        "downlink_bytes": ledger.downlink_bytes(client),
+        "train_s": report.train_s if report else None,
+        "training": report.training if report else None,
+        "attempts": facts.attempts[client],
+    }
+
+
+def _energy(report: ClientReport) -> float | None:
+    """Share of a client's summed squared scores that the chunks it sent hold."""
+    energies_C = np.square(report.scores_C, dtype=np.float64)
+    total = float(energies_C.sum())
+    return float(energies_C[report.selected_C].sum()) / total if total else None
+
+
+def _chunks(facts: RoundFacts) -> pa.Table:
+    counted = facts.counted
+    if not facts.with_chunks or not counted:
+        return SCHEMAS["chunks"].empty_table()
+    size = facts.num_chunks
+    columns: dict[str, Any] = {
+        "round": np.full(len(counted) * size, facts.round_index, np.int32),
+        "client": np.repeat(np.array([report.client_id for report in counted], np.int32), size),
+        "chunk": np.tile(np.arange(size, dtype=np.int32), len(counted)),
+        "score": np.concatenate([report.scores_C for report in counted]),
+        "selected": np.concatenate([report.selected_C for report in counted]),
+        "age": np.concatenate([report.age_C for report in counted]),
+    }
+    distances = [report.distances_C for report in counted if report.distances_C is not None]
+    columns["distance"] = np.concatenate(distances) if distances else [None] * (len(counted) * size)
+    return table_from_columns("chunks", columns)

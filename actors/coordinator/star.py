@@ -1,0 +1,343 @@
+"""The coordinator of a star, as a plain class: owns the rounds and the global model; trains nothing.
+
+Clients' weights stay behind handles. The coordinator looks at reports, at payloads and at sums of groups; a payload is
+checked before it counts, here or where its group is summed. Groups are added in order as they come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+from fedchunk.actors.coordinator.calls import Settled, run_calls, run_calls_in_order
+from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, Place
+from fedchunk.actors.coordinator.dispatch import Batch, Dispatch
+from fedchunk.actors.coordinator.evaluation import evaluate_model
+from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.actors.coordinator.round_state import RoundState
+from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
+from fedchunk.actors.payloads.group_sum import GroupSum
+from fedchunk.actors.payloads.verification import PayloadVerifier
+from fedchunk.orchestrator.chunking import scoring
+from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum
+from fedchunk.orchestrator.chunking.encoding import message_bytes
+from fedchunk.orchestrator.contract.messages import (
+    COORDINATOR,
+    EmitAnswer,
+    EvaluationSums,
+    GroupAnswer,
+    InitialModel,
+    ModelState,
+)
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Returned
+from fedchunk.orchestrator.contract.spans import SpanRecorder
+from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed
+from fedchunk.orchestrator.methods.agreement import Agreement
+from fedchunk.orchestrator.methods.budget import Budget
+from fedchunk.orchestrator.methods.exchange import Choice, client_weight, layout_for
+from fedchunk.orchestrator.methods.exchange_rules.global_model import initial_global_model
+from fedchunk.orchestrator.settings.sections import Settings
+from numpy.typing import NDArray
+
+Progress = Callable[[int, int], None]
+"""Called with (clients done, cohort) as a round goes."""
+
+Payload = NDArray[np.uint8]
+Places = Mapping[int, Place]
+NO_SCORES: Mapping[int, EvaluationSums] = {}
+
+
+class Coordinator:
+    """Runs rounds over a group of client actors."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: ClientGroup,
+        initial: InitialModel,
+        samples_per_client: tuple[int, ...],
+        test_parts: tuple[slice, ...],
+    ) -> None:
+        chunking, federation = settings.chunking, settings.federation
+        self._settings = settings
+        self._group = group
+        self._spec = initial.spec
+        self._samples = samples_per_client
+        self._test_parts = test_parts
+        self._layout = layout_for(chunking, initial.spec.num_parameters)
+        self._model = initial_global_model(chunking, federation.server_learning_rate, self._layout, initial.state)
+        knows = federation.initial_model == "seed"
+        self._members = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
+        self._dispatch = Dispatch(settings, self._members, initial.spec.num_parameters, group)
+        self._intake = PayloadVerifier(chunking, self._layout, initial.spec, samples_per_client)
+        self._agreement = Agreement(chunking, self._layout) if chunking.agrees else None
+        self._budget = Budget(settings, self._layout, initial.spec)
+        self._diary = SpanRecorder("coordinator")
+
+    @property
+    def model(self) -> ModelState:
+        """The coordinator's own model as it is now."""
+        return self._model.state
+
+    def play(self, round_index: int, progress: Progress) -> PlayedRound:
+        """One round, from 1. Raises RoundFailed when too few clients finish."""
+        started = time.perf_counter()
+        this = self._begin(round_index)
+        self._train(this, progress)
+        needed = round_rules.needed(len(this.cohort), self._settings.federation.min_completion_rate)
+        if len(this.counted) < needed:
+            raise RoundFailed(round_index, len(this.counted), needed, {**this.failed, **this.rejected})
+        with self._diary.doing("aggregate"):
+            self._close(this)
+        trained = time.perf_counter()
+        scores, client_scores = self._evaluate(this)
+        finished = time.perf_counter()
+        facts = self._facts(this, scores, client_scores, finished - trained, finished - started)
+        spans = (*this.spans, *self._diary.read_out())
+        return PlayedRound(facts, this.ledger, spans, self._settings.runtime.profile)
+
+    def _begin(self, round_index: int) -> RoundState:
+        federation = self._settings.federation
+        cohort = round_rules.cohort(
+            federation.number_of_clients, federation.client_sampling_rate, federation.random_seed, round_index
+        )
+        total = RoundSum(self._layout, self._spec.num_float_buffers, self._spec.num_integer_buffers)
+        affordable_bytes = self._budget.bytes_per_client(round_index, len(cohort))
+        groups = self._dispatch.groups(cohort)
+        return RoundState(round_index, cohort, groups, Ledger(round_index), total, affordable_bytes)
+
+    def _facts(
+        self,
+        this: RoundState,
+        scores: EvaluationSums | None,
+        client_scores: Mapping[int, EvaluationSums],
+        evaluate_s: float,
+        wall_s: float,
+    ) -> RoundFacts:
+        return RoundFacts(
+            round_index=this.round_index,
+            num_chunks=self._layout.num_chunks,
+            samples={client: self._samples[client] for client in this.cohort},
+            reports=this.reports,
+            attempts=this.attempts,
+            failed=this.failed,
+            rejected=this.rejected,
+            scores=scores,
+            client_scores=client_scores,
+            consensus_distance=None,
+            dense_bytes_each_way=len(this.cohort) * self._dense_message_bytes,
+            with_chunks=self._settings.tracking.record_chunks,
+            aggregate_s=sum(s.duration_s for s in (*this.spans, *self._diary.spans) if s.activity == "aggregate"),
+            evaluate_s=evaluate_s,
+            busy=busy_share(this.spans, wall_s, self._group.size),
+            wall_s=wall_s,
+        )
+
+    def _train(self, this: RoundState, progress: Progress) -> None:
+        """Has every client of the cohort train, and takes its update; with consensus perhaps its scores first."""
+        asks = self._agreement is not None and self._agreement.asks(this.round_index)
+        if self._agreement is not None and not asks:
+            this.agreed = self._agreement.predict(this.round_index, self._budget.chunks(this.affordable_bytes))
+        with self._diary.doing("pack", len(this.cohort)):
+            messages = self._members.send_model(this.cohort, self._model, this.ledger, this.agreed_C)
+        batches = self._dispatch.batches(this.groups)
+
+        def call(key: int, downlinks: DownlinkBatch) -> Call:
+            return self._dispatch.call(
+                key, "train_group", this.round_index, batches[key], downlinks, this.affordable_bytes
+            )
+
+        def again(lost: Lost) -> Call:
+            if lost.arguments_lost:
+                clients = list(chain(*batches[lost.call.key]))
+                self._members.forget(clients)
+                afresh = self._members.send_model(clients, self._model, this.ledger, this.agreed_C)
+                return call(lost.call.key, afresh)
+            return call(lost.call.key, messages)
+
+        def note(done: int) -> None:
+            progress(done, len(this.cohort))
+
+        calls = [call(key, messages) for key in range(len(batches))]
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note):
+            self._take_batch(this, settled, batches[settled.key], asks=asks)
+        if asks and this.scores:
+            self._take_agreed(this)
+
+    def _take_batch(self, this: RoundState, settled: Settled, batch: Batch, *, asks: bool) -> None:
+        """Takes what a call brought back, group by group."""
+        this.attempts.update(dict.fromkeys(chain(*batch), settled.attempts))
+        if settled.answer is None:
+            this.failed.update(dict.fromkeys(chain(*batch), settled.reason))
+            return
+        answer: GroupAnswer = settled.answer.values[0]
+        payloads = iter(settled.answer.values[1])
+        this.spans.extend(answer.spans)
+        for number, result in enumerate(answer.groups):
+            reports = result.reports.rows() if result.reports else []
+            clients = [report.client_id for report in reports]
+            places = _places(settled.answer, number, clients)
+            this.failed.update(result.failed)
+            this.reports.update(zip(clients, reports, strict=True))
+            if result.sizes:
+                self._settle(this, places, result.sizes, result.rejected, result.total)
+            elif asks:
+                self._take_scores(this, ((client, next(payloads)) for client in clients), places)
+            else:
+                self._take_updates(this, [(client, next(payloads)) for client in clients], places)
+
+    def _take_scores(self, this: RoundState, sent: Iterable[tuple[int, Payload]], places: Places) -> None:
+        """Checks the scores of clients, which wait to be told what to send."""
+        for client, payload in sent:
+            try:
+                this.scores[client], sizes = self._intake.scores(this.round_index, client, payload)
+            except PayloadError as error:
+                this.rejected[client] = error.reason
+                this.ledger.bill(client, COORDINATOR, {"rejected": payload.nbytes})
+            else:
+                this.ledger.bill(client, COORDINATOR, sizes)
+                self._members.know(client, self._model.round_index, places[client], this.round_index)
+
+    def _take_agreed(self, this: RoundState) -> None:
+        """Picks one set of chunks from the clients' scores, tells them, and takes their updates."""
+        assert self._agreement is not None
+        clients = list(this.scores)
+        left = None
+        if this.affordable_bytes is not None:
+            left = this.affordable_bytes - this.ledger.uplink_bytes(clients[0])
+        weights = [self._weight(client) for client in clients]
+        most = self._budget.chunks(left)
+        agreed = this.agreed = self._agreement.agree(this.round_index, list(this.scores.values()), weights, most)
+        told = self._members.send_choice(clients, self._model, this.round_index, this.ledger, agreed.selected_C)
+        groups = [tuple(c for c in group if c in this.scores) for group in this.groups]
+        batches = self._dispatch.batches([group for group in groups if group])
+        messages = DownlinkBatch([told], dict.fromkeys(clients, 0))
+        calls = [
+            self._dispatch.call(key, "emit_group", this.round_index, batch, messages)
+            for key, batch in enumerate(batches)
+        ]
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts):
+            batch = batches[settled.key]
+            if settled.answer is None:
+                this.failed.update(dict.fromkeys(chain(*batch), settled.reason))
+                continue
+            answer: EmitAnswer = settled.answer.values[0]
+            payloads = iter(settled.answer.values[1])
+            this.spans.extend(answer.spans)
+            for number, group in enumerate(batch):
+                self._note_emissions(this, group, agreed, answer.residual_norms[number])
+                places = _places(settled.answer, number, group)
+                self._take_updates(this, [(client, next(payloads)) for client in group], places)
+
+    def _note_emissions(
+        self, this: RoundState, clients: Iterable[int], agreed: Choice, norms: Iterable[float | None]
+    ) -> None:
+        """Completes the reports of clients that were told what to send."""
+        for client, residual_norm in zip(clients, norms, strict=True):
+            this.reports[client] = replace(
+                this.reports[client],
+                selected_C=agreed.selected_C,
+                chunks_sent=int(agreed.selected_C.sum()),
+                sensitivity_percentage=100.0 * float(agreed.selected_C.mean()),
+                sensitivity_reason=agreed.reason,
+                residual_norm=residual_norm,
+            )
+
+    def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: Places) -> None:
+        """Checks and adds the payloads of one group; what does not pass is left out of the round."""
+        alone = len(sent) == 1  # added to the total at once: a sum that begins with zero has the same bits
+        with self._diary.doing("aggregate", len(sent)):
+            group = GroupSum(self._layout, self._spec, self._intake, self._weight, this.total if alone else None)
+            group.add(this.round_index, sent, this.agreed_C)
+            self._settle(this, places, group.sizes, group.rejected, None if alone else group.partial())
+
+    def _settle(
+        self,
+        this: RoundState,
+        places: Places,
+        sizes: Mapping[int, Mapping[str, int]],
+        rejected: Mapping[int, str],
+        partial: PartialSum | None,
+    ) -> None:
+        """Adds the sum of a group, bills its payloads, and keeps what its clients have become."""
+        if partial is not None:
+            this.total.merge(partial)
+        this.rejected.update(rejected)
+        for client, place in places.items():
+            this.ledger.bill(client, COORDINATOR, sizes[client])
+            if client not in rejected or not self._settings.chunking.feeds_back:
+                # With error feedback the new state has let go of what a rejected payload held: the old one stays.
+                self._members.know(client, self._model.round_index, place, this.round_index)
+                if this.agreed is not None:
+                    self._members.told(client, this.round_index)
+
+    def _close(self, this: RoundState) -> None:
+        """Moves the model, and learns from the round what the next ones need to know."""
+        if self._agreement is not None:
+            sent_C = this.total.chunks.sent_C
+            norms_C = scoring.norms(self._model.change_of(this.total), self._layout)
+            self._agreement.observe(this.round_index, sent_C, norms_C)
+        self._model = self._model.after(this.round_index, this.total)
+        self._budget.spend(this.ledger.uplink_bytes())
+
+    def _evaluate(self, this: RoundState) -> tuple[EvaluationSums | None, Mapping[int, EvaluationSums]]:
+        """Measures the coordinator's model, and the clients' own where the settings ask for it."""
+        settings = self._settings.federation
+        if not round_rules.is_evaluated(
+            this.round_index, settings.evaluation_interval, settings.federated_learning_rounds
+        ):
+            return None, NO_SCORES
+        scores, spans = evaluate_model(
+            self._group, self._model.state, self._test_parts, this.round_index, self._max_attempts
+        )
+        this.spans.extend(spans)
+        return scores, self._evaluate_clients(this) if settings.evaluate_clients else NO_SCORES
+
+    def _evaluate_clients(self, this: RoundState) -> Mapping[int, EvaluationSums]:
+        """Has the clients that counted reconstruct now, instead of at their next round, and measures their models.
+
+        What they are sent for it is billed to this round; they are not sent it again.
+        """
+        counted = set(this.counted)
+        messages = self._members.send_model(this.counted, self._model, this.ledger)
+        groups = [tuple(c for c in group if c in counted) for group in this.groups]
+        batches = self._dispatch.batches([group for group in groups if group])
+        calls = [
+            self._dispatch.call(key, "evaluate_group", this.round_index, batch, messages)
+            for key, batch in enumerate(batches)
+        ]
+        scores: dict[int, EvaluationSums] = {}
+        for settled in run_calls(self._group, calls, self._max_attempts):
+            if settled.answer is None:
+                continue
+            all_sums, spans = settled.answer.values
+            this.spans.extend(spans)
+            for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
+                scores.update(zip(group, sums, strict=True))
+                for client, place in _places(settled.answer, number, group).items():
+                    self._members.know(client, self._model.round_index, place, this.round_index)
+        return {client: scores[client] for client in this.counted if client in scores}
+
+    def _weight(self, client: int) -> float:
+        """The client's weight in the mean."""
+        return client_weight(self._settings.federation, self._samples[client])
+
+    @property
+    def _max_attempts(self) -> int:
+        return self._settings.runtime.max_attempts
+
+    @property
+    def _dense_message_bytes(self) -> int:
+        """Bytes of one message of full exchange: the whole model as one chunk."""
+        spec = self._spec
+        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
+
+
+def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, Place]:
+    """Where the clients of a call's group ``number`` are now."""
+    states, machine = answer.handles[0], answer.where
+    return {client: Place(states, number, row, machine) for row, client in enumerate(clients)}

@@ -1,0 +1,1 @@
+"""What clients send is checked and added here, wherever that is done."""

@@ -1,0 +1,58 @@
+"""The updates of one group, opened, checked and added; the same wherever it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from fedchunk.actors.payloads.verification import PayloadVerifier
+from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum, Update
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.contract.messages import ModelSpec
+from fedchunk.orchestrator.core.errors import PayloadError
+from numpy.typing import NDArray
+
+
+class GroupSum:
+    """Adds the clients of one group, in their order. What does not pass the checks is left out, billed and named."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        spec: ModelSpec,
+        intake: PayloadVerifier,
+        weight_of: Callable[[int], float],
+        into: RoundSum | None = None,
+    ) -> None:
+        """``into`` takes the updates; without it they make a sum of their own."""
+        self._sum = into or RoundSum(layout, spec.num_float_buffers, spec.num_integer_buffers)
+        self._intake = intake
+        self._weight_of = weight_of
+        self.rejected: dict[int, str] = {}
+        self.sizes: dict[int, dict[str, int]] = {}
+
+    def add(
+        self,
+        round_index: int,
+        sent: Iterable[tuple[int, NDArray[np.uint8]]],
+        agreed_C: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Adds clients' payloads, in order; ``agreed_C`` are the chunks that they were told to send."""
+        updates: list[Update] = []
+        for client, payload in sent:
+            try:
+                message = self._intake.update(round_index, client, payload, agreed_C)
+            except PayloadError as error:
+                self.rejected[client] = error.reason
+                self.sizes[client] = {"rejected": payload.nbytes}
+                continue
+            assert message.buffers_B is not None
+            assert message.counters_I is not None
+            self.sizes[client] = message.sizes
+            weight = self._weight_of(client)
+            updates.append(Update(message.mask_C, message.values, message.buffers_B, message.counters_I, weight))
+        self._sum.add_all(updates)
+
+    def partial(self) -> PartialSum | None:
+        """The sum; None where no client counts."""
+        return self._sum.partial() if self._sum.weight else None

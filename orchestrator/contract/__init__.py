@@ -1,0 +1,1 @@
+"""What crosses a border between processes or parts: messages, ports, spans."""

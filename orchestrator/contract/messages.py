@@ -1,0 +1,297 @@
+"""Frozen, typed values that cross a process border. Arrays in them arrive read-only.
+
+Makers and eaters:
+
+    InitialModel      client actor -> coordinator    once, before round 1
+    GroupOrder        coordinator -> client actor    some clients of a star, in one call
+    GroupAnswer       client actor -> coordinator    what became of them: reports, and the sums of their updates
+    ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
+    TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
+    ClientState       client actor -> object store -> client actor   a client is this value (and its data)
+    ClientReport      client actor -> coordinator    research telemetry, see fedchunk.orchestrator.contract.reports
+    Span              client actor -> coordinator    when an actor did what
+    EvaluationSums    client actor -> coordinator    sums, so that shards add up
+    RoundResult       coordinator -> driver          one round's rows of the tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from fedchunk.orchestrator.chunking.aggregation import PartialSum
+from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
+from numpy.typing import NDArray
+
+COORDINATOR = -1
+"""The coordinator's place in ``sender`` and ``receiver`` columns; clients count from 0."""
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One trainable tensor and the range of the flat vector it lives in."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class BufferSpec:
+    """One tensor of the model's other state; ``is_integer`` says in which of the two buffer vectors it lives."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_integer: bool
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What the coordinator knows of a model: names and places, no torch."""
+
+    parameters: tuple[ParameterSpec, ...]
+    buffers: tuple[BufferSpec, ...]
+
+    @property
+    def num_parameters(self) -> int:
+        """P, the length of the flat vector."""
+        return self.parameters[-1].stop if self.parameters else 0
+
+    @property
+    def num_float_buffers(self) -> int:
+        """B, the number of floating-point buffer values."""
+        return sum(b.stop - b.start for b in self.buffers if not b.is_integer)
+
+    @property
+    def num_integer_buffers(self) -> int:
+        """I, the number of integer buffer values."""
+        return sum(b.stop - b.start for b in self.buffers if b.is_integer)
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """The values of a model: parameters and buffers, flat."""
+
+    weights_P: NDArray[np.float32]
+    buffers_B: NDArray[np.float32]
+    counters_I: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """The model that everybody starts from, and what its parts are called."""
+
+    spec: ModelSpec
+    state: ModelState
+
+
+@dataclass(frozen=True)
+class ClientState:
+    """Everything a client remembers between rounds. Any actor that has this and the data *is* the client."""
+
+    model: ModelState | None
+    """Its own model; with error feedback the model that it shares with the coordinator. None where the next message
+    holds the whole of it anyway."""
+    last_sent_C: NDArray[np.int32]
+    """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
+    withheld_P: NDArray[np.float32] | None = None
+    """Change that was not sent yet. With error feedback it will be; else it only tells what matters. None where
+    the settings have no use for it."""
+    choice_C: NDArray[np.bool_] | None = None
+    """The chunks that all clients were last told to send, with consensus."""
+    copies: tuple[NDArray[np.float32], ...] = ()
+    """With stale copies: what was last heard of the client itself and of each neighbour, in order of clients."""
+
+
+@dataclass(frozen=True)
+class ClientStates:
+    """The states of the clients of one group, as rows of few arrays. Clients that share a model share its row."""
+
+    model_rows: tuple[int, ...]
+    """Which row of the models is each client's; empty where no models are kept."""
+    weights_MP: NDArray[np.float32]
+    buffers_MB: NDArray[np.float32]
+    counters_MI: NDArray[np.int64]
+    last_sent_GC: NDArray[np.int32]
+    withheld_GP: NDArray[np.float32] | None
+    choice_C: NDArray[np.bool_] | None
+
+    def row(self, place: int) -> ClientState:
+        """One client's state, as views."""
+        model = None
+        if self.model_rows:
+            at = self.model_rows[place]
+            model = ModelState(self.weights_MP[at], self.buffers_MB[at], self.counters_MI[at])
+        withheld_P = None if self.withheld_GP is None else self.withheld_GP[place]
+        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C)
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """Where a client's state lies among the arguments of a call: which of them, which group of it, which row."""
+
+    argument: int
+    group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class GroupOrder:
+    """What an actor is to do for the clients of one call: whole groups, one behind the other."""
+
+    round_index: int
+    groups: tuple[tuple[int, ...], ...]
+    """Clients of each group, ascending."""
+    messages: tuple[int, ...]
+    """For each client, in order, which message is for it: of those in the call's first argument."""
+    states: tuple[StatePlace | None, ...]
+    """For each client, in order, where its state is; None before it ever took part. Empty where clients keep none."""
+    last_rounds: tuple[int, ...]
+    """For each client, in order, the round in which it last took part, 0 before it ever did."""
+    affordable_bytes: int | None = None
+    """Most bytes that one client's payload may have; None: no budget."""
+    summed: bool = False
+    """Whether the actor adds the updates of a group, so that only their sum travels."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """An actor did something for some clients."""
+
+    actor: str
+    """Host and process id."""
+    activity: str
+    """What: one of :data:`fedchunk.orchestrator.core.records.ACTIVITIES`."""
+    clients: int
+    """For how many clients at once; 0 where it was for none in particular."""
+    start_s: float
+    """Seconds since 1970, by the clock of the actor's machine."""
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class TrainOrder:
+    """What one client is to do in one round."""
+
+    round_index: int
+    client_id: int
+    affordable_bytes: int | None = None
+    """Most bytes that its payload may have; None: no budget."""
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What became of the clients of one group."""
+
+    reports: ReportRows | None
+    """Of the clients that answered, in order; their states are the rows of the group's :class:`ClientStates`. None if
+    none answered."""
+    failed: Mapping[int, str]
+    """Why the others did not."""
+    rejected: Mapping[int, str]
+    """Clients that answered with a payload that did not pass the checks, and why. Known only where summed."""
+    sizes: Mapping[int, Mapping[str, int]]
+    """The bytes of each payload by kind. Known only where summed."""
+    total: PartialSum | None
+    """The sum of the updates that count; None where payloads travel, or where none counts."""
+
+
+@dataclass(frozen=True)
+class GroupAnswer:
+    """The answer to a :class:`GroupOrder`, beside payloads and states."""
+
+    groups: tuple[GroupResult, ...]
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class EmitAnswer:
+    """What clients say that sent what they were told to."""
+
+    residual_norms: tuple[tuple[float | None, ...], ...]
+    """Of each group's clients; None without error feedback."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class PeerReport:
+    """What a peer says after training."""
+
+    report: ClientReport
+    sizes: Mapping[str, int]
+    """The bytes of its payload by kind."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class MixOrder:
+    """What one peer is to mix in one round."""
+
+    train: TrainOrder
+    senders: tuple[int, ...]
+    """Whose payloads come with the order, ascending: the peer's own and those of neighbours that sent."""
+    neighbours: tuple[int, ...]
+    """All its neighbours, ascending."""
+    weights: tuple[float, ...]
+    """What each neighbour weighs in gossip, in the order of ``neighbours``."""
+    evaluate: bool
+    """Whether to measure the model on the test set."""
+
+
+@dataclass(frozen=True)
+class EvaluationSums:
+    """Sums over test samples; shards of a test set add up, the mean is taken once."""
+
+    correct: int
+    loss_sum: float
+    num_samples: int
+
+    def __add__(self, other: EvaluationSums) -> EvaluationSums:
+        return EvaluationSums(
+            self.correct + other.correct, self.loss_sum + other.loss_sum, self.num_samples + other.num_samples
+        )
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct answers, 0 to 1."""
+        return self.correct / self.num_samples
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of a sample."""
+        return self.loss_sum / self.num_samples
+
+
+@dataclass(frozen=True)
+class MixReport:
+    """What a peer says after mixing."""
+
+    refused: dict[int, str]
+    """Senders whose payloads did not pass the checks, and why."""
+    sums: EvaluationSums | None
+    """Its model on the whole test set, if that was asked for."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """One finished round: the rows that it adds to each table of :mod:`fedchunk.orchestrator.core.records`."""
+
+    round_index: int
+    tables: dict[str, pa.Table]
+    """``rounds`` (one row), ``clients``, ``chunks``, ``ledger``."""
+    problems: tuple[str, ...]
+    """What went wrong with single clients, equal reasons once; for the log."""
+    spans: tuple[Span, ...] = ()
+    """What actors and coordinator did when, with ``profile`` only."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The round's row of the ``rounds`` table as a dictionary."""
+        row: dict[str, object] = self.tables["rounds"].to_pylist()[0]
+        return row

@@ -1,0 +1,200 @@
+"""The few protocols between the parts. Who implements what:
+
+    Federation    actors.backends.ray_backend, actors.backends.local the running clients and coordinator, for the driver
+    ClientGroup   the same two                                       the client actors, for the coordinator
+    Recorder      orchestrator.recording.run_folder, orchestrator.tracking
+    Observer      the command line's progress display
+
+Handles stand for values that stay where they are (Ray's object store). Nobody but the backend looks into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+
+Handle = Any
+"""A reference to a value in the object store (``ray.ObjectRef`` or its local twin)."""
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """What the records say of the data."""
+
+    name: str
+    train_samples: int
+    test_samples: int
+    num_classes: int
+    digest: str
+    """Of samples and partition together, at most 36 characters."""
+
+
+@dataclass(frozen=True)
+class FederationInfo:
+    """What is known once the actors stand and before the first round."""
+
+    spec: ModelSpec
+    layout: pa.Table
+    """The ``layout`` table."""
+    data: DataDescription
+    samples_per_client: tuple[int, ...]
+    backend: str
+    """``ray`` or ``local``."""
+    device: str
+    """``cpu`` or ``cuda``."""
+    number_of_actors: int
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended; what ``fedchunk run --json`` prints."""
+
+    status: str
+    """``finished``, ``failed`` or ``interrupted``."""
+    rounds_completed: int
+    accuracy: float | None
+    """Of the coordinator's model at the last evaluated round; None if none was."""
+    loss: float | None
+    client_accuracy_mean: float | None
+    uplink_bytes: int
+    downlink_bytes: int
+    dense_uplink_bytes: int
+    dense_downlink_bytes: int
+    wall_s: float
+    weights_sha256: str | None
+    """Of the final global weights as little-endian float32; None if there are none."""
+    error: str | None = None
+    actors_busy: float | None = None
+    """Time that client actors worked, of the rounds' time on all of them; None where no round ended."""
+
+
+class Federation(Protocol):
+    """Clients and coordinator, ready to run. A context manager: leaving it ends every process it started."""
+
+    def __enter__(self) -> Federation: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    @property
+    def info(self) -> FederationInfo:
+        """What is known before the first round."""
+        ...
+
+    def run_round(self, round_index: int, observer: Observer) -> RoundResult:
+        """One round, from 1. Raises RoundFailed or ActorsUnavailable."""
+        ...
+
+    def final_model(self) -> ModelState:
+        """The coordinator's model as it is now."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keeps what a run shows. May fail in ``start`` only; later it warns, counts and goes on."""
+
+    def start(self, info: FederationInfo) -> None:
+        """Before anything else, perhaps while the first round runs; raises when it cannot record."""
+        ...
+
+    def record_rounds(self, results: Sequence[RoundResult]) -> None:
+        """Rounds that have finished, one or more, in order."""
+        ...
+
+    def finish(self, summary: RunSummary, spec: ModelSpec | None, model: ModelState | None) -> None:
+        """After the last round, also of a failed or interrupted run (``model`` None if there is none)."""
+        ...
+
+
+class Observer(Protocol):
+    """Watches progress, for people."""
+
+    def stage(self, name: str) -> None:
+        """What is being done before the first round ("starting Ray", "loading digits")."""
+        ...
+
+    def clients_done(self, round_index: int, done: int, cohort: int) -> None:
+        """How far the round in progress is."""
+        ...
+
+    def round_done(self, result: RoundResult) -> None:
+        """A round ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to one client actor: a method name and its arguments, handles among them."""
+
+    key: int
+    """What the caller knows the call by (a client, a part of the test set); unique among those in flight."""
+    method: str
+    arguments: tuple[Any, ...]
+    values: int = 1
+    """How many of the returned values the caller looks at; they come first."""
+    handles: int = 0
+    """How many more stay where they are, behind handles."""
+    clients: int = 1
+    """For how many clients it works: the limit of its time, and how far a round is, count by clients."""
+    near: str | None = None
+    """The machine that has most of what it needs, as :class:`Returned` named it; None: any."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A call came back: the values themselves, and handles to the others."""
+
+    call: Call
+    values: tuple[Any, ...]
+    handles: tuple[Handle, ...]
+    where: str | None = None
+    """The machine that has the values behind the handles; None where there is only one."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A call did not come back because of a machine (actor dead or frozen, node gone): it may be asked again."""
+
+    call: Call
+    reason: str
+    arguments_lost: bool = False
+    """A value behind one of the arguments is gone with its node: the same call would be lost again."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The code of the call raised: asking again would raise again."""
+
+    call: Call
+    reason: str
+
+
+Outcome = Returned | Lost | Raised
+
+
+class ClientGroup(Protocol):
+    """A pool of client actors. Takes any number of calls, runs them as actors are free, replaces lost actors."""
+
+    @property
+    def size(self) -> int:
+        """Actors in the pool."""
+        ...
+
+    def put(self, value: Any) -> Handle:
+        """Share one value with all actors; the coordinator owns it."""
+        ...
+
+    def submit(self, call: Call) -> None:
+        """Queue a call."""
+        ...
+
+    def next_outcome(self) -> Outcome:
+        """The next call that ended, whichever it is; waits within the settings' limits.
+
+        Values come as Ray gives them: copied through pickle, arrays read-only. Raises ActorsUnavailable when no
+        actor is left that could take what is queued.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Words that everybody shares: errors, tables, randomness, rules of rounds. Imports nothing of ours."""

@@ -1,0 +1,117 @@
+"""Data sets that live in files: where they are looked for, and what to say when they are not there.
+
+Knows no samples: it hands out arrays (train_x, train_y, test_x, test_y). torchvision is imported for CIFAR and for
+downloads only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fedchunk.orchestrator.core.errors import DataError
+from fedchunk.orchestrator.learning.datasets.idx import read_images_and_labels
+from numpy.typing import NDArray
+
+Arrays = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64]]
+"""train_x (S, c, h, w), train_y (S,), test_x, test_y."""
+
+IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+TORCHVISION_NAMES = {"mnist": "MNIST", "fmnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts its files."""
+
+
+def load_idx_dataset(name: str, data_dir: Path, download: bool) -> Arrays:
+    """``mnist`` or ``fmnist`` from the first place that has all four files, downloaded first if allowed and needed.
+
+    Raises:
+        DataError: files are missing (it names them, the places and the remedies) or corrupt.
+    """
+    places = idx_places(name, data_dir)
+    found = _find_idx_files(places)
+    if found is None and download:
+        _download(name, data_dir)
+        found = _find_idx_files(places)
+    if found is None:
+        raise DataError(_missing_idx_files(name, places))
+    train_x, train_y = read_images_and_labels(found[0], found[1], num_classes=10)
+    test_x, test_y = read_images_and_labels(found[2], found[3], num_classes=10)
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise DataError(
+            f"{found[0]} holds images of {train_x.shape[2:]} pixels, {found[2]} of {test_x.shape[2:]}; fetch both again"
+        )
+    return train_x, train_y, test_x, test_y
+
+
+def idx_places(name: str, data_dir: Path) -> list[Path]:
+    """The folders that are looked into, in this order."""
+    places = [data_dir / TORCHVISION_NAMES[name] / "raw", data_dir]
+    return [*places, DEBIAN_FASHION_MNIST] if name == "fmnist" else places
+
+
+def load_cifar(name: str, data_dir: Path, download: bool) -> Arrays:
+    """``cifar10`` or ``cifar100`` through torchvision, which checks the files' MD5 before it unpickles them.
+
+    Raises:
+        DataError: the files are missing or not the published ones.
+    """
+    import torchvision.datasets
+
+    dataset = getattr(torchvision.datasets, TORCHVISION_NAMES[name])
+    try:
+        train, test = (dataset(root=data_dir, train=train, download=download) for train in (True, False))
+    except (RuntimeError, OSError) as failure:
+        files = ", ".join(file for file, _ in [*dataset.train_list, *dataset.test_list])
+        raise DataError(
+            f"{name}: files are missing or not the published ones ({failure})\n"
+            f"  files: {files}\n"
+            f"  looked at: {(data_dir / dataset.base_folder).absolute()}\n"
+            f"  what to do: unpack the published archive there, point data_dir at the folder that holds "
+            f"{dataset.base_folder}, or set download: true"
+        ) from failure
+    return *_cifar_arrays(train), *_cifar_arrays(test)
+
+
+def _cifar_arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    return np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2)), np.array(dataset.targets, dtype=np.int64)
+
+
+def _find_idx_files(places: list[Path]) -> list[Path] | None:
+    for place in places:
+        files = [_plain_or_gzipped(place / name) for name in IDX_NAMES]
+        present = [file for file in files if file is not None]
+        if len(present) == len(IDX_NAMES):
+            return present
+    return None
+
+
+def _plain_or_gzipped(path: Path) -> Path | None:
+    candidates = (path, path.with_name(path.name + ".gz"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _download(name: str, data_dir: Path) -> None:
+    import torchvision.datasets
+
+    try:
+        getattr(torchvision.datasets, TORCHVISION_NAMES[name])(root=data_dir, download=True)
+    except (RuntimeError, OSError) as failure:
+        raise DataError(f"{name}: the download into {data_dir.absolute()} failed: {failure}") from failure
+
+
+def _missing_idx_files(name: str, places: list[Path]) -> str:
+    lines = [f"{name}: files are missing (each may be plain or end in .gz)"]
+    for place in places:
+        missing = [file for file in IDX_NAMES if _plain_or_gzipped(place / file) is None]
+        lines.append(f"  looked at: {place.absolute()}, which lacks {', '.join(missing)}")
+    remedies = "put all four files into one of these folders, point data_dir elsewhere, or set download: true"
+    if name == "fmnist":
+        remedies += "; on Debian and Ubuntu the package dataset-fashion-mnist has them"
+    return "\n".join([*lines, f"  what to do: {remedies}"])

@@ -1,0 +1,153 @@
+"""Trains the clients of a group: at once where the plan says so, else one after the other. Nobody else need know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
+from fedchunk.orchestrator.learning.engines.engine_choice import Plan, one_by_one, plan_training
+from fedchunk.orchestrator.learning.engines.rows import Rows, as_array, in_order
+from fedchunk.orchestrator.learning.engines.stacked import Group, Outcome, StackTrainer
+from fedchunk.orchestrator.learning.engines.stacked_module import NotVectorizable
+from fedchunk.orchestrator.learning.engines.training import LocalTrainer
+from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.settings.sections import TrainingSettings
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainedGroup:
+    """What became of the clients of a group, by their places in it.
+
+    The arrays may be views of memory that the trainer's next ``train`` uses again: copy or send them before, or have
+    the trainer :meth:`~GroupTrainer.release_buffers` of it.
+    """
+
+    weights_GP: NDArray[np.float32]
+    """Trained weights. Undefined, as in the other arrays, for clients that failed."""
+    buffers_GB: NDArray[np.float32]
+    counters_GI: NDArray[np.int64]
+    gradients: Tensor | None
+    """Mean gradients (G, P), as ``TrainingResult`` says, on the device; None where they were not asked for."""
+    train_loss_G: NDArray[np.float64]
+    """Mean loss over all samples seen, in nats; nan for clients that failed."""
+    failures: Mapping[int, str]
+    """Why clients failed, by their places; the others are not touched by it."""
+    engine: str
+    """What trained them: one_by_one, dense or vmap."""
+    reason: str
+    """How they were trained and why so, in words."""
+
+    @property
+    def gradient_GP(self) -> NDArray[np.float32] | None:
+        """The gradients as an array; on the CPU nothing is copied."""
+        return None if self.gradients is None else as_array(self.gradients)
+
+
+class GroupTrainer:
+    """Trains one group after another on the same model, in the same memory.
+
+    Attributes:
+        plan: how it trains, unless a group makes it fall back, as the group's result then says. It changes where torch
+            turns out to be unable to train the model at once.
+    """
+
+    def __init__(self, model: FlatModel, settings: TrainingSettings, *, with_gradient: bool) -> None:
+        """``with_gradient``: whether anybody asks for gradients; training without is faster."""
+        self._model = model
+        self._with_gradient = with_gradient
+        self.plan = plan_training(model.module, settings, model.device.type)
+        self._alone = LocalTrainer(model, settings)
+        self._stacks = StackTrainer(model, settings, self.plan.engine)
+        self._rows = Rows(model.spec, model.device, 0, with_gradient=with_gradient)
+
+    def train(
+        self,
+        starts: Sequence[ModelState],
+        x_S: Tensor,
+        y_S: Tensor,
+        offsets: Sequence[int],
+        client_ids: Sequence[int],
+        *,
+        seed: int,
+        round_index: int,
+    ) -> TrainedGroup:
+        """Trains each client as ``train_local`` would, at once equal to it up to float32 rounding.
+
+        Args:
+            starts: each client's model (G of them); those that are the same object are copied on the device. No views
+                of an earlier answer, whose memory is written to.
+            x_S: images of all clients one behind the other, (S, c, h, w), as ``preprocess.to_device`` makes them.
+            y_S: their labels, (S,) int64, on the model's device.
+            offsets: client g has the samples from ``offsets[g]`` to ``offsets[g + 1]``; G + 1 of them.
+            client_ids: the clients.
+            seed: ``random_seed``.
+            round_index: the round.
+
+        Returns:
+            What became of them. A client that fails takes no other along.
+        """
+        group = Group(starts, x_S, y_S, offsets, client_ids, seed, round_index)
+        if len(starts) > len(self._rows):
+            self._rows = Rows(self._model.spec, self._model.device, len(starts), with_gradient=self._with_gradient)
+            self._stacks.make_room(len(starts))
+        plan = self.plan
+        if plan.engine == "vmap" and len(starts) == 1:
+            plan = one_by_one("a single client")
+        if plan.engine != "one_by_one":
+            try:
+                return self._trained(self._stacks.train(group, self._rows), plan)
+            except NotVectorizable as refusal:
+                plan = one_by_one(str(refusal))
+                self.plan = plan if refusal.always else self.plan
+            except torch.OutOfMemoryError:
+                plan = one_by_one("the device has too little memory for them at once")
+        # Outside of the handlers: an exception holds the tensors of the attempt that raised it.
+        return self._trained(self._one_by_one(group), plan)
+
+    def release_buffers(self) -> None:
+        """What was returned stays as it is: the next group gets memory of its own."""
+        self._rows = Rows(self._model.spec, self._model.device, 0, with_gradient=self._with_gradient)
+
+    def _one_by_one(self, group: Group) -> Outcome:
+        outcome = Outcome(list(range(len(group.starts))), np.full(len(group.starts), np.nan), {})
+        for place in range(len(group.starts)):
+            with self._model.placed_in(self._rows.weights_GP[place]):
+                try:
+                    outcome.train_loss_G[place] = self._train_alone(group, place)
+                except ClientFailed as failure:
+                    outcome.failures[place] = failure.reason
+                except (ArithmeticError, ValueError, RuntimeError, MemoryError) as failure:
+                    outcome.failures[place] = reason_of(failure)
+            self._model.save_buffers(self._rows.buffers_GB[place], self._rows.counters_GI[place])
+        return outcome
+
+    def _train_alone(self, group: Group, place: int) -> float:
+        rows, own = self._rows, slice(group.offsets[place], group.offsets[place + 1])
+        self._model.load(group.starts[place])
+        return self._alone.train(
+            group.x_S[own],
+            group.y_S[own],
+            None if rows.gradient_GP is None else rows.gradient_GP[place],
+            seed=group.seed,
+            round_index=group.round_index,
+            client_id=group.client_ids[place],
+        )
+
+    def _trained(self, outcome: Outcome, plan: Plan) -> TrainedGroup:
+        rows, order = self._rows, outcome.rows_G
+        return TrainedGroup(
+            weights_GP=as_array(in_order(rows.weights_GP, order)),
+            buffers_GB=as_array(in_order(rows.buffers_GB, order)),
+            counters_GI=as_array(in_order(rows.counters_GI, order)),
+            gradients=None if rows.gradient_GP is None else in_order(rows.gradient_GP, order),
+            train_loss_G=outcome.train_loss_G,
+            failures=outcome.failures,
+            engine=plan.engine,
+            reason=plan.reason,
+        )

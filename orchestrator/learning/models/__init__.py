@@ -1,0 +1,1 @@
+"""Models, fitted to the data, and as one flat vector."""

@@ -1,0 +1,51 @@
+"""How the coordinator picks one set of chunks for all clients: from the scores they send, or from what it foresees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from fedchunk.orchestrator.chunking import agreement
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.methods.exchange import Ages, Choice, choose
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
+from numpy.typing import NDArray
+
+
+class Agreement:
+    """The coordinator's memory of how fast each chunk changes, and the choices made from it."""
+
+    def __init__(self, settings: ChunkingSettings, layout: Layout) -> None:
+        self._settings = settings
+        self._rates_C = agreement.unseen(layout.num_chunks)
+        self._last_sent_C = np.zeros(layout.num_chunks, np.int32)
+
+    def asks(self, round_index: int) -> bool:
+        """Whether clients send scores in this round."""
+        settings = self._settings
+        return settings.agreement_scores != "none" and (round_index - 1) % settings.agreement_interval == 0
+
+    def predict(self, round_index: int, affordable: int | None) -> Choice:
+        """The choice of a round without scores: chunks that should have gathered most since they were sent."""
+        ages = self._ages(round_index)
+        return choose(self._settings, agreement.predicted(self._rates_C, ages.ages_C), ages, affordable)
+
+    def agree(
+        self,
+        round_index: int,
+        scores_NC: Sequence[NDArray[np.float32]],
+        weights_N: Sequence[float],
+        affordable: int | None,
+    ) -> Choice:
+        """The choice from the clients' scores: chunks of the largest weighted mean square."""
+        agreed_C = agreement.agreed_scores(np.stack(scores_NC), np.asarray(weights_N))
+        return choose(self._settings, agreed_C, self._ages(round_index), affordable)
+
+    def observe(self, round_index: int, sent_C: NDArray[np.bool_], norms_C: NDArray[np.float32]) -> None:
+        """Learns from a round's update: ``norms_C`` of the chunks in ``sent_C``."""
+        ages_C = self._ages(round_index).ages_C
+        self._rates_C = agreement.observe(self._rates_C, sent_C, norms_C, ages_C)
+        self._last_sent_C = np.where(sent_C, np.int32(round_index), self._last_sent_C)
+
+    def _ages(self, round_index: int) -> Ages:
+        return Ages(round_index, np.int32(round_index - 1) - self._last_sent_C)

@@ -1,0 +1,58 @@
+"""What clients may still send, where the settings give the whole run a number of bytes."""
+
+from __future__ import annotations
+
+from fedchunk.orchestrator.chunking.encoding import message_bytes
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.score_message import score_message_bytes
+from fedchunk.orchestrator.contract.messages import ModelSpec
+from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.methods.exchange import affordable_chunks
+from fedchunk.orchestrator.settings.sections import Settings
+
+
+class Budget:
+    """Spreads what is left of ``sensitivity_budget_mb`` evenly over the rounds and clients to come.
+
+    Raises ConfigError for a budget that messages without any chunk would already pass: it could not be kept to.
+    """
+
+    def __init__(self, settings: Settings, layout: Layout, spec: ModelSpec) -> None:
+        self._chunking = settings.chunking
+        self._federation = settings.federation
+        self._layout = layout
+        self._counts = spec.num_float_buffers, spec.num_integer_buffers
+        megabytes = settings.chunking.sensitivity_budget_mb if settings.chunking.chunking else None
+        self._left = None if megabytes is None else megabytes * 1_000_000
+        if self._left is not None and self._left < self._least():
+            message = (
+                f"got {megabytes:g} MB, but headers, masks and buffers alone take {self._least() / 1_000_000:g} MB in "
+                "this run; allowed here: more than that"
+            )
+            raise ConfigError([Fault("", "sensitivity_budget_mb", message)])
+
+    def bytes_per_client(self, round_index: int, cohort_size: int) -> int | None:
+        """Most bytes that one client may send in this round; None: no budget."""
+        if self._left is None:
+            return None
+        rounds_left = self._federation.federated_learning_rounds - round_index + 1
+        return int(self._left / (rounds_left * cohort_size))
+
+    def chunks(self, most_bytes: int | None) -> int | None:
+        """How many chunks fit into a payload of ``most_bytes``; None: no limit."""
+        return affordable_chunks(self._chunking, self._layout, *self._counts, most_bytes)
+
+    def spend(self, uplink_bytes: int) -> None:
+        """Takes off what a round has sent."""
+        if self._left is not None:
+            self._left -= uplink_bytes
+
+    def _least(self) -> int:
+        """Bytes of a run in which nobody sends a chunk."""
+        each = sum(message_bytes(self._layout.num_chunks, 0, *self._counts).values())
+        if self._chunking.agrees and self._chunking.agreement_scores != "none":
+            each += score_message_bytes(self._layout.num_chunks, self._chunking.agreement_scores)
+        federation = self._federation
+        cohort = round_rules.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
+        return each * len(cohort) * federation.federated_learning_rounds

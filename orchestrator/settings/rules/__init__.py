@@ -1,0 +1,45 @@
+"""Rules that join several settings: what contradicts itself is refused, what has no effect is said aloud.
+
+One module for each topic (``general``, ``chunks``, ``receivers``, ``peers``), each with up to three kinds of rules:
+contradictions, idle settings, and suspicions (values that are rarely meant).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fedchunk.orchestrator.settings.rules import chunks, general, peers, receivers
+from fedchunk.orchestrator.settings.rules.remark import Remark
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.settings.sections import Settings
+
+__all__ = ["Remark", "contradictions", "without_effect"]
+
+
+def contradictions(settings: Settings) -> list[Remark]:
+    """What cannot be meant, or cannot be run. Each names all the settings it depends on."""
+    return [remark for topic in (chunks, receivers, peers, general) for remark in topic.contradictions(settings)]
+
+
+def without_effect(settings: Settings) -> list[Remark]:
+    """Settings that were changed and change nothing, and values that are rarely meant."""
+    idle = [
+        Remark(keys, f"{_no_effect(keys)} {reason}")
+        for topic in (chunks, receivers, peers, general)
+        for candidates, reason in topic.idle(settings)
+        if (keys := _changed(settings, candidates))
+    ]
+    return [*idle, *(remark for topic in (chunks, receivers, general) for remark in topic.suspicions(settings))]
+
+
+def _changed(settings: Settings, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of ``names`` that do not have their default."""
+    values = settings.flat()
+    defaults: dict[str, Any] = type(settings)().flat()
+    return tuple(name for name in names if values[name] != defaults[name])
+
+
+def _no_effect(keys: tuple[str, ...]) -> str:
+    others = f" (nor {'has' if len(keys) == 2 else 'have'} {', '.join(keys[1:])})" if len(keys) > 1 else ""
+    return f"has no effect{others}:"

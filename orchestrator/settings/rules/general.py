@@ -1,0 +1,96 @@
+"""Rules of data, training, processes and tracking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.settings.sections import Settings
+
+OWN_MODELS = ("mlp", "cnn", "lenet", "logistic")
+"""Models that torchvision has no trained weights for."""
+SAMPLES = {"digits": 1797, "mnist": 60_000, "fmnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
+"""Samples that clients can share at most (digits: before its test part is taken)."""
+SYNTHETIC_KEYS = (
+    "synthetic_samples", "synthetic_test_samples", "synthetic_classes", "synthetic_channels", "synthetic_size",
+)  # fmt: skip
+
+
+def contradictions(settings: Settings) -> Iterator[Remark]:
+    """What cannot be meant, or cannot be run."""
+    yield from _data_contradictions(settings)
+    yield from _device_contradictions(settings)
+
+
+def _data_contradictions(settings: Settings) -> Iterator[Remark]:
+    data, training, clients = settings.data, settings.training, settings.federation.number_of_clients
+    samples = SAMPLES.get(data.dataset_type, data.synthetic_samples)
+    if clients > samples:
+        size_keys = ("synthetic_samples",) if data.dataset_type == "synthetic" else ()
+        yield Remark(
+            ("number_of_clients", "dataset_type", *size_keys),
+            f"got {clients}, but {data.dataset_type} has only {samples} samples and each client needs one; allowed "
+            f"here: at most {samples}",
+        )
+    if training.pretrained_models and training.model_type in OWN_MODELS:
+        yield Remark(
+            ("pretrained_models", "model_type"),
+            f"got true, but there are no trained weights for model_type {training.model_type}; "
+            "allowed: false, or one of torchvision's models",
+        )
+    if training.pretrained_models and settings.federation.initial_model == "seed":
+        yield Remark(
+            ("initial_model", "pretrained_models"),
+            "got seed together with pretrained_models: true, but clients cannot make trained weights from random_seed; "
+            "allowed here: broadcast",
+        )
+
+
+def _device_contradictions(settings: Settings) -> Iterator[Remark]:
+    device, gpus = settings.runtime.device, settings.runtime.gpus_per_actor
+    if gpus is not None and device == "cpu":
+        yield Remark(
+            ("gpus_per_actor", "device"),
+            f"got {gpus:g} together with device: cpu; remove it, or set device to cuda or auto",
+        )
+    if gpus is not None and gpus > 1 and not gpus.is_integer():
+        yield Remark(("gpus_per_actor",), f"got {gpus:g}; allowed: a share up to 1, or a whole number: Ray's rule")
+
+
+def idle(settings: Settings) -> Iterator[Idle]:
+    """Settings that nothing reads as things are, with the reason."""
+    training, data = settings.training, settings.data
+    if training.aggregation_strategy != "FedProx":
+        yield ("mu",), "aggregation_strategy is not FedProx"
+    if training.local_steps is not None:
+        yield ("number_of_epochs",), "local_steps says how long clients train"
+    if training.optimizer not in ("sgd", "rmsprop"):
+        yield ("momentum",), f"optimizer {training.optimizer} has moments of its own"
+    if data.data_distribution_kind not in ("dir", "iid-diff-quantity"):
+        yield ("dirichlet_beta",), f"data_distribution_kind is {data.data_distribution_kind}"
+    if data.dataset_type != "synthetic":
+        yield SYNTHETIC_KEYS, f"dataset_type is {data.dataset_type}"
+    if not settings.runtime.ray_dashboard:
+        yield ("ray_dashboard_port",), "ray_dashboard is false"
+    if not settings.tracking.mlflow_enabled:
+        yield ("mlflow_tracking_uri", "mlflow_experiment_prefix"), "mlflow_enabled is false"
+
+
+def suspicions(settings: Settings) -> Iterator[Remark]:
+    """Values that are rarely meant."""
+    federation, runtime = settings.federation, settings.runtime
+    if settings.training.proximal_mu == 0 and settings.training.aggregation_strategy == "FedProx":
+        yield Remark(("mu", "aggregation_strategy"), "FedProx with mu 0 is FedAvg")
+    rounds = federation.federated_learning_rounds
+    if federation.stop_avg_accuracy is not None and federation.evaluation_interval >= rounds > 1:
+        message = f"has no effect: with evaluation_interval {federation.evaluation_interval} only the last round counts"
+        yield Remark(("stop_avg_accuracy", "evaluation_interval"), message)
+    if runtime.number_of_actors is not None and runtime.number_of_actors > federation.number_of_clients:
+        message = f"got {runtime.number_of_actors} for {federation.number_of_clients} clients: the rest will be idle"
+        yield Remark(("number_of_actors", "number_of_clients"), message)
+    if runtime.torch_threads > max(1, runtime.cpus_per_actor):
+        message = f"got {runtime.torch_threads}, more than cpus_per_actor reserves: actors will slow each other down"
+        yield Remark(("torch_threads", "cpus_per_actor"), message)

@@ -1,0 +1,153 @@
+"""Rules of the topology: star or peer to peer, and what only one of the two has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.settings.sections import FederationSettings, Settings
+
+PEER_TOPOLOGIES = "ring, k_connected, complete or custom"
+
+
+def contradictions(settings: Settings) -> Iterator[Remark]:
+    """What cannot be meant, or cannot be run."""
+    federation, chunking = settings.federation, settings.chunking
+    yield from _schema_contradictions(federation)
+    yield from topology_contradictions(federation)
+    if not peer_to_peer(federation):
+        if chunking.chunking and chunking.chunk_reconstruction == "stale_copies":
+            yield Remark(
+                ("chunk_reconstruction", "federated_learning_schema"),
+                "got stale_copies, which keeps a copy of each neighbour, in a star, where there are none; allowed "
+                "here: contributors, own_weights, error_feedback",
+            )
+        return
+    if federation.client_sampling_rate < 1:
+        yield Remark(
+            ("client_sampling_rate", "federated_learning_schema"),
+            f"got {federation.client_sampling_rate:g} peer to peer, where nobody draws a cohort and neighbours wait "
+            "for each other; allowed here: 1",
+        )
+    yield from _transport_contradictions(settings)
+    if chunking.chunking:
+        yield from _chunks_without_coordinator(settings)
+
+
+def _schema_contradictions(federation: FederationSettings) -> Iterator[Remark]:
+    keys = ("federated_learning_topology", "federated_learning_schema")
+    topology = federation.federated_learning_topology
+    if not peer_to_peer(federation) and topology != "star":
+        yield Remark(
+            keys,
+            f"got {topology}, but TraditionalFederatedLearning has a coordinator; set it to star, or "
+            "federated_learning_schema to DecentralizedFederatedLearning",
+        )
+    if peer_to_peer(federation) and topology == "star":
+        yield Remark(
+            keys,
+            f"got star, but DecentralizedFederatedLearning has no coordinator; set it to {PEER_TOPOLOGIES}, or "
+            "federated_learning_schema to TraditionalFederatedLearning",
+        )
+
+
+def _chunks_without_coordinator(settings: Settings) -> Iterator[Remark]:
+    chunking = settings.chunking
+    if chunking.chunk_reconstruction == "error_feedback":
+        yield Remark(
+            ("chunk_reconstruction", "federated_learning_schema"),
+            "got error_feedback peer to peer, but it needs a model that all share and change together; allowed here: "
+            "contributors, own_weights, stale_copies (which keeps what was not sent, for each neighbour)",
+        )
+    if chunking.chunk_agreement == "consensus":
+        yield Remark(
+            ("chunk_agreement", "federated_learning_schema"),
+            "got consensus peer to peer, where no coordinator picks the set; allowed here: independent",
+        )
+    if chunking.policy == "budget" or chunking.sensitivity_budget_mb is not None:
+        key = "sensitivity_policy" if chunking.policy == "budget" else "sensitivity_budget_mb"
+        got = "budget" if chunking.policy == "budget" else f"{chunking.sensitivity_budget_mb:g}"
+        yield Remark(
+            (key, "federated_learning_schema"),
+            f"got {got} peer to peer, where no coordinator counts what all clients have sent; remove it",
+        )
+
+
+def _transport_contradictions(settings: Settings) -> Iterator[Remark]:
+    if settings.runtime.transport == "tcp":
+        yield Remark(
+            ("transport", "federated_learning_schema"),
+            "got tcp peer to peer; the sockets that prove the ledger join clients and coordinator: allowed here: "
+            "object_store",
+        )
+
+
+def peer_to_peer(federation: FederationSettings) -> bool:
+    """Whether clients exchange with neighbours and there is no coordinator's model."""
+    return federation.federated_learning_schema == "DecentralizedFederatedLearning"
+
+
+def topology_contradictions(federation: FederationSettings) -> Iterator[Remark]:
+    """Graphs that do not exist, as far as numbers can tell."""
+    topology, clients = federation.federated_learning_topology, federation.number_of_clients
+    if topology != "star" and clients < 2:
+        yield Remark(
+            ("number_of_clients", "federated_learning_topology"),
+            f"got {clients} with topology {topology}, where each client needs a neighbour; allowed here: 2 or more",
+        )
+        return
+    if topology == "k_connected":
+        yield from _degree_contradictions(clients, federation.k_value)
+    if topology == "custom" and federation.adjacency_matrix_file_name is None:
+        yield Remark(
+            ("adjacency_matrix_file_name", "federated_learning_topology"),
+            "is missing; topology custom needs a CSV file of 0 and 1, one row and one column for each client",
+        )
+
+
+def _degree_contradictions(clients: int, degree: int | None) -> Iterator[Remark]:
+    keys = ("k_value", "federated_learning_topology", "number_of_clients")
+    if degree is None:
+        yield Remark(keys, f"is missing; topology k_connected needs the number of neighbours, {_degrees(clients)}")
+    elif degree >= clients:
+        reason = f"a client has at most {clients - 1} neighbours"
+        yield Remark(keys, f"got {degree} for number_of_clients {clients}: {reason}; {_nearest(clients, degree)}")
+    elif degree == 1 and clients > 2:
+        reason = "pairs would never hear of each other"
+        yield Remark(keys, f"got 1 for number_of_clients {clients}: {reason}; {_nearest(clients, degree)}")
+    elif degree * clients % 2:
+        reason = "each link has two ends, so their product must be even"
+        yield Remark(keys, f"got {degree} for number_of_clients {clients}: {reason}; {_nearest(clients, degree)}")
+
+
+def _degrees(clients: int) -> str:
+    parity = "an even number " if clients % 2 else ""
+    return f"{parity}from {min(2, clients - 1)} to {clients - 1}"
+
+
+def _nearest(clients: int, degree: int) -> str:
+    """The nearest numbers of neighbours with which a connected graph exists."""
+    step = 2 if clients % 2 else 1
+    candidates = range(min(2, clients - 1), clients, step)
+    closest = min(abs(candidate - degree) for candidate in candidates)
+    nearest = [str(candidate) for candidate in candidates if abs(candidate - degree) == closest]
+    return f"nearest allowed: {' or '.join(nearest)}"
+
+
+def idle(settings: Settings) -> Iterator[Idle]:
+    """Settings that nothing reads as things are, with the reason."""
+    federation = settings.federation
+    topology = federation.federated_learning_topology
+    if topology != "k_connected":
+        yield ("k_value",), f"federated_learning_topology is {topology}"
+    if topology != "custom":
+        yield ("adjacency_matrix_file_name",), f"federated_learning_topology is {topology}"
+    if peer_to_peer(federation):
+        yield ("clients_per_group", "clients_per_call"), "peers train one by one, each in a call of its own"
+        yield ("server_learning_rate",), "peer to peer, there is no coordinator's model"
+        yield ("evaluate_clients",), "peer to peer, the clients' models are always measured"
+        if settings.chunking.chunking and settings.chunking.chunk_reconstruction == "stale_copies":
+            yield ("aggregation_sample_scaling",), "the weights of stale_copies come from the topology"

@@ -1,0 +1,142 @@
+"""What the settings are, for people: JSON schema for editors, allowed values for messages, resolved YAML for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from fedchunk.orchestrator.settings import fedpilot_keys
+from fedchunk.orchestrator.settings.sections import Section, Settings
+from fedchunk.orchestrator.settings.yaml_source import written_value
+
+_DRAFT_7 = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Names that pydantic leaves as they are where it cannot tell what they stand before."""
+_LIMITS = {
+    "exclusiveMinimum": "above {}",
+    "minimum": "of at least {}",
+    "exclusiveMaximum": "below {}",
+    "maximum": "at most {}",
+    "minLength": "of at least {} character",
+    "maxLength": "of at most {} characters",
+}
+
+
+@cache
+def sections() -> Mapping[str, type[Section]]:
+    """The sections by name, in the order in which people read them."""
+    fields = Settings.model_fields.items()
+    return {name: field.annotation for name, field in fields if isinstance(field.annotation, type)}
+
+
+@cache
+def field_schemas() -> Mapping[str, Mapping[str, Any]]:
+    """A flat JSON schema of each setting: one ``type`` (two where null is allowed too), never ``anyOf``."""
+    return {
+        key: _flat_schema(schema)
+        for section in sections().values()
+        for key, schema in section.model_json_schema()["properties"].items()
+    }
+
+
+def _flat_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """One alternative and perhaps null, folded into one schema."""
+    alternatives = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+    flat: dict[str, Any] = {}
+    for part in (schema, *alternatives):
+        for name, value in part.items():
+            flat[_DRAFT_7.get(name, name)] = value
+    flat.pop("title")
+    if "const" in flat:
+        flat["enum"] = [flat.pop("const")]
+    if flat.pop("anyOf", None):
+        flat["type"] = [flat["type"], "null"]
+        if "enum" in flat:
+            flat["enum"] = [*flat["enum"], None]
+    return flat
+
+
+def kinds(key: str) -> frozenset[str]:
+    """JSON's names of the types that a setting may have."""
+    kind = field_schemas()[key]["type"]
+    return frozenset([kind] if isinstance(kind, str) else kind)
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """The words that a setting may have; empty if it is no choice of words."""
+    return tuple(word for word in field_schemas()[key].get("enum", ()) if word is not None)
+
+
+def allowed_values(key: str) -> str:
+    """What a setting may be, in words.
+
+    Example:
+        >>> allowed_values("sensitivity_percentage"), allowed_values("chunking")
+        ('a number above 0 and at most 100', 'true or false')
+    """
+    allowed = kinds(key)
+    if words := choices(key):
+        text = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+    elif "boolean" in allowed:
+        text = "true or false"
+    elif "string" in allowed:
+        text = "text" + _limits(field_schemas()[key])
+    elif "array" in allowed:
+        text = "a list of numbers" + _limits(field_schemas()[key]["items"])
+    else:
+        text = ("a whole number" if "integer" in allowed else "a number") + _limits(field_schemas()[key])
+    return f"{text}, or null" if "null" in allowed else text
+
+
+def _limits(schema: Mapping[str, Any]) -> str:
+    if {"minimum", "maximum"} <= schema.keys():
+        return f" from {schema['minimum']} to {schema['maximum']}"
+    limits = [form.format(schema[name]) for name, form in _LIMITS.items() if name in schema]
+    return f" {' and '.join(limits)}" if limits else ""
+
+
+def to_yaml(settings: Settings) -> str:
+    """Every setting as flat YAML, a comment before each section; reads back to equal settings."""
+    parts = ["# All settings of one experiment, defaults included."]
+    for name, section in sections().items():
+        values = getattr(settings, name).model_dump(mode="json")
+        lines = [f"{key}: {written_value(value)}" for key, value in values.items()]
+        parts.append("\n".join([f"# {_summary(section)}", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(section: type[Section]) -> str:
+    return str(section.__doc__).partition("\n")[0]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema, draft 7, of a settings file, for editors. Numbers are let through where text may look like one."""
+    properties = {key: _for_editors(key) for key in field_schemas()}
+    for alias, key in fedpilot_keys.ALIASES.items():
+        properties[alias] = {**properties[key], "description": f"FedPilot's name of {key}."}
+    for key in sorted(fedpilot_keys.KEYS):
+        properties[key] = {"description": "FedPilot's; has no counterpart in fedchunk and may only be off or neutral."}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "fedchunk experiment",
+        "type": ["object", "null"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _for_editors(key: str) -> dict[str, Any]:
+    """As it stands in a file: ``data_distribution_kind: 20`` without quotes is as good as ``"20"``."""
+    schema = dict(field_schemas()[key])
+    spelt = fedpilot_keys.SPELLINGS.get(key, {})
+    if words := schema.get("enum"):
+        schema["enum"] = [*words, *spelt, *(int(word) for word in words if word is not None and word.isdigit())]
+        del schema["type"]
+    elif schema["type"] == "string":
+        schema["type"] = ["string", "number"]
+    if key in fedpilot_keys.NULL_IS_DEFAULT:
+        if "enum" in schema:
+            schema["enum"].append(None)
+        else:
+            schema["type"] = [schema["type"], "null"]
+    return schema

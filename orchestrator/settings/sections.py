@@ -1,0 +1,376 @@
+"""The settings as small frozen sections. Each part of the program gets its own section only.
+
+The YAML file is flat, because field names are unique over all sections; :mod:`settings.loading` splits it. Names
+are FedPilot's where FedPilot has one. A field's description is what ``fedchunk schema`` and editors show.
+Ranges of single fields are here; rules that join several fields are in :mod:`settings.rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fedchunk.orchestrator.settings.rules import contradictions
+from fedchunk.orchestrator.settings.values import (
+    MOST,
+    AnyCase,
+    Count,
+    Encoding,
+    Percentages,
+    Policy,
+    Reconstruction,
+    Score,
+    Text,
+    Topology,
+    text_of,
+)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, strict, no unknown fields, no nan and no inf."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class ChunkingSettings(Section):
+    """What is cut, scored, selected and put together again."""
+
+    chunking: bool = Field(False, description="Exchange chunks. false: the whole model, every round.")
+    chunking_parts: Count = Field(100, ge=1, le=MOST, description="Number of chunks the model is cut into.")
+    chunking_with_gradients: bool = Field(
+        True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
+    )
+    chunking_random_section: bool = Field(False, description="Choose chunks at random, whatever else is said.")
+    chunk_score: Annotated[Score, AnyCase()] | None = Field(
+        None,
+        description="Score by name; null: as the two switches above say. update: norm of this round's change. "
+        "accumulated: norm of the change since the chunk was last sent. relative: update over weight norm. "
+        "round_robin: in turn.",
+    )
+    chunk_age_exponent: float = Field(
+        0.0, ge=0, le=10, description="Multiply a score by (rounds since sent + 1) to this power."
+    )
+    chunk_max_age: Count | None = Field(
+        None, ge=1, le=MOST, description="A chunk that was not sent for this many rounds goes first."
+    )
+    sensitivity_percentage: float = Field(
+        100.0, gt=0, le=100, description="Percentage of its chunks that a client sends in a round."
+    )
+    dynamic_sensitivity_percentage: bool = Field(
+        False,
+        description="Each client sends the fewest chunks that hold sensitivity_energy of its summed squared "
+        "scores; sensitivity_percentage stays the ceiling.",
+    )
+    sensitivity_energy: float = Field(
+        0.95, gt=0, le=1, description="Share of the summed squared scores that dynamic sensitivity keeps."
+    )
+    distance_metric: Annotated[Literal["cosine", "euclidean", "coordinate"], AnyCase()] = Field(
+        "cosine", description="Distance between a chunk after and before local training."
+    )
+    sensitivity_policy: Annotated[Policy, AnyCase()] | None = Field(
+        None,
+        description="How many chunks go; null: energy if dynamic_sensitivity_percentage, else fixed. "
+        "sensitivity_percentage stays the ceiling of every policy.",
+    )
+    sensitivity_threshold: float | None = Field(
+        None, gt=0, description="Policy threshold: send chunks whose score is at least this."
+    )
+    sensitivity_schedule: Percentages = Field(
+        (), description="Policy schedule: percentages of the first rounds, as [50, 20, 5]; the last one stays."
+    )
+    sensitivity_budget_mb: float | None = Field(
+        None, gt=0, description="Cap on the uplink of the whole run, all clients together, in MB (10^6 bytes)."
+    )
+    sensitivity_warmup_rounds: Count = Field(
+        0,
+        ge=0,
+        le=MOST,
+        description="Rounds at the start that send sensitivity_warmup_percentage, whatever the policy.",
+    )
+    sensitivity_warmup_percentage: float = Field(
+        100.0, gt=0, le=100, description="Percentage of the chunks sent in warm-up rounds."
+    )
+    chunk_reconstruction: Annotated[Reconstruction, AnyCase()] = Field(
+        "contributors",
+        description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
+        "send it counts with the receiver's own weights. error_feedback (star): clients send changes, divided by the "
+        "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last.",
+    )
+    stale_copy_step: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="Step of stale_copies towards the neighbours' copies; below 0.5 unless all is sent.",
+    )
+    downlink_sensitivity_percentage: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="error_feedback: percentage of the chunks that the coordinator sends; null: all that changed.",
+    )
+    withheld_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="error_feedback: clients train from the shared model plus this share of what they withhold, so "
+        "that they do not learn the same again while it waits; 0: from the shared model alone.",
+    )
+    chunk_agreement: Annotated[Literal["independent", "consensus"], AnyCase()] = Field(
+        "independent", description="consensus (star): the coordinator picks one set of chunks for all clients."
+    )
+    agreement_scores: Annotated[Literal["float32", "byte", "none"], AnyCase()] = Field(
+        "byte",
+        description="What clients send to agree: a float32 or a byte (logarithmic) per chunk; none: nothing, the "
+        "coordinator foresees scores from the updates it has seen.",
+    )
+    agreement_interval: Count = Field(
+        1, ge=1, le=MOST, description="Clients send scores every so many rounds; between them they are predicted."
+    )
+    chunk_encoding: Annotated[Encoding, AnyCase()] = Field(
+        "float32", description="How values travel, both directions; int8 and int4 have one scale per chunk."
+    )
+    chunk_compression: Annotated[Literal["none", "lz4", "zstd"], AnyCase()] = Field(
+        "none", description="Lossless compression of a message's values, used where it makes them smaller."
+    )
+
+    @property
+    def score(self) -> Score:
+        """The rule in force: ``chunk_score``, or what the seed's switches say."""
+        if self.chunk_score is not None:
+            return self.chunk_score
+        if self.chunking_random_section:
+            return "random"
+        return "gradient" if self.chunking_with_gradients else "distance"
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: ``sensitivity_policy``, or what the seed's switch says."""
+        if self.sensitivity_policy is not None:
+            return self.sensitivity_policy
+        return "energy" if self.dynamic_sensitivity_percentage else "fixed"
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether clients send changes and keep what was not sent."""
+        return self.chunking and self.chunk_reconstruction == "error_feedback"
+
+    @property
+    def keeps_copies(self) -> bool:
+        """Whether peers keep what they last heard of each neighbour."""
+        return self.chunking and self.chunk_reconstruction == "stale_copies"
+
+    @property
+    def sends_changes(self) -> bool:
+        """Whether messages hold changes to be added, not values."""
+        return self.feeds_back or self.keeps_copies
+
+    @property
+    def agrees(self) -> bool:
+        """Whether one set of chunks is chosen for all clients."""
+        return self.chunking and self.chunk_agreement == "consensus"
+
+
+class TrainingSettings(Section):
+    """What one client does with its samples."""
+
+    model_type: Annotated[
+        Literal["mlp", "cnn", "lenet", "logistic", "resnet18", "resnet50", "mobilenet", "vgg16", "vit"],
+        AnyCase(),
+    ] = Field("mlp", description="The model, fitted to the data set's channels, size and classes.")
+    pretrained_models: bool = Field(
+        False, description="Start from torchvision's weights; needs them on disk, or download: true."
+    )
+    optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], AnyCase()] = Field(
+        "sgd", description="Local optimizer; its state starts afresh every round."
+    )
+    learning_rate: float = Field(0.01, gt=0, description="Step of the local optimizer.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
+    loss_function: Annotated[Literal["CrossEntropy", "SmoothCrossEntropy"], AnyCase()] = Field(
+        "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
+    )
+    number_of_epochs: Count = Field(1, ge=1, le=MOST, description="Local epochs in a round.")
+    local_steps: Count | None = Field(
+        None, ge=1, le=MOST, description="Batches of local training in a round; null: number_of_epochs."
+    )
+    train_batch_size: Count = Field(64, ge=1, le=MOST, description="Samples in a training batch.")
+    test_batch_size: Count = Field(128, ge=1, le=MOST, description="Samples in an evaluation batch.")
+    max_grad_norm: float | None = Field(
+        None, gt=0, description="Clip each batch's gradient to this L2 norm; scores see it before clipping."
+    )
+    aggregation_strategy: Annotated[Literal["FedAvg", "FedProx"], AnyCase()] = Field(
+        "FedAvg", description="FedProx adds mu/2 |w - w_start|^2 to the local loss."
+    )
+    mu: float = Field(0.01, ge=0, description="Weight of FedProx's proximal term.")
+    deterministic: bool = Field(True, description="Refuse algorithms that may give other bits in another run.")
+    vectorize_clients: Annotated[Literal["auto", "on", "off"], AnyCase()] = Field(
+        "auto",
+        description="Train the clients of a group at once, as stacked weights. auto: where the model's layers make it "
+        "faster; on: wherever it can be done. Equal to one by one up to float32 rounding (of TF32 in a GPU's "
+        "convolutions).",
+    )
+    mixed_precision: Annotated[Literal["none", "bfloat16"], AnyCase()] = Field(
+        "none", description="Type of activations in training; weights, gradients and sums stay float32."
+    )
+
+    @property
+    def proximal_mu(self) -> float:
+        """``mu`` where it counts: 0 for FedAvg."""
+        return self.mu if self.aggregation_strategy == "FedProx" else 0.0
+
+
+class DataSettings(Section):
+    """Which samples there are, and who holds which."""
+
+    dataset_type: Annotated[Literal["digits", "fmnist", "mnist", "cifar10", "cifar100", "synthetic"], AnyCase()] = (
+        Field("digits", description="digits ships with scikit-learn; synthetic is made on the spot.")
+    )
+    data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
+    download: bool = Field(False, description="Allow a download of data or weights that are not there.")
+    transform_input_size: Count | None = Field(
+        None, ge=1, le=4096, description="Resize images to this side in pixels; null keeps their size."
+    )
+    data_distribution_kind: Annotated[
+        Literal["iid", "iid-diff-quantity", "dir", "10", "20", "30", "40", "50", "60", "70", "80", "90"],
+        AnyCase(),
+        BeforeValidator(text_of),
+    ] = Field(
+        "iid",
+        description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "
+        "over labels; iid-diff-quantity: Dirichlet over sizes.",
+    )
+    dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
+    synthetic_samples: Count = Field(2000, ge=1, le=MOST, description="Training samples of the synthetic data set.")
+    synthetic_test_samples: Count = Field(500, ge=1, le=MOST, description="Test samples of the synthetic data set.")
+    synthetic_classes: Count = Field(10, ge=2, le=MOST, description="Classes of the synthetic data set.")
+    synthetic_channels: Count = Field(1, ge=1, le=MOST, description="Channels of the synthetic images.")
+    synthetic_size: Count = Field(8, ge=1, le=4096, description="Side of the synthetic images in pixels.")
+
+
+class FederationSettings(Section):
+    """Who takes part, for how long, and how their updates count."""
+
+    federation_id: Text = Field("", max_length=200, description="A name for the run.")
+    random_seed: Count = Field(42, ge=0, lt=2**63, description="All randomness comes from this number.")
+    number_of_clients: Count = Field(10, ge=1, le=MOST, description="Clients of the federation.")
+    client_sampling_rate: float = Field(1.0, gt=0, le=1, description="Share of the clients that takes part in a round.")
+    federated_learning_rounds: Count = Field(8, ge=1, le=MOST, description="Rounds at most.")
+    federated_learning_schema: Annotated[
+        Literal["TraditionalFederatedLearning", "DecentralizedFederatedLearning"], AnyCase()
+    ] = Field(
+        "TraditionalFederatedLearning",
+        description="Traditional: a coordinator aggregates (star). Decentralized: peers exchange with neighbours.",
+    )
+    federated_learning_topology: Annotated[Topology, AnyCase()] = Field(
+        "star", description="Who may send to whom; all but star are for DecentralizedFederatedLearning."
+    )
+    k_value: Count | None = Field(None, ge=1, le=MOST, description="Neighbours of each client in k_connected.")
+    adjacency_matrix_file_name: str | None = Field(
+        None, min_length=1, description="CSV file of 0 and 1, one row per client, for topology custom."
+    )
+    server_learning_rate: float = Field(
+        1.0, gt=0, le=100, description="Step of the coordinator's model towards the clients' mean."
+    )
+    initial_model: Annotated[Literal["broadcast", "seed"], AnyCase()] = Field(
+        "broadcast",
+        description="broadcast: clients download the initial model. seed: they make it themselves from random_seed.",
+    )
+    aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
+    stop_avg_accuracy: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Stop once the coordinator's model (peer to peer: the clients' mean) is this accurate.",
+    )
+    evaluate_clients: bool = Field(
+        False, description="Also measure the clients' own models after each round; peer to peer this is always done."
+    )
+    evaluation_interval: Count = Field(
+        1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
+    )
+    clients_per_group: Count | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Consecutive clients of a round that are trained at once and whose updates are added to each other "
+        "first; null: by the number of parameters. Part of what makes bits repeat.",
+    )
+    min_completion_rate: float = Field(
+        0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
+    )
+
+
+class RuntimeSettings(Section):
+    """Processes and their limits. Nothing here changes a result, but for ``device``."""
+
+    device: Annotated[Literal["auto", "cpu", "cuda"], AnyCase()] = Field(
+        "auto", description="auto: cuda where the cluster has a GPU."
+    )
+    number_of_actors: Count | None = Field(None, ge=1, le=4096, description="Client actors; null: as many as fit.")
+    cpus_per_actor: float = Field(1.0, gt=0, description="CPU share that Ray reserves for a client actor.")
+    gpus_per_actor: float | None = Field(
+        None,
+        gt=0,
+        description="GPU share of a client actor; null: a whole one, or less where number_of_actors has to share.",
+    )
+    clients_per_call: Count | None = Field(
+        None, ge=1, le=MOST, description="Clients that share one call to an actor, in whole groups; null: automatic."
+    )
+    torch_threads: Count = Field(
+        1, ge=1, le=1024, description="torch threads of an actor; part of what makes bits repeat."
+    )
+    placement_group_strategy: Annotated[Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"], AnyCase()] = Field(
+        "SPREAD", description="How Ray places the client actors on nodes."
+    )
+    startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
+    client_timeout_s: float = Field(600.0, gt=0, description="Limit for each client of a call to an actor.")
+    max_attempts: Count = Field(
+        3, ge=1, le=100, description="How often a client is asked again when its actor is lost."
+    )
+    object_store_memory_mb: Count | None = Field(
+        None, ge=80, le=MOST, description="Ray's object store; null: Ray's default."
+    )
+    transport: Annotated[Literal["object_store", "tcp"], AnyCase()] = Field(
+        "object_store",
+        description="tcp: messages go through TCP sockets on this machine (with --local), to prove bytes.",
+    )
+    profile: bool = Field(False, description="Write where the time of the rounds went, as a table and a trace.")
+    ray_dashboard: bool = Field(False, description="Start Ray's dashboard (on this machine only).")
+    ray_dashboard_port: Count = Field(8265, ge=1, le=65535, description="Port of Ray's dashboard.")
+
+
+class TrackingSettings(Section):
+    """What is recorded, and where it can be looked at."""
+
+    record_chunks: bool = Field(True, description="Write the chunks table: a row per chunk, client and round.")
+    mlflow_enabled: bool = Field(True, description="Log to MLflow.")
+    mlflow_tracking_uri: str | None = Field(
+        None, min_length=1, description="MLflow store; null: MLFLOW_TRACKING_URI, or sqlite:///mlflow.db."
+    )
+    mlflow_experiment_prefix: str = Field(
+        "fedchunk", min_length=1, max_length=200, description="MLflow experiment that the run belongs to."
+    )
+
+
+class Settings(Section):
+    """One experiment."""
+
+    chunking: ChunkingSettings = ChunkingSettings()
+    training: TrainingSettings = TrainingSettings()
+    data: DataSettings = DataSettings()
+    federation: FederationSettings = FederationSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def check_as_a_whole(self) -> Settings:
+        """Refuses contradictions; the error carries them for :mod:`settings.loading`, which knows their places."""
+        if remarks := contradictions(self):
+            text = "; ".join(f"{remark.keys[0]}: {remark.message}" for remark in remarks)
+            raise PydanticCustomError("contradiction", "{text}", {"text": text, "remarks": remarks})
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        """All fields by their flat names, as they stand in a file."""
+        return {name: value for section in self.model_dump(mode="json").values() for name, value in section.items()}
