@@ -1,9 +1,9 @@
 """Reads recorded runs. No ray, no torch: opens on any laptop.
 
 Example:
-    >>> from analysis import ChunkAnalyzer, load_run
+    >>> from fedchunk.analysis import ChunkAnalyzer, load_run
     >>> run = load_run("runs/quickstart")  # doctest: +SKIP
-    >>> print(ChunkAnalyzer().analyze_chunk_distribution(run.clients, run.config))  # doctest: +SKIP
+    >>> print(ChunkAnalyzer().analyze_chunk_distribution(run.recorded_clients, run.config))  # doctest: +SKIP
 
 Drawing (:mod:`fedchunk.analysis.figures`) and the report (:mod:`fedchunk.analysis.report`) import matplotlib and are
 asked for by name.

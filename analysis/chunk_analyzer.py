@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.analysis.method import method_of
 from fedchunk.analysis.overlap import Agreement, agreement, expected_jaccard
 from fedchunk.analysis.recorded import RecordedClient
 from fedchunk.analysis.results import ChunkDistribution, ChunkImportance, ChunkOverlap, ClientSelection
@@ -23,7 +26,6 @@ from fedchunk.analysis.statistics import (
     selection_counts,
     top_indices,
 )
-from numpy.typing import NDArray
 
 ENDS = 5
 """How many of the most and least important chunks are named, as FedPilot's analyser does."""
@@ -46,7 +48,7 @@ class ChunkAnalyzer:
         """Which chunks each client sends, how often each chunk is sent, and which are never sent.
 
         Args:
-            clients: ``run.clients``, or some of them; a client may be absent from any round.
+            clients: ``run.recorded_clients``, or some of them; a client may be absent from any round.
             config: ``run.config``.
             round_index: one round; None: all rounds.
 
@@ -110,7 +112,7 @@ class ChunkAnalyzer:
         """How one client's importance scores spread over the chunks.
 
         Args:
-            client: one of ``run.clients``.
+            client: one of ``run.recorded_clients``.
             config: ``run.config``.
             round_index: one round; None: the mean over all rounds in which the client's update counted.
 
@@ -125,7 +127,7 @@ class ChunkAnalyzer:
         importance_C = scores_RC.mean(axis=0, dtype=np.float64)
         return ChunkImportance(
             client=client.client,
-            score=score_rule(config),
+            score=method_of(config).score or "none",
             rounds=tuple(int(r) for r in client.rounds_R[rows]),
             chunk_importance_C=importance_C,
             times_sent_C=selected_RC.sum(axis=0),
@@ -135,15 +137,6 @@ class ChunkAnalyzer:
             top_chunks=top_indices(importance_C, ENDS),
             bottom_chunks=bottom_indices(importance_C, ENDS),
         )
-
-
-def score_rule(config: Mapping[str, Any]) -> str:
-    """The rule that made the scores: ``chunk_score``, or what the seed's two switches say."""
-    if config.get("chunk_score"):
-        return str(config["chunk_score"])
-    if config.get("chunking_random_section"):
-        return "random"
-    return "gradient" if config.get("chunking_with_gradients", True) else "distance"
 
 
 def mean_agreement(clients: Sequence[RecordedClient], rounds: Iterable[int]) -> Agreement | None:
@@ -179,7 +172,9 @@ def _selection(client: RecordedClient, round_index: int | None) -> ClientSelecti
 def _common_chunks(clients: Sequence[RecordedClient], config: Mapping[str, Any]) -> int:
     """C, after checking that the clients have the same and that the settings are of their run."""
     if not clients:
-        raise ValueError("clients: got none, needs at least one; give run.clients of a run that recorded chunks")
+        raise ValueError(
+            "clients: got none, needs at least one; give run.recorded_clients of a run that recorded chunks"
+        )
     num_chunks = _agreed_size({client.num_chunks for client in clients})
     assert num_chunks is not None
     parts = config.get("chunking_parts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+
 from fedchunk.analysis.drawing import (
     BLUE,
     GREY,
@@ -20,10 +21,7 @@ from fedchunk.analysis.drawing import (
     short,
 )
 from fedchunk.analysis.layers import LayerMark
-from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from fedchunk.analysis.mpl import Axes, Figure, MaxNLocator, PercentFormatter, PowerNorm
 
 SQUARE_ROOT_FROM = 8.0
 """A chunk of so many times the mean flattens all others; the axis then shows square roots."""

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
+
 from fedchunk.analysis.comparison import Comparison, Group, RunCurve
-from fedchunk.analysis.grouping import differing, grouped, is_dense, labels
+from fedchunk.analysis.grouping import differing, grouped, labels
 from fedchunk.analysis.intervals import Interval
 from fedchunk.analysis.load import Run, load_run
+from fedchunk.analysis.method import method_of
 from fedchunk.orchestrator.core.errors import RecordsError
 
 ALLOWED_LOSS = 0.005
@@ -43,7 +45,7 @@ def compare(runs: Sequence[Run | str | Path], target: float | None = None) -> Co
     kept, notes = zip(*(_one_per_seed(group) for group in groups), strict=True)
     settings = differing([group[0].config for group in groups])
     names = labels(settings)
-    dense = [is_dense(group[0].config) for group in groups]
+    dense = [method_of(group[0].config).full_exchange for group in groups]
     accuracies = [Interval.of([run.final_accuracy for run in curves]).mean for curves in kept]
     source = "as given"
     if target is None:
@@ -96,7 +98,7 @@ def _one_per_seed(runs: Sequence[Run]) -> tuple[tuple[RunCurve, ...], list[str]]
 
 def run_curve(run: Run) -> RunCurve:
     """The accuracy and bytes of a run. Raises RecordsError where no round was evaluated."""
-    rounds = run.tables["rounds"]
+    rounds = run.rounds
     name = "accuracy" if rounds["accuracy"].null_count < rounds.num_rows else "client_accuracy_mean"
     evaluated = pc.is_valid(rounds[name]).to_numpy()
     if not evaluated.any():

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
 from fedchunk.analysis.intervals import Interval
 from fedchunk.analysis.text import bytes_text, table_text
-from numpy.typing import NDArray
 
 WINDOW = 5
 """Evaluated rounds of a running mean: one lucky round reaches no target."""

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow.compute as pc
-from fedchunk.analysis.comparison import Comparison, Group
-from fedchunk.analysis.drawing import GREY, PALETTE, figure, share_axis
-from fedchunk.analysis.text import bytes_text
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-LOOKS = (("-", "o"), ("--", "D"), (":", "^"), ("-.", "v"))
-"""Lines and marks: each goes once through the palette."""
+from fedchunk.analysis.comparison import Comparison, Group
+from fedchunk.analysis.drawing import GREY, figure, look, share_axis
+from fedchunk.analysis.mpl import Axes, Figure, FuncFormatter, NullFormatter, own_style
+from fedchunk.analysis.text import bytes_text
 
 SHOWN_BELOW = 0.25
 """Accuracy further below the target is off the axis: it would flatten the differences that matter."""
@@ -26,11 +22,12 @@ LETTERS = 11
 
 def draw_comparison(comparison: Comparison) -> dict[str, Figure]:
     """``accuracy_bytes``, ``pareto`` and ``bytes_to_target``."""
-    return {
-        "accuracy_bytes": draw_accuracy_bytes(comparison),
-        "pareto": draw_pareto(comparison),
-        "bytes_to_target": draw_bytes_to_target(comparison),
-    }
+    with own_style():
+        return {
+            "accuracy_bytes": draw_accuracy_bytes(comparison),
+            "pareto": draw_pareto(comparison),
+            "bytes_to_target": draw_bytes_to_target(comparison),
+        }
 
 
 def draw_accuracy_bytes(comparison: Comparison) -> Figure:
@@ -47,7 +44,7 @@ def draw_accuracy_bytes(comparison: Comparison) -> Figure:
             own = curves.filter(pc.equal(curves["label"], group.label))
             spent = own[name].to_numpy() * 1e6
             low, high = own["accuracy_min"].to_numpy(), own["accuracy_max"].to_numpy()
-            color, line, _ = _look(i)
+            color, line, _ = look(i)
             ax.plot(spent, own["accuracy"].to_numpy(), line, color=color, linewidth=1.7, label=group.label)
             ax.fill_between(spent, low, high, color=color, alpha=0.16, linewidth=0)
         ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
@@ -64,7 +61,7 @@ def draw_pareto(comparison: Comparison) -> Figure:
     """Final accuracy against bytes of both directions, with 95 % intervals; the line joins what nothing beats."""
     drawn, (ax,) = _figure(comparison, 1, 10.5, 4.8)
     for i, group in enumerate(comparison.groups):
-        color, _, mark = _look(i)
+        color, _, mark = look(i)
         ax.errorbar(
             group.mean_bytes("total_bytes"), group.accuracy.mean, yerr=group.accuracy.half_width or None,
             fmt="s" if group.dense else mark, color=color, markersize=8, capsize=3, elinewidth=1.1,
@@ -91,7 +88,7 @@ def draw_bytes_to_target(comparison: Comparison) -> Figure:
     seeds = [at[1] for group in groups for at in group.reached]
     left, right = min([*lengths, *seeds]) / 2, max([*lengths, *seeds])
     for row, (group, length) in enumerate(zip(groups, lengths, strict=True)):
-        color, *_ = _look(comparison.groups.index(group))
+        color, *_ = look(comparison.groups.index(group))
         done = group.bytes_to_target is not None
         ax.barh(
             row, length - left, left=left, height=0.62, color=color if done else "white", edgecolor=color,
@@ -114,12 +111,6 @@ def _length(group: Group) -> tuple[bool, float]:
     """Whether the target was missed, and the bar's length: bytes to the target, or all that was spent in vain."""
     to_target = group.bytes_to_target
     return to_target is None, group.mean_bytes("total_bytes") if to_target is None else to_target
-
-
-def _look(place: int) -> tuple[str, str, str]:
-    """Colour, line and mark of the group at this place."""
-    line, mark = LOOKS[place // len(PALETTE) % len(LOOKS)]
-    return PALETTE[place % len(PALETTE)], line, mark
 
 
 def _byte_axis(ax: Axes) -> None:

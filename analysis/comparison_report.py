@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+
 from fedchunk.analysis.comparison import HEADERS, Comparison, cells
 from fedchunk.analysis.comparison_figures import draw_comparison
 from fedchunk.analysis.figures import save_all, save_data

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+
 from fedchunk.analysis.layers import LayerMark
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from fedchunk.analysis.mpl import Axes, Axis, Figure, FigureCanvasAgg, MaxNLocator, PercentFormatter, QuadMesh
 
 BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#F0E442", "#767676",
@@ -23,6 +21,9 @@ INDIGO, PINK = "#332288", "#F4A6B5"
 
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, INDIGO)
 """Colours of things without a meaning of their own, in this order."""
+
+LOOKS = (("-", "o"), ("--", "D"), (":", "^"), ("-.", "v"))
+"""Lines and marks: each goes once through the palette."""
 
 KIND_COLORS = {
     "values": BLUE, "scales": YELLOW, "buffers": SKY, "scores": INDIGO, "mask": ORANGE, "choice": PINK,
@@ -40,9 +41,19 @@ LABEL_GAP = 0.03
 """Least distance of two layer labels, as a share of the axis: one line of small text."""
 
 
+class Picture(Figure):
+    """A figure that a notebook shows, whatever backend it has."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
 def figure(panels: int, width: float, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """An empty figure (inches) with its panels beside each other."""
-    drawn = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    """An empty figure (inches) with its panels beside each other. It is drawn by Agg, whatever the user's backend."""
+    drawn = Picture(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(drawn)
     axes = list(drawn.subplots(1, panels, sharey=sharey, squeeze=False)[0])
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
@@ -56,6 +67,12 @@ def round_axis(ax: Axes, first: int, last: int) -> None:
     ax.set_xlabel("round")
     ax.set_xlim(first - 0.5, last + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+
+
+def look(place: int) -> tuple[str, str, str]:
+    """Colour, line and mark of the thing at this place of many."""
+    line, mark = LOOKS[place // len(PALETTE) % len(LOOKS)]
+    return PALETTE[place % len(PALETTE)], line, mark
 
 
 def marker(points: int) -> str:

@@ -11,8 +11,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from fedchunk.analysis.layers import layer_marks
 from fedchunk.analysis.load import Run
+from fedchunk.analysis.metric_data import metric_data
 from fedchunk.analysis.overlap_data import client_overlap_data, overlap_data
 from fedchunk.analysis.recorded import RecordedClient
 from fedchunk.analysis.round_data import (
@@ -28,7 +31,6 @@ from fedchunk.analysis.round_data import (
     selection_data,
 )
 from fedchunk.analysis.statistics import age_counts, energy_captured, gini, lorenz, selection_counts
-from numpy.typing import NDArray
 
 QUANTILES = (5, 25, 50, 75, 95)
 
@@ -41,6 +43,7 @@ def figure_data(run: Run) -> dict[str, pa.Table]:
     nothing because every client always sent every chunk.
 
     - ``accuracy``: a row per evaluated round, with megabytes spent until then, also by full exchange;
+    - ``metrics``: a row per further metric and round;
     - ``bytes`` and ``full_exchange``: bytes of a round by direction (and kind);
     - ``chunk_selection``: a row per cell of the heat map, share of the participants that sent the chunk;
     - ``layers``: the layers' marks on the chunk axis;
@@ -55,19 +58,19 @@ def figure_data(run: Run) -> dict[str, pa.Table]:
     - ``energy`` and ``sensitivity_reasons``: by round, what the sent chunks held, and why they were so many;
     - ``residual`` and ``consensus``: by round, what clients keep back, and how far apart they are.
     """
-    clients = run.tables["clients"]
-    data = {"accuracy": accuracy_data(run)} | byte_data(run)
-    counted = [client for client in run.clients if len(client.rounds_R)]
+    clients = run.clients
+    data = {"accuracy": accuracy_data(run), "metrics": metric_data(run.metrics)} | byte_data(run)
+    counted = [client for client in run.recorded_clients if len(client.rounds_R)]
     if counted:
         data |= _choice_data(run, counted) | importance_data(counted)
     data |= {"energy": energy_data(clients), "sensitivity_reasons": reason_data(clients)}
-    data |= {"residual": residual_data(clients), "consensus": consensus_data(run.tables["rounds"])}
+    data |= {"residual": residual_data(clients), "consensus": consensus_data(run.rounds)}
     return {name: table for name, table in data.items() if table.num_rows}
 
 
 def _choice_data(run: Run, clients: Sequence[RecordedClient]) -> dict[str, pa.Table]:
     """The tables about which chunks were sent, and when; where everything is always sent there is little to say."""
-    rounds_R = run.tables["rounds"]["round"].to_numpy()
+    rounds_R = run.rounds["round"].to_numpy()
     counts_RC = selection_counts(rounds_R, ((c.rounds_R, c.selected_RC) for c in clients), run.num_chunks)
     participants_R = participants(rounds_R, [client.rounds_R for client in clients])
     sent = {"chunk_selection": selection_data(run, counts_RC, participants_R), "layers": _marks(run)}
@@ -83,7 +86,7 @@ def _choice_data(run: Run, clients: Sequence[RecordedClient]) -> dict[str, pa.Ta
 
 
 def _marks(run: Run) -> pa.Table:
-    marks = layer_marks(run.tables["layout"]["parameters"].to_pylist())
+    marks = layer_marks(run.layout["parameters"].to_pylist())
     layers = {
         "layer": pa.array([mark.name for mark in marks], pa.string()),
         "first_chunk": pa.array([mark.first for mark in marks], pa.int32()),
@@ -94,7 +97,7 @@ def _marks(run: Run) -> pa.Table:
 
 def accuracy_data(run: Run) -> pa.Table:
     """Accuracy of the evaluated rounds beside the megabytes of both directions, summed up to the round."""
-    rounds = run.tables["rounds"]
+    rounds = run.rounds
     names = ("round", "accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max")
     sums = {
         "uplink_mb": _megabytes_so_far(rounds["uplink_bytes"]),
@@ -115,7 +118,7 @@ def byte_data(run: Run) -> dict[str, pa.Table]:
 
     A message between two clients is in both directions: one sent it, the other received it.
     """
-    ledger, rounds = run.tables["ledger"], run.tables["rounds"]
+    ledger, rounds = run.ledger, run.rounds
     directions = {"uplink": "sender", "downlink": "receiver"}
     parts, dense = [], []
     for direction, end in directions.items():

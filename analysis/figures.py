@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
+
 from fedchunk.analysis.chunk_figures import draw_importance, draw_layers, draw_selection
 from fedchunk.analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
 from fedchunk.analysis.figure_data import figure_data
 from fedchunk.analysis.load import Run
+from fedchunk.analysis.metric_figures import draw_metrics
+from fedchunk.analysis.mpl import Axes, Figure, PercentFormatter, own_style
 from fedchunk.analysis.round_figures import (
     draw_age,
     draw_client_overlap,
@@ -21,32 +24,84 @@ from fedchunk.analysis.round_figures import (
     draw_residual,
     draw_sensitivity,
 )
+from fedchunk.analysis.summaries import missing_figures
 from fedchunk.analysis.text import bytes_text
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from fedchunk.orchestrator.core.errors import RecordsError
 
-__all__ = ["FIGURES", "draw", "draw_accuracy", "draw_all", "draw_bytes", "figure_data", "save_all", "save_data"]
+__all__ = [
+    "FIGURES",
+    "draw",
+    "draw_accuracy",
+    "draw_all",
+    "draw_bytes",
+    "draw_one",
+    "drawable",
+    "figure_data",
+    "save_all",
+    "save_data",
+]
 
 OFF_SCALE = 3.0
 """Full exchange is drawn beside the bytes if it costs at most so many times as much; beyond, it flattens them."""
 
 FIGURES = (
-    "accuracy", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap", "age", "sensitivity",
-    "residual", "consensus",
+    "accuracy", "metrics", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap", "age",
+    "sensitivity", "residual", "consensus",
 )  # fmt: skip
 """Names of all figures that a run may have, in the report's order."""
 
 
 def draw_all(run: Run) -> dict[str, Figure]:
     """Every one of :data:`FIGURES` that the run has data for."""
-    return draw(figure_data(run))
+    return draw(run.figure_data)
 
 
 def draw(data: Mapping[str, pa.Table]) -> dict[str, Figure]:
     """The figures of already computed data; see :func:`draw_all`."""
-    needs: dict[str, tuple[Callable[..., Figure], tuple[str, ...]]] = {
+    with own_style():
+        return {name: _drawn(name, data) for name in drawable(data)}
+
+
+def draw_one(run: Run, name: str) -> Figure:
+    """One of the figures of a run. Raises RecordsError where it has none of this name; the message says what it has."""
+    there = drawable(run.figure_data)
+    if name not in there:
+        raise RecordsError(f"{run.path}: {_no_figure(run, name, there)}")
+    with own_style():
+        return _drawn(name, run.figure_data)
+
+
+def drawable(data: Mapping[str, pa.Table]) -> tuple[str, ...]:
+    """Names of the figures that these data are enough for."""
+    return tuple(name for name in FIGURES if _is_enough(name, data))
+
+
+def _no_figure(run: Run, name: str, there: Sequence[str]) -> str:
+    missing = missing_figures(run, there, FIGURES)
+    reasons = ", ".join(f"{other} ({why})" for other, why in missing)
+    what = f"figure {name!r} cannot be drawn" if name in FIGURES else f"there is no figure {name!r}"
+    has = f"this run has {', '.join(there)}" if there else "this run has no figure"
+    return f"{what}; {has}" + (f"; missing: {reasons}" if missing else "")
+
+
+def _is_enough(name: str, data: Mapping[str, pa.Table]) -> bool:
+    if name == "sensitivity":
+        return "energy" in data or "sensitivity_reasons" in data
+    return all(part in data for part in _drawings()[name][1])
+
+
+def _drawn(name: str, data: Mapping[str, pa.Table]) -> Figure:
+    if name == "sensitivity":
+        return draw_sensitivity(data.get("energy"), data.get("sensitivity_reasons"))
+    drawing, parts = _drawings()[name]
+    return drawing(*(data[part] for part in parts))
+
+
+def _drawings() -> Mapping[str, tuple[Callable[..., Figure], tuple[str, ...]]]:
+    """What draws a figure, and from which tables; that of ``sensitivity`` can do without some."""
+    return {
         "accuracy": (draw_accuracy, ("accuracy",)),
+        "metrics": (draw_metrics, ("metrics",)),
         "bytes": (draw_bytes, ("bytes", "full_exchange")),
         "chunk_selection": (draw_selection, ("chunk_selection", "layers")),
         "layers": (draw_layers, ("layer_selection",)),
@@ -57,22 +112,15 @@ def draw(data: Mapping[str, pa.Table]) -> dict[str, Figure]:
         "residual": (draw_residual, ("residual",)),
         "consensus": (draw_consensus, ("consensus",)),
     }
-    drawn = {
-        name: drawing(*(data[part] for part in parts))
-        for name, (drawing, parts) in needs.items()
-        if all(part in data for part in parts)
-    }
-    if "energy" in data or "sensitivity_reasons" in data:
-        drawn["sensitivity"] = draw_sensitivity(data.get("energy"), data.get("sensitivity_reasons"))
-    return {name: drawn[name] for name in FIGURES if name in drawn}
 
 
 def save_all(figures: Mapping[str, Figure], folder: Path) -> tuple[Path, ...]:
     """Writes ``<name>.png`` of each figure into ``folder``, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"{name}.png" for name in figures)
-    for path, drawn in zip(paths, figures.values(), strict=True):
-        drawn.savefig(path)
+    with own_style():
+        for path, drawn in zip(paths, figures.values(), strict=True):
+            drawn.savefig(path)
     return paths
 
 

@@ -1,35 +1,45 @@
-"""Reads a run's folder: settings, summary and tables, checked against the schemas.
-
-A run in progress, or one that was killed, is read up to its last finished round: until a run ends, each table is a
-folder of part files (``orchestrator/recording/table_files.py`` says how), and only the rounds that ``rounds`` names
-are whole.
-"""
+"""A recorded run, as Python users hold it: settings, summary, tables, weights and figures."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fedchunk.analysis.reading import read_finished, read_json, read_rounds
 from fedchunk.analysis.recorded import RecordedClient, recorded_clients
+from fedchunk.analysis.weights import copy_into, read_weights
+from fedchunk.analysis.written import Report
 from fedchunk.orchestrator.core.errors import RecordsError
-from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
+from fedchunk.orchestrator.core.records import SCHEMAS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Module = TypeVar("Module")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """A recorded run. Everything in it is read-only."""
+    """A recorded run. Everything in it is read-only, and a notebook shows it.
+
+    Example:
+        >>> run = load_run("runs/quickstart")  # doctest: +SKIP
+        >>> run.rounds.select(["round", "accuracy", "uplink_bytes"]).to_pandas()  # doctest: +SKIP
+        >>> run.figure("accuracy").savefig("accuracy.png")  # doctest: +SKIP
+        >>> model = run.load_into(TinyNet((1, 8, 8), 10))  # doctest: +SKIP
+    """
 
     path: Path
     config: Mapping[str, Any]
-    """The resolved settings by their flat names."""
+    """The resolved settings by their flat names; ``method`` and ``components`` say what these came to."""
     summary: Mapping[str, Any]
     """How the run ended; its status is ``running`` until then, and for ever if the run was killed."""
     tables: Mapping[str, pa.Table]
@@ -43,20 +53,120 @@ class Run:
     @property
     def num_chunks(self) -> int:
         """C, from the layout."""
-        return int(self.tables["layout"].num_rows)
+        return int(self.layout.num_rows)
 
     @property
     def num_rounds(self) -> int:
         """R, the finished rounds."""
-        return int(self.tables["rounds"].num_rows)
+        return int(self.rounds.num_rows)
+
+    @property
+    def rounds(self) -> pa.Table:
+        """A row for each finished round: accuracy, loss, bytes, times."""
+        return self.tables["rounds"]
 
     @cached_property
-    def clients(self) -> tuple[RecordedClient, ...]:
+    def clients(self) -> pa.Table:
+        """A row for each client and round."""
+        return self._table("clients")
+
+    @cached_property
+    def chunks(self) -> pa.Table:
+        """A row for each chunk, client and round: its score, and whether it was sent."""
+        return self._table("chunks")
+
+    @cached_property
+    def layout(self) -> pa.Table:
+        """A row for each chunk: which values it covers."""
+        return self._table("layout")
+
+    @cached_property
+    def ledger(self) -> pa.Table:
+        """A row for each part of a message: who sent it to whom, and its bytes."""
+        return self._table("ledger")
+
+    @cached_property
+    def metrics(self) -> pa.Table:
+        """A row for each further metric and evaluated round, of the coordinator's model or of a client's."""
+        return self._table("metrics")
+
+    @cached_property
+    def recorded_clients(self) -> tuple[RecordedClient, ...]:
         """Every client that took part, ascending. Raises RecordsError where the tables do not fit each other."""
-        return recorded_clients(self.tables, self.num_chunks, self.path)
+        tables = {"clients": self.clients, "chunks": self.chunks}
+        return recorded_clients(tables, self.num_chunks, self.path)
+
+    @cached_property
+    def weights(self) -> dict[str, NDArray[np.generic]]:
+        """The final model: an array for each parameter and buffer, by its name. Raises RecordsError if there is none.
+
+        The arrays are read-only; ``.copy()`` gives one to write to.
+        """
+        return read_weights(self.path, self.status, self.num_rounds)
+
+    def load_into(self, module: Module) -> Module:
+        """Copies :attr:`weights` into a torch module that has the same parameters and buffers.
+
+        Args:
+            module: an ``nn.Module``, on any device.
+
+        Returns:
+            The module.
+
+        Raises:
+            RecordsError: there are no weights, or the module's names and shapes are not theirs; the message lists what
+                is missing, unexpected or of another shape, and the module is as it was.
+        """
+        copy_into(module, self.weights, self.path)
+        return module
+
+    @cached_property
+    def figure_data(self) -> dict[str, pa.Table]:
+        """The numbers behind the figures, by name, as :func:`fedchunk.analysis.figure_data.figure_data` says."""
+        from fedchunk.analysis.figure_data import figure_data
+
+        return figure_data(self)
+
+    def figure(self, name: str) -> Figure:
+        """A figure of the report by its name, such as ``accuracy`` or ``bytes``.
+
+        Raises:
+            RecordsError: there is no such figure, or this run has no numbers for it; the message lists the names that
+                it has, and why it lacks the others.
+        """
+        from fedchunk.analysis.figures import draw_one
+
+        return draw_one(self, name)
+
+    def report(self, output: str | Path | None = None) -> Report:
+        """Writes the report: one HTML page, figures and CSV files.
+
+        Args:
+            output: where to write; None: into the run's folder.
+        """
+        from fedchunk.analysis.report import write_report
+
+        return write_report(self, output)
+
+    def _table(self, name: str) -> pa.Table:
+        """A table that was read already, or is read now."""
+        if name in self.tables:
+            return self.tables[name]
+        return read_finished(self.path, name, self.config, self.rounds)
 
     def __str__(self) -> str:
-        return f"run {self.path}: {self.status}, {self.num_rounds} rounds, {self.num_chunks} chunks"
+        from fedchunk.analysis.shown import run_text
+
+        return run_text(self)
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from fedchunk.analysis.shown import run_html
+
+        return run_html(self)
 
 
 def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
@@ -64,8 +174,8 @@ def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
 
     Args:
         path: the run's folder.
-        tables: the tables to read beside ``rounds``; ``chunks`` may be as large as all others together. One that
-            was not recorded is empty.
+        tables: the tables to read at once, beside ``rounds``; ``chunks`` may be as large as all others together. One
+            that is not among them is read when :class:`Run` is first asked for it. One that was not recorded is empty.
 
     Raises:
         RecordsError: there is no such folder, it is not a run's, or a file in it cannot be read or has other columns
@@ -79,98 +189,9 @@ def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
             f"{folder}: this is not a run's folder, because it has no config.json or no tables/; "
             "give the folder that `fedchunk run` named at its end"
         )
-    config = _read_json(folder / "config.json")
-    summary = _read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    rounds = _sorted(_read_table(folder, "rounds", may_miss=True))
-    read = {"rounds": rounds}
-    for name in SCHEMAS:
-        if name in tables and name != "rounds":
-            not_recorded = name in OPTIONAL_TABLES or (name == "chunks" and config.get("record_chunks") is False)
-            may_miss = not rounds.num_rows or not_recorded
-            table = _whole_rounds(_read_table(folder, name, may_miss), rounds)
-            read[name] = _sorted(table) if name == "clients" else table
+    config = read_json(folder / "config.json")
+    summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    rounds = read_rounds(folder)
+    others = [name for name in SCHEMAS if name in tables and name != "rounds"]
+    read = {"rounds": rounds} | {name: read_finished(folder, name, config, rounds) for name in others}
     return Run(folder, MappingProxyType(config), MappingProxyType(summary), MappingProxyType(read))
-
-
-def _whole_rounds(table: pa.Table, rounds: pa.Table) -> pa.Table:
-    """The rows of rounds that have finished; the table itself, not a copy, where that is all of them."""
-    if "round" not in table.column_names:
-        return table
-    whole = pc.is_in(table["round"], rounds["round"])
-    return table if pc.all(whole).as_py() is not False else table.filter(whole)
-
-
-def _sorted(table: pa.Table) -> pa.Table:
-    keys = [(name, "ascending") for name in ("round", "client") if name in table.column_names]
-    return table.sort_by(keys)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordsError(f"{file}: cannot be read as JSON ({error}); restore it, or repeat the run") from error
-    if not isinstance(value, dict):
-        raise RecordsError(f"{file}: expected a JSON object, got {type(value).__name__}; restore it, or repeat the run")
-    return value
-
-
-def _read_table(folder: Path, name: str, may_miss: bool) -> pa.Table:
-    """A table from its file, or from the part files that a run leaves until it has ended."""
-    place = folder / "tables" / f"{name}.parquet"
-    if not place.exists():  # a file system without links, or a crash while the parts became a file
-        place = folder / "tables" / f"{name}.parts"
-    if not place.exists():
-        if may_miss:
-            return SCHEMAS[name].empty_table()
-        raise RecordsError(f"{folder / 'tables' / f'{name}.parquet'}: there is no such table; restore it")
-    if place.is_file():
-        return _read_parquet(place, name)
-    parts = sorted(part for part in place.iterdir() if part.is_file() and not part.name.startswith("."))
-    return pa.concat_tables([_read_parquet(part, name) for part in parts] or [SCHEMAS[name].empty_table()])
-
-
-def _read_parquet(file: Path, name: str) -> pa.Table:
-    """One Parquet file in the schema of table ``name``.
-
-    ``ParquetFile`` and not ``read_table``: the latter makes columns of folders called ``key=value``.
-    """
-    try:
-        with pq.ParquetFile(file) as parquet:
-            table = parquet.read()
-    except (pa.ArrowException, OSError) as error:
-        raise RecordsError(
-            f"{file}: cannot be read as Parquet ({error}); it is damaged: restore it, or repeat the run"
-        ) from error
-    return _in_schema(table, name, file)
-
-
-def _in_schema(table: pa.Table, name: str, file: Path) -> pa.Table:
-    """``table`` with exactly the schema's columns; a nullable column that it lacks is younger than it, and null."""
-    version = (table.schema.metadata or {}).get(b"fedchunk_schema_version", SCHEMA_VERSION.encode()).decode()
-    if version != SCHEMA_VERSION:
-        raise RecordsError(
-            f"{file}: has schema version {version}, expected {SCHEMA_VERSION}; read it with the fedchunk that wrote it"
-        )
-    columns = []
-    for field in SCHEMAS[name]:
-        if field.name in table.column_names:
-            got = table.schema.field(field.name).type
-            if got != field.type:
-                raise _wrong_column(file, field, f"type {got}")
-            columns.append(table[field.name])
-        elif field.nullable:
-            columns.append(pa.nulls(table.num_rows, field.type))
-        else:
-            raise _wrong_column(file, field, "no such column")
-    try:
-        return checked(name, pa.Table.from_arrays(columns, schema=SCHEMAS[name]))
-    except ValueError as error:
-        raise RecordsError(f"{file}: {error}; the file was not written by fedchunk: restore it") from error
-
-
-def _wrong_column(file: Path, field: pa.Field, got: str) -> RecordsError:
-    return RecordsError(
-        f"{file}: column {field.name!r}: got {got}, expected type {field.type}; "
-        "the file was not written by this version of fedchunk"
-    )

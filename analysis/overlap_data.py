@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
 from fedchunk.analysis.overlap import (
     BoolArray,
     FloatArray,
@@ -17,7 +19,6 @@ from fedchunk.analysis.overlap import (
     successive_jaccard,
 )
 from fedchunk.analysis.recorded import RecordedClient
-from numpy.typing import NDArray
 
 MATRIX_CLIENTS = 250
 """Clients of the matrix at most: about what its pixels can show."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from fedchunk.orchestrator.core.errors import RecordsError
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.core.errors import RecordsError
 
 
 @dataclass(frozen=True, eq=False)

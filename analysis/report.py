@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
-from fedchunk.analysis.figures import FIGURES, draw, figure_data, save_all, save_data
+
+from fedchunk.analysis.figures import FIGURES, draw, save_all, save_data
 from fedchunk.analysis.load import Run, load_run
+from fedchunk.analysis.metric_data import last_metrics, metric_data
 from fedchunk.analysis.page import Section, image, page, preformatted, table
-from fedchunk.analysis.summaries import byte_rows, chunk_texts, client_rows, headline, missing_figures
+from fedchunk.analysis.summaries import (
+    byte_rows,
+    chunk_texts,
+    client_rows,
+    component_rows,
+    headline,
+    method_rows,
+    missing_figures,
+)
+from fedchunk.analysis.written import Report
 
 CSV_ROWS = 500
 """Rows of clients.csv at most: MLflow shows no more of a CSV file."""
 
 FIGURE_TITLES = {
     "accuracy": "Accuracy",
+    "metrics": "Metrics, round by round",
     "bytes": "Bytes per round",
     "chunk_selection": "Which chunks are sent",
     "layers": "Layers",
@@ -30,30 +41,6 @@ FIGURE_TITLES = {
     "residual": "What is kept back",
     "consensus": "Consensus",
 }
-
-
-@dataclass(frozen=True)
-class Report:
-    """Where the parts of a report are."""
-
-    run: Path
-    html: Path
-    rounds_csv: Path
-    clients_csv: Path
-    figures: tuple[Path, ...]
-    data: tuple[Path, ...]
-    """The numbers behind the figures, as CSV."""
-
-    def to_dict(self) -> dict[str, str | list[str]]:
-        """The same as JSON's types."""
-        named = {name: str(getattr(self, name)) for name in ("run", "html", "rounds_csv", "clients_csv")}
-        listed = {name: [str(path) for path in getattr(self, name)] for name in ("figures", "data")}
-        return {**named, **listed}
-
-    def __str__(self) -> str:
-        paths = (self.html, self.rounds_csv, self.clients_csv, *self.figures)
-        numbers = [f"  {self.data[0].parent} ({len(self.data)} tables of the figures' numbers)"] if self.data else []
-        return "\n".join([f"report of {self.run}:", *(f"  {path}" for path in paths), *numbers])
 
 
 def write_report(run: Run | str | Path, output: str | Path | None = None) -> Report:
@@ -71,12 +58,12 @@ def write_report(run: Run | str | Path, output: str | Path | None = None) -> Rep
     run = run if isinstance(run, Run) else load_run(run)
     folder = Path(output) if output is not None else run.path
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = figure_data(run)
+    numbers = run.figure_data
     figures = save_all(draw(numbers), folder / "figures")
     data = save_data(numbers, folder / "figures" / "data")
     report = Report(run.path, folder / "report.html", folder / "rounds.csv", folder / "clients.csv", figures, data)
-    pv.write_csv(run.tables["rounds"], report.rounds_csv)
-    pv.write_csv(last_rows(run.tables["clients"], CSV_ROWS), report.clients_csv)
+    pv.write_csv(run.rounds, report.rounds_csv)
+    pv.write_csv(last_rows(run.clients, CSV_ROWS), report.clients_csv)
     report.html.write_text(report_html(run, figures), encoding="utf-8")
     return report
 
@@ -95,14 +82,22 @@ def report_html(run: Run, figures: tuple[Path, ...]) -> str:
     """The page: everything in it is inline and escaped."""
     sections = [Section("In short", table(("", ""), headline(run)))]
     sections.append(Section("Bytes", table(("direction", "sent", "full exchange", "saved"), byte_rows(run))))
+    metrics = last_metrics(metric_data(run.metrics))
+    if metrics:
+        sections.append(Section("Metrics", table(("metric", "value", "of the", "round"), metrics)))
     sections += [Section(FIGURE_TITLES[path.stem], image(path, FIGURE_TITLES[path.stem])) for path in figures]
     notes = missing_figures(run, {path.stem for path in figures}, FIGURES)
     if notes:
         sections.append(Section("Not shown", table(("figure", "why"), notes)))
     sections += [Section(title, preformatted(text)) for title, text in chunk_texts(run)]
-    sections.append(Section("Rounds", _arrow(run.tables["rounds"])))
-    sections.append(Section("Clients in the last rounds", table(*client_rows(last_rows(run.tables["clients"], 100)))))
-    sections.append(Section("Settings", _mapping(run.config)))
+    sections.append(Section("Rounds", _arrow(run.rounds)))
+    sections.append(Section("Clients in the last rounds", table(*client_rows(last_rows(run.clients, 100)))))
+    sections.append(Section("Method", table(("", ""), method_rows(run))))
+    components = component_rows(run)
+    if components:
+        sections.append(Section("Components of your own", table(("setting", "name", "place", "SHA-256"), components)))
+    settings = {name: value for name, value in run.config.items() if name not in ("method", "components")}
+    sections.append(Section("Settings", _mapping(settings)))
     if run.summary:
         sections.append(Section("Summary", _mapping(run.summary)))
     name = str(run.config.get("federation_id") or run.path.resolve().name)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
 from fedchunk.analysis.overlap import Agreement, chance_corrected
 from fedchunk.analysis.statistics import top_indices
 from fedchunk.analysis.text import list_text, number_text, table_text
-from numpy.typing import NDArray
 
 SHOWN = 20
 """Lines of a printed table: what fits on a screen beside the rest."""

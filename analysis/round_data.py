@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from fedchunk.analysis.layers import layer_marks
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.statistics import IntArray, age_statistics
-from numpy.typing import NDArray
 
 MAX_BINS = 250
 """Cells along an axis of a figure: about what its pixels can show."""
@@ -30,7 +31,7 @@ def coverage_data(run: Run, counts_RC: IntArray) -> pa.Table:
     ``one_client`` is the mean over clients: where all choose the same chunks it equals ``coverage``.
     """
     sent_RC = counts_RC > 0
-    rounds = run.tables["rounds"]
+    rounds = run.rounds
     columns = {
         "round": rounds["round"],
         "coverage": pa.array(sent_RC.mean(axis=1)),
@@ -46,7 +47,7 @@ def age_data(run: Run, counts_RA: IntArray) -> dict[str, pa.Table]:
     An age is the rounds that a chunk had waited at a client, before the client chose. ``limit`` is ``chunk_max_age``,
     null without. A cell is the share of its rounds' chunks and clients; both axes are binned when long.
     """
-    rounds_R = run.tables["rounds"]["round"].to_numpy()
+    rounds_R = run.rounds["round"].to_numpy()
     counted = np.flatnonzero(counts_RA.sum(axis=1))
     found = [age_statistics(counts_RA[i]) for i in counted]
     limit = run.config.get("chunk_max_age")
@@ -82,7 +83,7 @@ def selection_data(run: Run, counts_RC: IntArray, participants_R: IntArray) -> p
 
     Both axes are binned when long; a cell is the mean over its chunks and over its participants.
     """
-    rounds_R = run.tables["rounds"]["round"].to_numpy()
+    rounds_R = run.rounds["round"].to_numpy()
     chunks, rounds = bins(run.num_chunks), bins(len(rounds_R))
     sent = np.add.reduceat(np.add.reduceat(counts_RC, chunks[:-1], axis=1), rounds[:-1], axis=0)
     possible = np.add.reduceat(participants_R, rounds[:-1])[:, None] * np.diff(chunks)[None, :]
@@ -96,8 +97,8 @@ def layer_selection_data(run: Run, counts_RC: IntArray, participants_R: IntArray
 
     A chunk that cuts through several layers counts in each. Layers are blocks where there are too many to be read.
     """
-    marks = layer_marks(run.tables["layout"]["parameters"].to_pylist(), LAYER_ROWS)
-    rounds_R = run.tables["rounds"]["round"].to_numpy()
+    marks = layer_marks(run.layout["parameters"].to_pylist(), LAYER_ROWS)
+    rounds_R = run.rounds["round"].to_numpy()
     edges = bins(len(rounds_R))
     sent_RL = np.stack([counts_RC[:, mark.first : mark.stop].mean(axis=1) for mark in marks], axis=1)
     sums = np.add.reduceat(sent_RL, edges[:-1], axis=0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+
 from fedchunk.analysis.drawing import (
     BLUE,
     GREY,
@@ -21,10 +22,7 @@ from fedchunk.analysis.drawing import (
     round_edges,
     share_axis,
 )
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from fedchunk.analysis.mpl import Axes, Figure, FuncFormatter, LogNorm, MaxNLocator
 
 REASONS = 6
 """Reasons that have a colour of their own; rarer ones are drawn together."""

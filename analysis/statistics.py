@@ -86,14 +86,15 @@ def age_statistics(counts_A: IntArray) -> AgeStatistics:
 
 
 def _importance(values_C: ArrayLike) -> FloatArray:
-    """``values_C`` as float64 with maximum 1 (or all 0), so that no sum overflows; all nan if one is not finite."""
+    """``values_C`` as float64 with maximum 1 (or all 0), so that no sum overflows.
+
+    All nan if one is not finite, or negative: a share of such scores has no meaning.
+    """
     values = np.asarray(values_C, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"importance: needs a vector of at least one chunk, got shape {values.shape}")
-    if not np.isfinite(values).all():
+    if not np.isfinite(values).all() or values.min() < 0:
         return np.full_like(values, np.nan)
-    if values.min() < 0:
-        raise ValueError(f"importance: needs values of 0 or more, got {values.min()}")
     largest = values.max()
     return values / largest if largest > 0 else values
 
@@ -101,7 +102,7 @@ def _importance(values_C: ArrayLike) -> FloatArray:
 def lorenz(values_C: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The Lorenz curve: the least important share x of the chunks holds the share y of all importance.
 
-    Equal values, and values that are all 0, give the diagonal; one that is not finite gives nan.
+    Equal values, and values that are all 0, give the diagonal; one that is not finite, or negative, gives nan.
 
     Args:
         values_C: importance of each chunk, 0 or more.
@@ -110,7 +111,7 @@ def lorenz(values_C: ArrayLike) -> tuple[FloatArray, FloatArray]:
         x and y, each of length C + 1, rising from 0 to 1.
 
     Raises:
-        ValueError: no values, or negative ones.
+        ValueError: no values.
     """
     values = np.sort(_importance(values_C))
     x = np.arange(len(values) + 1) / len(values)
@@ -122,10 +123,10 @@ def gini(values_C: ArrayLike) -> float:
     """Gini coefficient of importance: 0 where all chunks matter alike, 1 - 1/C where a single one does.
 
     Half the relative mean absolute difference, ``sum_i (2i - C - 1) v_i / (C sum v)`` over ascending ``v``
-    (Gini 1912). Values that are all 0 are alike: 0. One that is not finite gives nan.
+    (Gini 1912). Values that are all 0 are alike: 0. One that is not finite, or negative, gives nan.
 
     Raises:
-        ValueError: no values, or negative ones.
+        ValueError: no values.
     """
     values = np.sort(_importance(values_C))
     total = values.sum()
@@ -149,7 +150,8 @@ def energy_captured(scores: NDArray[np.floating], selected: BoolArray) -> FloatA
     """Share of the squared scores that lies in the selected chunks, 0 to 1.
 
     This is the contraction of top-K selection (Stich, Cordonnier and Jaggi 2018), and what dynamic sensitivity
-    holds at ``sensitivity_energy``. Where all scores are 0 nothing can be lost: 1. One that is not finite gives nan.
+    holds at ``sensitivity_energy``. Where all scores are 0 nothing can be lost: 1. One that is not finite, or
+    negative, gives nan.
 
     Args:
         scores: shape (..., C).

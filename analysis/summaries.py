@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from fedchunk.analysis.chunk_analyzer import ChunkAnalyzer
 from fedchunk.analysis.load import Run
+from fedchunk.analysis.method import Method, method_of
 from fedchunk.analysis.overlap import chance_corrected
 from fedchunk.analysis.overlap_data import own_overlap
 from fedchunk.analysis.round_data import reason_data
@@ -21,34 +24,45 @@ CLIENTS_SHOWN = 50
 
 def headline(run: Run) -> list[tuple[str, str]]:
     """How the run ended, and its last measured figures; from the tables, so that a killed run has them too."""
-    rounds = run.tables["rounds"]
-    clients = run.tables["clients"]
+    rounds = run.rounds
+    clients = run.clients
     lost = pc.sum(pc.not_equal(clients["status"], "ok")).as_py() or 0
     lines = [
-        ("status", "still running, or killed" if run.status == "running" else run.status),
+        ("status", ended(run)),
         ("finished rounds", str(run.num_rounds)),
-        ("clients that took part", str(len(run.clients))),
+        ("clients that took part", str(len(run.recorded_clients))),
         ("updates that did not count", str(lost)),
         ("chunks", str(run.num_chunks)),
-        ("accuracy of the coordinator's model", _last_percent(rounds, "accuracy")),
-        ("mean accuracy of the clients' own models", _last_percent(rounds, "client_accuracy_mean")),
+        ("accuracy of the coordinator's model", last_percent(rounds, "accuracy")),
+        ("mean accuracy of the clients' own models", last_percent(rounds, "client_accuracy_mean")),
         ("time of all rounds", f"{pc.sum(rounds['wall_s']).as_py() or 0.0:.1f} s"),
     ]
     error = run.summary.get("error")
     return [*lines, ("error", str(error))] if error else lines
 
 
-def _last_percent(rounds: pa.Table, column: str) -> str:
+def ended(run: Run) -> str:
+    """The status in words."""
+    return "still running, or killed" if run.status == "running" else run.status
+
+
+def last_known(rounds: pa.Table, column: str) -> tuple[float, int] | None:
+    """The last value of a column that is not null, and its round; None if all are."""
     known = rounds.filter(pc.is_valid(rounds[column]))
     if not known.num_rows:
-        return "not measured"
-    row = known.slice(known.num_rows - 1).to_pylist()[0]
-    return f"{100 * row[column]:.2f} % (round {row['round']})"
+        return None
+    return known[column][-1].as_py(), known["round"][-1].as_py()
+
+
+def last_percent(rounds: pa.Table, column: str) -> str:
+    """The same as a percentage, in words."""
+    known = last_known(rounds, column)
+    return f"{100 * known[0]:.2f} % (round {known[1]})" if known else "not measured"
 
 
 def byte_rows(run: Run) -> list[tuple[str, str, str, str]]:
     """Uplink, downlink and both: what was sent, what full exchange would have cost, and the difference."""
-    rounds = run.tables["rounds"]
+    rounds = run.rounds
     sums = {
         name: int(pc.sum(rounds[name]).as_py() or 0)
         for name in ("uplink_bytes", "downlink_bytes", "dense_uplink_bytes", "dense_downlink_bytes")
@@ -64,6 +78,18 @@ def byte_rows(run: Run) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def method_rows(run: Run) -> list[tuple[str, object]]:
+    """What was in force of the exchange, by its names in :class:`Method`; nothing of what chunking off leaves out."""
+    method = method_of(run.config)
+    return [(field.name, value) for field in fields(Method) if (value := getattr(method, field.name)) is not None]
+
+
+def component_rows(run: Run) -> list[tuple[str, str, str, str]]:
+    """The user's own components: setting, name, place and SHA-256 of the source."""
+    found = run.config.get("components") or {}
+    return [(key, *(str(one.get(part, "")) for part in ("name", "place", "sha256"))) for key, one in found.items()]
+
+
 def missing_figures(run: Run, drawn: Collection[str], names: Collection[str]) -> list[tuple[str, str]]:
     """Which of the figures ``names`` are not ``drawn``, and why."""
     if not run.num_rounds:
@@ -72,9 +98,11 @@ def missing_figures(run: Run, drawn: Collection[str], names: Collection[str]) ->
 
 
 def _why_missing(run: Run, name: str) -> str:
-    config = run.config
     if name == "residual":
-        return f"chunk_reconstruction is {config.get('chunk_reconstruction', 'contributors')}: nothing is kept back"
+        rule = method_of(run.config).exchange_rule
+        return f"{f'chunk_reconstruction is {rule}' if rule else 'chunking is off'}: nothing is kept back"
+    if name == "metrics":
+        return "nothing was measured beside accuracy and loss; name metrics in the setting of this name"
     if name == "accuracy":
         return "no round was evaluated"
     if name == "consensus":
@@ -92,11 +120,11 @@ def _why_missing(run: Run, name: str) -> str:
 
 def _partial(run: Run) -> bool:
     """Whether some client left out some chunk."""
-    return any(not client.selected_RC.all() for client in run.clients)
+    return any(not client.selected_RC.all() for client in run.recorded_clients)
 
 
 def _has_chunks(run: Run) -> bool:
-    return any(len(client.rounds_R) for client in run.clients)
+    return any(len(client.rounds_R) for client in run.recorded_clients)
 
 
 def client_rows(clients: pa.Table) -> tuple[Sequence[str], list[list[object]]]:
@@ -109,20 +137,20 @@ def chunk_texts(run: Run) -> list[tuple[str, str]]:
     texts = []
     if _has_chunks(run):
         analyzer = ChunkAnalyzer()
-        whole = analyzer.analyze_chunk_distribution(run.clients, run.config)
-        last = analyzer.analyze_chunk_distribution(run.clients, run.config, whole.rounds[-1])
+        whole = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)
+        last = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config, whole.rounds[-1])
         texts += [
             ("Chunks over all rounds", f"{whole}\n\n{_self_overlap(run)}\n{_ages(run)}"),
             (f"Chunks in round {whole.rounds[-1]}", str(last)),
             ("Importance, client by client", _importance(run)),
         ]
-    reasons = sensitivity_text(run.tables["clients"])
+    reasons = sensitivity_text(run.clients)
     return [*texts, ("Why so many chunks were sent", reasons)] if reasons else texts
 
 
 def _ages(run: Run) -> str:
-    rounds_R = run.tables["rounds"]["round"].to_numpy()
-    counts_RA = age_counts(rounds_R, ((client.rounds_R, client.age_RC) for client in run.clients))
+    rounds_R = run.rounds["round"].to_numpy()
+    counts_RA = age_counts(rounds_R, ((client.rounds_R, client.age_RC) for client in run.recorded_clients))
     ages = age_statistics(counts_RA.sum(axis=0))
     return (
         f"rounds a chunk had waited at a client: mean {ages.mean:.2f}, median {ages.median}, "
@@ -131,7 +159,7 @@ def _ages(run: Run) -> str:
 
 
 def _self_overlap(run: Run) -> str:
-    counted = [client for client in run.clients if len(client.rounds_R) > 1]
+    counted = [client for client in run.recorded_clients if len(client.rounds_R) > 1]
     if not counted:
         return "no client took part twice: nothing to compare its choices with"
     similarity, expected = np.concatenate([own_overlap(client) for client in counted], axis=1).mean(axis=1)
@@ -156,7 +184,7 @@ def sensitivity_text(clients: pa.Table) -> str:
 
 def _importance(run: Run) -> str:
     analyzer = ChunkAnalyzer()
-    shown = [client for client in run.clients if len(client.rounds_R)]
+    shown = [client for client in run.recorded_clients if len(client.rounds_R)]
     found = [analyzer.get_chunk_importance_distribution(client, run.config) for client in shown[:CLIENTS_SHOWN]]
     headers = ("client", "mean score", "highest", "Gini", "effective chunks", "energy sent", "most important")
     rows = [

@@ -68,7 +68,7 @@ def feedback(uplink: float, downlink: float, encoding: str = "int4", **more: Val
 
 
 def contributors(score: str, percentage: float, **more: Value) -> dict[str, Value]:
-    """The seed's rule: whoever sent a chunk decides it, in float32.
+    """FedPilot's rule: whoever sent a chunk decides it, in float32.
 
     A chunk becomes the mean of one or two clients here, and at the common learning rate of 0.1 that ends in nan (10 %
     of random chunks: two seeds of three, before round 20). So these opponents get 0.05.

@@ -44,7 +44,7 @@ Error feedback with 964 chunks, `accumulated`, int4, zstd, learning rate 0.1:
 - **The clients' own model** is a little behind the coordinator's, which has what was not told yet. Measured for
   feedback_0_5_percent, seed 1, after round 100 with the download for it billed: 86.06 % against 85.31 % of the
   coordinator's at that moment, with 0.48 % of the bytes. So the figures above are not owed to what clients never get.
-- **10 % of random chunks by the seed's rule** at learning rate 0.1 ended in nan with seeds 1 and 3 and gave 84.36 with
+- **10 % of random chunks by FedPilot's rule** at learning rate 0.1 ended in nan with seeds 1 and 3 and gave 84.36 with
   seed 2; so the three opponents with that rule run at 0.05.
 - **Ten rounds of 100 local steps** at 0.1 were lost (10 % accuracy with seed 1), so that opponent runs at 0.02; its
   rate was not tuned."""

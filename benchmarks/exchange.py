@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import RoundSum, Update
 from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.reconstruction import from_contributors
-from numpy.typing import NDArray
 
 SIZES = ((57_000, 1_000), (55_210, 100), (11_000_000, 4_000), (25_600_000, 4_000))
 """Parameters and chunks: a small CNN, an MLP, ResNet-18, ResNet-50."""

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
+
 from fedchunk.actors.client.experiment_data import ExperimentData, prepare
 from fedchunk.orchestrator.core.round_rules import cohort
 from fedchunk.orchestrator.core.seeds import generator
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.preprocess import to_device
 from fedchunk.orchestrator.settings import loading
-from fedchunk.orchestrator.settings.sections import Settings
-from numpy.typing import NDArray
+from fedchunk.orchestrator.settings.whole import Settings
 
 BLOCK = 1024
 """Images normalised at a time."""
@@ -109,11 +110,11 @@ def export(workload: Workload, rounds: int, folder: Path) -> int:
     ]
     np.save(folder / "orders_RMS.npy", np.array(orders_RMS))
     dataset = data.dataset
-    model = FlatModel(build_model(settings.training, dataset.image_shape, dataset.num_classes, seed), "cpu")
+    model = FlatModel(build_model(settings, dataset.input_shape, dataset.num_classes), "cpu")
     np.save(folder / "initial_P.npy", model.state().weights_P)
     facts = {
         "model_type": settings.training.model_type,
-        "image_shape": dataset.image_shape,
+        "image_shape": dataset.input_shape,
         "num_classes": dataset.num_classes,
         "learning_rate": settings.training.learning_rate,
         "batch_size": settings.training.train_batch_size,
@@ -128,12 +129,10 @@ def _write_images(settings: Settings, data: ExperimentData, workload: Workload, 
     shape = (workload.clients, workload.samples)
     assert set(data.partition.sizes) == {workload.samples}, "contenders expect clients of one size"
     np.save(folder / "y_NS.npy", dataset.train_y[indices_S].reshape(shape))
-    image_shape = dataset.image_shape
+    image_shape = dataset.input_shape
     x_NS = np.lib.format.open_memmap(folder / "x_NS.npy", "w+", np.float32, (*shape, *image_shape))
     x_S: NDArray[np.float32] = x_NS.reshape(-1, *image_shape)
     for start in range(0, len(indices_S), BLOCK):
         images = dataset.train_x[indices_S[start : start + BLOCK]]
-        x_S[start : start + BLOCK] = to_device(
-            images, dataset.mean_c, dataset.std_c, settings.data.transform_input_size, "cpu"
-        )
+        x_S[start : start + BLOCK] = to_device(images, dataset.scale, dataset.size, "cpu")
     x_NS.flush()

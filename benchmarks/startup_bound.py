@@ -31,6 +31,7 @@ def main() -> None:
     runtime = loading.load(sys.argv[1], sys.argv[2:]).settings.runtime
     begun = time.monotonic()
     import ray
+
     from fedchunk.actors.backends.ray_start import start_ray
 
     started = time.monotonic()

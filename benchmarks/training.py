@@ -19,12 +19,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from fedchunk.orchestrator.learning.engines import stacked
+
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines import flatten, stacked
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
-from fedchunk.orchestrator.learning.models import flatten
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.learning.models.image_order import image_order
+from fedchunk.orchestrator.learning.engines.image_order import image_order
+from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 GROUPS = (1, 2, 4, 8, 16, 32)
@@ -116,12 +117,13 @@ class ReadyGroup:
     """A group of clients, ready to be trained again and again from the same start."""
 
     def __init__(self, work: Workload, vectorize: str, clients: int, with_gradient: bool, *, whole: bool) -> None:
-        settings = TrainingSettings(
+        training = TrainingSettings(
             model_type=work.model_type, train_batch_size=BATCH, learning_rate=0.01, vectorize_clients=vectorize
         )
+        settings = Sections(training=training)
         most = 1 << 40 if whole else stacked.STACK_VALUES
         self._limit = patch.object(stacked, "STACK_VALUES", most)
-        model = FlatModel(build_model(settings, work.image_shape, 10, seed=0), "cpu")
+        model = FlatModel(build_model(settings, work.image_shape, 10), "cpu")
         random = torch.Generator().manual_seed(0)
         self._x_S = torch.randn(clients * work.samples, *work.image_shape, generator=random)
         self._y_S = torch.randint(10, (clients * work.samples,), generator=random)
@@ -145,7 +147,7 @@ def _order_head() -> list[str]:
         "## The order of images in memory",
         "",
         f"Milliseconds of processor time a step of one client, batches of {BATCH} images of 3 x 32 x 32. *Gain*: "
-        "channels first over channels last. *Taken*: by `orchestrator/learning/image_order.py`.",
+        "channels first over channels last. *Taken*: by `orchestrator/learning/engines/image_order.py`.",
         "",
         "| model | parameters | channels first | channels last | gain | taken |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
@@ -161,7 +163,7 @@ def measure_order(model_type: str, repetitions: int) -> str:
             ready[name] = ReadyGroup(work, "off", 1, with_gradient=True, whole=False)
     times = interleaved({name: group.run for name, group in ready.items()}, repetitions)
     first, last = ([1e3 * t for t in times[name]] for name in ORDERS)
-    module = build_model(TrainingSettings(model_type=model_type), work.image_shape, 10, seed=0)
+    module = build_model(Sections(training=TrainingSettings(model_type=model_type)), work.image_shape, 10)
     taken = next(name for name, order in ORDERS.items() if order == image_order(module, "cpu"))
     gain = statistics.median(first) / statistics.median(last)
     parameters = ready["channels first"].num_parameters

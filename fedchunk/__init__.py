@@ -1,1 +1,79 @@
-"""Federated learning on Ray in which clients exchange only the chunks of the model that matter."""
+"""Federated learning on Ray in which clients exchange only the chunks of the model that matter.
+
+    import fedchunk
+
+    run = fedchunk.run("base.yaml", sensitivity_percentage=20, model_type=TinyNet, local=True)
+    run.rounds.to_pandas()
+
+What is named here is public; everything else may change. Nothing heavy is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedchunk.analysis.chunk_analyzer import ChunkAnalyzer
+    from fedchunk.analysis.compare import compare
+    from fedchunk.analysis.load import Run, load_run
+    from fedchunk.orchestrator.chunking.layout import Layout
+    from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+    from fedchunk.orchestrator.contract.ports import FederationInfo, Recorder, RunSummary
+    from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
+    from fedchunk.orchestrator.learning.data.dataset import Dataset
+    from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule
+    from fedchunk.orchestrator.run import load_settings, run
+    from fedchunk.orchestrator.settings.whole import Settings
+
+_PLACES = {
+    "ChunkAnalyzer": "analysis.chunk_analyzer",
+    "ConfigError": "orchestrator.core.errors",
+    "Dataset": "orchestrator.learning.data.dataset",
+    "ExchangeRule": "orchestrator.methods.exchange_rules._rule",
+    "FedchunkError": "orchestrator.core.errors",
+    "FederationInfo": "orchestrator.contract.ports",
+    "Layout": "orchestrator.chunking.layout",
+    "ModelSpec": "orchestrator.contract.messages",
+    "ModelState": "orchestrator.contract.messages",
+    "Recorder": "orchestrator.contract.ports",
+    "RoundResult": "orchestrator.contract.messages",
+    "Run": "analysis.load",
+    "RunSummary": "orchestrator.contract.ports",
+    "Settings": "orchestrator.settings.whole",
+    "compare": "analysis.compare",
+    "load_run": "analysis.load",
+    "load_settings": "orchestrator.run",
+    "run": "orchestrator.run",
+}
+
+__all__ = [
+    "ChunkAnalyzer",
+    "ConfigError",
+    "Dataset",
+    "ExchangeRule",
+    "FedchunkError",
+    "FederationInfo",
+    "Layout",
+    "ModelSpec",
+    "ModelState",
+    "Recorder",
+    "RoundResult",
+    "Run",
+    "RunSummary",
+    "Settings",
+    "compare",
+    "load_run",
+    "load_settings",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'fedchunk' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"fedchunk.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

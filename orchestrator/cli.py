@@ -12,18 +12,18 @@ import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from fedchunk.orchestrator.commands.console import FAILED, INTERRUPTED, OK, Answer, answering
-from fedchunk.orchestrator.core.errors import ConfigError, Fault, FedchunkError
-from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
-from fedchunk.orchestrator.settings.loading import json_schema, load, to_yaml
-from fedchunk.orchestrator.settings.sections import RuntimeSettings, Settings
-from fedchunk.orchestrator.tracking.uri import is_server, resolve_store
 
-if TYPE_CHECKING:
-    from fedchunk.orchestrator.contract.ports import Federation, Observer
+from fedchunk.orchestrator.commands.console import FAILED, INTERRUPTED, OK, Answer, answering
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
+from fedchunk.orchestrator.run import Launch, environment_uri, execute
+from fedchunk.orchestrator.settings.loading import json_schema, load
+from fedchunk.orchestrator.settings.sections import RuntimeSettings
+from fedchunk.orchestrator.settings.whole import Settings
+from fedchunk.orchestrator.tracking.uri import is_server, resolve_store
 
 EXIT_CODES = {"finished": OK, "failed": FAILED, "interrupted": INTERRUPTED}
 UI_PORT = 5000
@@ -84,82 +84,29 @@ def run(
     """Run an experiment."""
     with answering(as_json) as answer:
         settings = _settings(answer, config, [*(overrides or ()), *(["profile=true"] if profile else ())])
-        if local and address is not None:
-            raise ConfigError([Fault("--address", "", "--local starts no Ray, so none can be joined; leave one out")])
-        uri = tracking_uri or settings.tracking.mlflow_tracking_uri or _environment_uri()
-        _run(answer, settings, output, address, local, uri)
-
-
-def _run(
-    answer: Answer, settings: Settings, output: Path | None, address: str | None, local: bool, uri: str | None
-) -> None:
-    from fedchunk.actors.backends.memory import uncollected
-
-    with uncollected():
+        launch = Launch(output, address, local, tracking_uri)
         from fedchunk.orchestrator.commands.progress import ProgressLine
-        from fedchunk.orchestrator.contract.ports import Recorder
-        from fedchunk.orchestrator.experiment import never_started, run_experiment
-        from fedchunk.orchestrator.recording.run_folder import RunFolder
 
-    folder = RunFolder.create(output, settings, to_yaml(settings))
-    tracker = None
-    recorders: list[Recorder] = [folder]
-    if settings.runtime.profile:
-        from fedchunk.orchestrator.recording.profile import ProfileRecorder
+        with ProgressLine(settings.federation.federated_learning_rounds) as progress:
+            ended = execute(settings, launch, progress, _stop_on_sigterm)
+        from fedchunk.orchestrator.commands.run_summary import (
+            summary_dict,
+            summary_text,
+        )  # not at the start
 
-        recorders.append(ProfileRecorder(folder.path))
-    if settings.tracking.mlflow_enabled:
-        from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
-
-        tracker = MlflowRecorder(settings.tracking, settings.flat(), folder.path, uri)
-        recorders.append(tracker)
-    with ProgressLine(settings.federation.federated_learning_rounds) as progress:
-        try:
-            with _federation(settings, address, local, progress) as federation:
-                # Batch systems and `ray job stop` say it with SIGTERM. Set here, because Ray sets its own.
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
-                summary = run_experiment(federation, settings.federation, recorders, progress)
-        except (FedchunkError, KeyboardInterrupt) as error:
-            if not progress.rounds_done:
-                folder.finish(never_started(error), None, None)
-            raise
-        try:
-            progress.stage("writing the report")
-            report = _write_report(folder.path)
-        finally:
-            if tracker is not None:
-                progress.stage("sending the results to MLflow")
-                tracker.upload()
-    from fedchunk.orchestrator.commands.run_summary import (  # with more than a start should wait for
-        summary_dict,
-        summary_text,
-    )
-
-    answer.give(
-        summary_dict(summary, folder.path, tracker.run_id if tracker else None),
-        summary_text(summary, folder.path, report, _how_to_open(uri) if tracker else None),
-    )
-    if summary.error is not None:
-        print(summary.error, file=sys.stderr)
-    answer.exit_code = EXIT_CODES[summary.status]
+        uri = tracking_uri or settings.tracking.mlflow_tracking_uri or environment_uri()
+        answer.give(
+            summary_dict(ended.summary, ended.folder, ended.run_id),
+            summary_text(ended.summary, ended.folder, ended.report, _how_to_open(uri) if ended.run_id else None),
+        )
+        if ended.summary.error is not None:
+            print(ended.summary.error, file=sys.stderr)
+        answer.exit_code = EXIT_CODES[ended.summary.status]
 
 
-def _federation(settings: Settings, address: str | None, local: bool, observer: Observer) -> Federation:
-    if local:
-        from fedchunk.actors.backends.local import LocalFederation
-
-        return LocalFederation(settings, observer)
-    from fedchunk.actors.backends.memory import uncollected
-
-    with uncollected():
-        from fedchunk.actors.backends.ray_backend import RayFederation
-    return RayFederation(settings, address, observer)
-
-
-def _write_report(folder: Path) -> Path:
-    from fedchunk.analysis.report import write_report
-
-    return write_report(folder).html
+def _stop_on_sigterm() -> None:
+    """Batch systems and `ray job stop` say it with SIGTERM. Set once Ray stands, because Ray sets its own."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _how_to_open(uri: str | None) -> str:
@@ -168,7 +115,7 @@ def _how_to_open(uri: str | None) -> str:
     if is_server(store):
         return mask_uri(store)
     return (
-        "fedchunk ui" if store == resolve_store(_environment_uri()) else f"fedchunk ui --tracking-uri {mask_uri(store)}"
+        "fedchunk ui" if store == resolve_store(environment_uri()) else f"fedchunk ui --tracking-uri {mask_uri(store)}"
     )
 
 
@@ -180,7 +127,7 @@ def validate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
         if loaded.settings.federation.federated_learning_topology == "custom":
             from fedchunk.orchestrator.methods.topology import build_topology
 
-            build_topology(loaded.settings.federation)
+            build_topology(loaded.settings)
         result = {
             "status": "valid",
             "notices": list(loaded.notices),
@@ -194,18 +141,21 @@ def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
     """Say what an experiment will cost: bytes beside full exchange, memory, actors."""
     with answering(as_json) as answer:
         settings = _settings(answer, config, overrides)
-        from fedchunk.orchestrator.commands.plan import make_plan, model_input
+        from fedchunk.orchestrator.commands.plan import make_plan
         from fedchunk.orchestrator.commands.plan_report import plan_text
-        from fedchunk.orchestrator.learning.models.build import model_spec
+        from fedchunk.orchestrator.learning.build import model_spec
+        from fedchunk.orchestrator.learning.data.facts import data_facts
 
-        spec = model_spec(settings.training, *model_input(settings.data))
-        result = make_plan(settings, spec, actors=_actors_here(settings))
+        facts = data_facts(settings)
+        spec = model_spec(settings, facts.input_shape, facts.num_classes)
+        result = make_plan(settings, spec, facts, actors=_actors_here(settings))
         answer.give(result.as_dict(), plan_text(result))
 
 
 def _actors_here(settings: Settings) -> int | None:
     """Client actors that a run would start on this machine, None where not one fits."""
     import torch
+
     from fedchunk.actors.backends.placement import plan_placement
 
     resources = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
@@ -246,7 +196,7 @@ def _run_folder(run: str, tracking_uri: str | None) -> Path:
     from fedchunk.orchestrator.recording.run_folder import RUNS_FOLDER
     from fedchunk.orchestrator.tracking.sync import download_run
 
-    return download_run(run, tracking_uri or _environment_uri(), RUNS_FOLDER / run)
+    return download_run(run, tracking_uri or environment_uri(), RUNS_FOLDER / run)
 
 
 @app.command()
@@ -307,7 +257,7 @@ def ui(
     with answering(as_json) as answer:
         from fedchunk.orchestrator.tracking.ui import ui_command
 
-        uri = tracking_uri or _environment_uri()
+        uri = tracking_uri or environment_uri()
         command, environment = ui_command(uri, port=port)
         url = f"http://127.0.0.1:{port}"
         text = f"MLflow's UI comes up at {url} in a few seconds; Ctrl-C ends it"
@@ -334,6 +284,32 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write a small project: settings, a model and a score of your own, and what to do with them."""
+    with answering(as_json) as answer:
+        from fedchunk.orchestrator.commands.new import write_project
+
+        files = write_project(folder)
+        text = "\n".join([*(f"wrote {file}" for file in files), f"next: cd {folder} && fedchunk run settings.yaml"])
+        answer.give({"files": [str(file) for file in files]}, text)
+
+
+@app.command()
+def components(
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="Only this kind.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what settings can name: built in, and what installed packages offer."""
+    with answering(as_json) as answer:
+        from fedchunk.orchestrator.commands.components import listed, listing
+
+        answer.give(listing(kind), listed(kind))
+
+
+@app.command()
 def schema(as_json: AsJson = False) -> None:
     """Print the JSON schema of the configuration, for editors."""
     with answering(as_json) as answer:
@@ -346,7 +322,3 @@ def _settings(answer: Answer, config: str, overrides: list[str] | None) -> Setti
     for notice in loaded.notices:
         answer.say(notice)
     return loaded.settings
-
-
-def _environment_uri() -> str | None:
-    return os.environ.get("MLFLOW_TRACKING_URI")

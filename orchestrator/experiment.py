@@ -26,11 +26,14 @@ def run_experiment(
 
     Returns:
         How the run ended. A failed round or Ctrl-C is a status, not an exception. A recorder that cannot start raises:
-        it starts while the first round runs, which is then given up.
+        it starts while the first round runs, which is then given up. What an observer raises ends the run as failed,
+        and is raised once that is recorded.
     """
     started = time.monotonic()
     rows: list[Mapping[str, object]] = []
     status, error = "finished", None
+    raised: Exception | None = None
+    enough = Enough(settings.stop_avg_accuracy, settings.patience)
     with Recording(recorders, federation.info) as recording:
         try:
             for round_index in range(1, settings.federated_learning_rounds + 1):
@@ -40,7 +43,7 @@ def run_experiment(
                 rows.append(result.summary)
                 recording.record(result)
                 observer.round_done(result)
-                if reached(rows[-1], settings.stop_avg_accuracy):
+                if enough.after(rows[-1]):
                     break
         except _Refused:
             pass  # leaving the recording says why
@@ -48,10 +51,14 @@ def run_experiment(
             status, error = "interrupted", "interrupted by the user"
         except FedchunkError as failure:
             status, error = "failed", str(failure)
+        except Exception as surprise:
+            status, error, raised = "failed", f"{type(surprise).__name__}: {surprise}", surprise
     model = federation.final_model() if rows and status != "failed" else None
     summary = summarise(rows, status, error, model, time.monotonic() - started)
     for recorder in recorders:
         recorder.finish(summary, federation.info.spec if model else None, model)
+    if raised is not None:
+        raise raised
     return summary
 
 
@@ -77,10 +84,27 @@ class _Stopping:
         self._observer.round_done(result)
 
 
-def reached(row: Mapping[str, object], stop_avg_accuracy: float | None) -> bool:
-    """Whether the coordinator's model, or the peers' on average, is as accurate as the settings ask for."""
-    accuracy = row["accuracy"] if row["accuracy"] is not None else row["client_accuracy_mean"]
-    return stop_avg_accuracy is not None and accuracy is not None and float(str(accuracy)) >= stop_avg_accuracy
+class Enough:
+    """Whether a run has got where it was to get, or gets no further."""
+
+    def __init__(self, stop_avg_accuracy: float | None, patience: int | None) -> None:
+        self._wanted, self._patience = stop_avg_accuracy, patience
+        self._best = float("-inf")
+        self._rounds_since = 0
+
+    def after(self, row: Mapping[str, object]) -> bool:
+        """Whether to stop after a round: its row of the ``rounds`` table. Rounds without evaluation do not count.
+
+        The accuracy is that of the coordinator's model, or the peers' on average.
+        """
+        measured = row["accuracy"] if row["accuracy"] is not None else row["client_accuracy_mean"]
+        if measured is None:
+            return False
+        accuracy = float(str(measured))
+        self._rounds_since = 0 if accuracy > self._best else self._rounds_since + 1
+        self._best = max(self._best, accuracy)
+        reached = self._wanted is not None and accuracy >= self._wanted
+        return reached or (self._patience is not None and self._rounds_since >= self._patience)
 
 
 def never_started(error: BaseException) -> RunSummary:

@@ -28,6 +28,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ray_here():
     """One Ray for all tests: starting it takes longer than most of them."""
     import ray
+
     from fedchunk.actors.backends.ray_start import start_ray
     from fedchunk.orchestrator.settings.sections import RuntimeSettings
 

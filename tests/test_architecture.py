@@ -15,6 +15,8 @@ SOURCES = {"fedchunk": ROOT / "fedchunk" / "__init__.py"} | {
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
+ENTRANCES = {"fedchunk.orchestrator.cli", "fedchunk.orchestrator.run"}
+"""The command line, and what a script calls: both join all parts, and no part knows them."""
 LONGEST_FILE = 400
 
 HOMES = {
@@ -28,6 +30,7 @@ HOMES = {
     "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
     "torchvision": ("orchestrator.learning.",),
     "pydantic": ("orchestrator.settings.",),
+    "cloudpickle": ("orchestrator.component_source",),
 }
 """The only modules (by the beginning of their names) that may import a library."""
 
@@ -37,10 +40,10 @@ PURE = {"numpy", "numpy.typing", "__future__", "collections.abc", "dataclasses",
 """All that ``fedchunk.orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
 
 
-def imports(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
+def imports(path: Path, *, outside_functions: bool = False) -> Iterator[str]:
     """Modules that a file imports; ``from a import b`` counts as ``a.b`` where that is a module of ours."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in _at_start(tree) if only_at_start else ast.walk(tree):
+    for node in _outside_functions(tree) if outside_functions else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -53,15 +56,12 @@ def imports(path: Path, *, only_at_start: bool = False) -> Iterator[str]:
                 yield node.module
 
 
-def _at_start(tree: ast.AST) -> Iterator[ast.AST]:
-    """Statements that run when the module is imported: not those in functions or for type checkers."""
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    """Statements that run when the module is imported, and those for type checkers."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        yield from _at_start(node)
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from _outside_functions(node)
 
 
 def within(module: str, package: str) -> bool:
@@ -69,14 +69,23 @@ def within(module: str, package: str) -> bool:
 
 
 def arrows(origin: str, *targets: str) -> list[str]:
-    """Imports from modules of ``origin``, the command line apart, into ``targets``."""
+    """Imports from modules of our package ``origin``, the entrances apart, into ours or libraries ``targets``."""
+    banned = [f"fedchunk.{target}" if target.partition(".")[0] in FOLDERS else target for target in targets]
+    modules = {module: path for module, path in SOURCES.items() if within(module, f"fedchunk.{origin}")}
+    assert modules, f"there is no {origin}"
     return [
         f"{module} imports {imported}"
-        for module, path in SOURCES.items()
-        if within(module, origin) and module != "fedchunk.orchestrator.cli"
+        for module, path in modules.items()
+        if module not in ENTRANCES
         for imported in imports(path)
-        if any(within(imported, target) for target in targets)
+        if any(within(imported, target) for target in banned)
     ]
+
+
+RECORDS = ("orchestrator.recording", "orchestrator.tracking")
+ABOVE_CONTRACT = (
+    "orchestrator.settings", "orchestrator.methods", "orchestrator.learning", *RECORDS, "orchestrator.commands",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -85,14 +94,16 @@ def arrows(origin: str, *targets: str) -> list[str]:
         ("orchestrator", ("actors", "analysis", "ray")),
         ("actors", ("analysis", "mlflow", "yaml")),
         ("analysis", ("actors", "ray", "torch", "mlflow", "yaml")),
-        ("orchestrator.core", ("orchestrator.contract", "orchestrator.settings", "orchestrator.methods", "torch")),
+        ("orchestrator.registry", ("orchestrator", "numpy", "pyarrow", "pydantic", "torch")),
+        ("orchestrator.core", ("orchestrator.contract", "orchestrator.chunking", *ABOVE_CONTRACT, "torch")),
+        ("orchestrator.contract", (*ABOVE_CONTRACT, "torch")),
         ("orchestrator.learning", ("orchestrator.chunking", "orchestrator.methods", "ray")),
-        ("orchestrator.methods", ("orchestrator.learning", "orchestrator.commands", "torch")),
-        ("orchestrator.chunking", ("orchestrator.learning", "orchestrator.settings", "torch")),
+        ("orchestrator.methods", ("orchestrator.learning", *RECORDS, "orchestrator.commands", "torch")),
+        ("orchestrator.chunking", ("orchestrator.contract", *ABOVE_CONTRACT, "torch")),
         ("orchestrator.settings", ("orchestrator.learning", "orchestrator.methods", "orchestrator.contract", "torch")),
-        ("orchestrator", ("orchestrator.cli",)),
-        ("actors", ("orchestrator.cli",)),
-        ("analysis", ("orchestrator.cli",)),
+        ("orchestrator", ("orchestrator.cli", "orchestrator.run")),
+        ("actors", ("orchestrator.cli", "orchestrator.run")),
+        ("analysis", ("orchestrator.cli", "orchestrator.run")),
     ],
 )
 def test_no_arrow_turns_round(origin, targets):
@@ -132,7 +143,7 @@ def test_chunk_mathematics_is_pure():
     assert used == set()
 
 
-def test_the_environment_is_read_by_the_command_line_and_where_ray_asks_for_it():
+def test_the_environment_is_read_at_the_entrances_and_where_ray_asks_for_it():
     readers = {
         module
         for module, path in SOURCES.items()
@@ -140,13 +151,13 @@ def test_the_environment_is_read_by_the_command_line_and_where_ray_asks_for_it()
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "os.putenv")
     }
 
-    # Ray, MLflow and torch take some of their switches from the environment only.
-    assert readers <= {
-        "fedchunk.orchestrator.cli",
+    # Ray, MLflow, torch and matplotlib take some of their switches from the environment only.
+    assert readers <= ENTRANCES | {
         "fedchunk.actors.backends.ray_start",
         "fedchunk.orchestrator.tracking.ui",
         "fedchunk.orchestrator.tracking.store",
         "fedchunk.orchestrator.learning.preprocess",
+        "fedchunk.analysis.mpl",
     }
 
 
@@ -158,7 +169,7 @@ def test_no_file_is_too_long_to_be_read_in_one_go():
 
 def test_modules_do_not_import_each_other_in_a_circle():
     graph = {
-        module: {imported for imported in imports(path, only_at_start=True) if imported in SOURCES} - {module}
+        module: {imported for imported in imports(path, outside_functions=True) if imported in SOURCES} - {module}
         for module, path in SOURCES.items()
     }
 
@@ -172,4 +183,6 @@ def test_the_wheel_has_every_folder():
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
 
     folders = {path.parent.relative_to(ROOT) for path in SOURCES.values()} - {Path("fedchunk")}
-    assert sorted(packages) == sorted(["fedchunk", *("fedchunk." + ".".join(folder.parts) for folder in folders)])
+    assert sorted(packages) == sorted(
+        ["fedchunk", "fedchunk.configs", *("fedchunk." + ".".join(folder.parts) for folder in folders)]
+    )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.orchestrator.experiment import run_experiment
 from fedchunk.orchestrator.settings.loading import load

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.orchestrator.settings import loading
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+
 from fedchunk.actors.backends.wire import Payload, Transport, Wire, WireCounts, sizes_by_kind
 from fedchunk.actors.client.experiment_data import prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
@@ -21,8 +22,8 @@ from fedchunk.actors.coordinator.assembly import build_coordinator, describe
 from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import Call, FederationInfo, Observer, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, reason_of
-from fedchunk.orchestrator.methods.exchange import layout_for
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.methods.method import layout_for
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 class LocalHandle:

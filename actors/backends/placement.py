@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 @dataclass(frozen=True)

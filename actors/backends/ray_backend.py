@@ -18,6 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from fedchunk.actors.backends.memory import uncollected
 from fedchunk.actors.backends.placement import Placement, plan_placement
 from fedchunk.actors.backends.ray_client import Spawner
@@ -28,9 +31,7 @@ from fedchunk.actors.client.factory import ActorFactory, make_client
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, Observer
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, Fault, FedchunkError
-from fedchunk.orchestrator.settings.sections import Settings
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from fedchunk.orchestrator.settings.whole import Settings
 
 POLL_S = 0.25
 """How often the driver asks how far a round is; an answer costs about a millisecond."""
@@ -108,7 +109,8 @@ class RayFederation:
     def _plays_on(self) -> bool:
         """Whether the next round is sure to come, so that the coordinator need not wait to be asked for it."""
         federation = self._settings.federation
-        return federation.stop_avg_accuracy is None and federation.federated_learning_topology == "star"
+        may_stop = federation.stop_avg_accuracy is not None or federation.patience is not None
+        return not may_stop and not federation.peer_to_peer
 
     def _ask_for(self, round_index: int) -> Any:
         return self._coordinator.run_round.remote(round_index, self._plays_on)
@@ -154,7 +156,7 @@ class RayFederation:
             )
 
     def _build(self, placement: Placement, data: ExperimentData) -> FederationInfo:
-        """LocalWorker the data out and has the coordinator built, which asks for the first model."""
+        """Hands the data out and has the coordinator built, which asks for the first model."""
         from fedchunk.actors.coordinator.assembly import describe  # imported by now: see _prepare
 
         settings, samples = self._settings, data.partition.sizes

@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ray
-from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 
 if TYPE_CHECKING:
     from fedchunk.actors.backends.placement import Placement
     from fedchunk.actors.client.experiment_data import ExperimentData
     from fedchunk.actors.client.factory import ActorFactory
-    from fedchunk.orchestrator.settings.sections import Settings
+    from fedchunk.orchestrator.contract.ports import Job
+    from fedchunk.orchestrator.settings.whole import Settings
 
 
 class _ClientShell:
@@ -46,36 +48,12 @@ class _ClientShell:
         machine: str = ray.get_runtime_context().get_node_id()
         return machine
 
-    def initial_model(self) -> Any:
-        return self._client.initial_model()
-
-    def train_group(self, *arguments: Any) -> Any:
-        return self._ask("train_group", arguments)
-
-    def emit_group(self, *arguments: Any) -> Any:
-        return self._ask("emit_group", arguments)
-
-    def evaluate(self, *arguments: Any) -> Any:
-        return self._ask("evaluate", arguments)
-
-    def evaluate_group(self, *arguments: Any) -> Any:
-        return self._ask("evaluate_group", arguments)
-
-    def train_peer(self, *arguments: Any) -> Any:
-        return self._ask("train_peer", arguments)
-
-    def mix_peer(self, *arguments: Any) -> Any:
-        return self._ask("mix_peer", arguments)
-
-    def mean_and_consensus(self, *arguments: Any) -> Any:
-        return self._ask("mean_and_consensus", arguments)
-
-    def _ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
+    def ask(self, job: Job, *arguments: Any) -> Any:
         """What the client answers. If its device is lost the actor ends: then another is started and asked instead."""
         try:
-            return getattr(self._client, method)(*arguments)
+            return getattr(self._client, job)(*arguments)
         finally:
-            if not self._client.device_works():
+            if job != "initial_model" and not self._client.device_works():
                 ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
 

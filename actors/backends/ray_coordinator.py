@@ -13,7 +13,7 @@ from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 
 if TYPE_CHECKING:
     from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
-    from fedchunk.orchestrator.settings.sections import Settings
+    from fedchunk.orchestrator.settings.whole import Settings
 
 
 class _CoordinatorShell:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
+
 from fedchunk.orchestrator.contract.ports import Call, Handle, Lost, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, FedchunkError, reason_of
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
 
 CALLS_PER_ACTOR = 2
 """One at work and one waiting with its arguments fetched; more would only be lost together with the actor."""
@@ -109,15 +110,15 @@ class RayClientGroup:
         return _Slot(index, actor, actor.ready.remote(), time.monotonic() + self._limits.startup_s)
 
     def _feed(self) -> None:
-        """LocalWorker queued calls to actors that stand, the least busy first."""
+        """Hands queued calls to actors that stand, the least busy first."""
         standing = [slot for slot in self._slots if slot.ready is None]
         while self._queue and standing:
             slot = min(standing, key=lambda s: len(s.flights))
             if len(slot.flights) >= CALLS_PER_ACTOR:
                 return
             call = take_near(self._queue, slot.machine)
-            method = getattr(slot.actor, call.method).options(num_returns=call.values + call.handles)
-            answer = method.remote(*call.arguments)
+            ask = slot.actor.ask.options(num_returns=call.values + call.handles)
+            answer = ask.remote(call.method, *call.arguments)
             if not slot.flights:
                 slot.deadline = self._deadline(call)
             slot.flights.append(_Flight(call, answer if isinstance(answer, list) else [answer]))

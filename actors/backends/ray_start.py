@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.settings.sections import RuntimeSettings
 

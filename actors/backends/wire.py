@@ -21,13 +21,15 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking import header
-from fedchunk.orchestrator.chunking.encoding import ENCODINGS, message_bytes
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, codec_of
+from fedchunk.orchestrator.chunking.encoding import message_bytes
 from fedchunk.orchestrator.chunking.header import Flag
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, PayloadError
-from numpy.typing import NDArray
 
 LOOPBACK = "127.0.0.1"
 _LENGTH = struct.Struct("<Q")
@@ -75,7 +77,10 @@ def sizes_by_kind(payload: Payload, layout: Layout, spec: ModelSpec) -> dict[str
         head = header.read(payload, layout)
         if Flag.SCORES in head.flags:
             return {"header": header.SIZE, "scores": len(payload) - header.SIZE}
-        header.check(head.encoding < len(ENCODINGS), "an unknown encoding")
+        # A user's encoding has no scales: its values are all that is left.
+        codec = FLOAT32 if head.encoding >= FIRST_OWN_ID else codec_of(head.encoding)
+        if codec is None:
+            return {"rejected": len(payload)}
         with_buffers = Flag.BUFFERS in head.flags
         sizes = message_bytes(
             layout.num_chunks,
@@ -84,7 +89,7 @@ def sizes_by_kind(payload: Payload, layout: Layout, spec: ModelSpec) -> dict[str
             spec.num_integer_buffers if with_buffers else 0,
             head.num_selected if Flag.SHARES in head.flags else 0,
             num_selected=head.num_selected,
-            encoding=ENCODINGS[head.encoding],
+            codec=codec,
             with_mask=Flag.MASK in head.flags,
             with_choice=Flag.CHOICE in head.flags,
         )

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from fedchunk.orchestrator.contract.ports import DataDescription
-from fedchunk.orchestrator.learning.datasets.dataset import Dataset, digest, load_dataset
-from fedchunk.orchestrator.learning.datasets.shards import shards
-from fedchunk.orchestrator.learning.partitions.partition import partition
-from fedchunk.orchestrator.settings.sections import Settings
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.contract.ports import DataDescription
+from fedchunk.orchestrator.learning.data.dataset import LoadedDataset, digest
+from fedchunk.orchestrator.learning.data.load import load_dataset
+from fedchunk.orchestrator.learning.data.shards import shards
+from fedchunk.orchestrator.learning.partition import partition
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,15 @@ class Partition:
 class ExperimentData:
     """Samples, partition, and what the records say of them."""
 
-    dataset: Dataset
+    dataset: LoadedDataset
     partition: Partition
     description: DataDescription
 
 
 def prepare(settings: Settings) -> ExperimentData:
     """Loads and partitions. Raises DataError when files are missing, ConfigError when a client would get nothing."""
-    seed = settings.federation.random_seed
-    dataset = load_dataset(settings.data, seed)
-    parts = partition(dataset.train_y, dataset.num_classes, settings.data, settings.federation.number_of_clients, seed)
+    dataset = load_dataset(settings)
+    parts = partition(dataset.train_y, dataset.clients_S, dataset.num_classes, settings)
     description = DataDescription(
         name=dataset.name,
         train_samples=len(dataset.train_y),

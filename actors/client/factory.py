@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fedchunk.actors.client.experiment_data import ExperimentData
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.whole import Settings
 
 ActorFactory = Callable[[Settings, str, ExperimentData], Any]
 """Makes one client actor, for a device."""
@@ -14,13 +14,13 @@ ActorFactory = Callable[[Settings, str, ExperimentData], Any]
 
 def client_class(settings: Settings) -> Any:
     """The class of the clients: of a star, or of peers. Torch is imported here."""
-    if settings.federation.federated_learning_topology != "star":
+    if settings.federation.peer_to_peer:
         from fedchunk.actors.client.peer import PeerClient
 
         return PeerClient
-    from fedchunk.actors.client.star import Client
+    from fedchunk.actors.client.star import StarClient
 
-    return Client
+    return StarClient
 
 
 def make_client(settings: Settings, device: str, data: ExperimentData) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fedchunk.orchestrator.core.errors import ClientFailed, FedchunkError
+from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 
 
 @contextmanager
@@ -15,5 +15,5 @@ def stage(round_index: int, client_id: int, name: str) -> Iterator[None]:
         yield
     except ClientFailed:
         raise
-    except (FedchunkError, ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
-        raise ClientFailed(client_id, round_index, name, f"{type(error).__name__}: {error}") from error
+    except Exception as error:  # whatever it is, it is this client's alone
+        raise ClientFailed(client_id, round_index, name, reason_of(error)) from error

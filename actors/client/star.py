@@ -9,9 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.actors.client.experiment_data import Partition
+from fedchunk.actors.client.group_task import ClientTask, GroupTask, Payload, StateObject
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.states import stack_states, with_trained
 from fedchunk.actors.client.worker import LocalWorker
@@ -27,39 +30,21 @@ from fedchunk.orchestrator.contract.messages import (
     GroupAnswer,
     GroupOrder,
     GroupResult,
+    InitialModel,
     ModelState,
     Span,
 )
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
+from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
-from fedchunk.orchestrator.methods.exchange import (
-    Ages,
-    Choice,
-    LocalChange,
-    affordable_chunks,
-    choose,
-    client_weight,
-    keeps_states,
-    reconstruct,
-    starting_weights,
-)
-from fedchunk.orchestrator.methods.exchange_rules.outgoing import Outgoing, emit
-from numpy.typing import NDArray
+from fedchunk.orchestrator.methods.chooser import Choice
+from fedchunk.orchestrator.methods.method import affordable_chunks, keeps_states, reconstruct
+from fedchunk.orchestrator.methods.outgoing import Outgoing, emit
+from fedchunk.orchestrator.methods.scorer import Ages, LocalChange
+from fedchunk.orchestrator.settings.joined import Sections
 
-Payload = NDArray[np.uint8]
 Answer = tuple[GroupAnswer, tuple[Payload, ...], tuple[ClientStates, ...]]
-
-
-@dataclass(frozen=True)
-class ClientTask:
-    """A client whose turn it is."""
-
-    round_index: int
-    client_id: int
-    state: ClientState | None
-    message: Message
-    affordable_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -71,15 +56,35 @@ class Finished:
     state: ClientState
 
 
-class Client(LocalWorker):
-    """Acts for the clients of a star."""
+class StarClient:
+    """Acts for the clients of a star, with a worker that trains, measures and scores."""
 
-    def train_group(self, order: GroupOrder, *arguments: Any) -> Answer:
+    def __init__(self, settings: Sections, device: str, dataset: LoadedDataset, partition: Partition) -> None:
+        self._settings = settings
+        self._worker = worker = LocalWorker(settings, device, dataset, partition)
+        self._method, self._spans = worker.method, worker.spans
+        self._layout = worker.method.layout
+        self._keeps_states = keeps_states(settings)
+
+    def initial_model(self) -> InitialModel:
+        """What everybody starts from."""
+        return self._worker.initial_model()
+
+    def device_works(self) -> bool:
+        """Whether the device still answers."""
+        return self._worker.device_works()
+
+    def evaluate(self, model: ModelState, part: slice) -> tuple[EvaluationSums, tuple[Span, ...]]:
+        """Measures a model on a part of the test set."""
+        return self._worker.evaluate(model, part)
+
+    def train_group(self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject) -> Answer:
         """Some clients' part of a round.
 
         Args:
             order: which clients, which round.
-            arguments: the coordinator's messages, then the objects with the clients' states.
+            messages: the coordinator's.
+            states: the objects with the clients' states.
 
         Returns:
             Reports and, where asked for, sums; the payloads of all that answered, in order, unless they are summed
@@ -87,17 +92,17 @@ class Client(LocalWorker):
         """
         results: list[GroupResult] = []
         payloads: list[Payload] = []
-        states: list[ClientStates] = []
-        for visits in self._tasks(order, arguments):
-            result, group_payloads, group_states = self._train_tasks(order, visits)
+        new_states: list[ClientStates] = []
+        for tasks in self._tasks(order, messages, states):
+            result, group_payloads, group_states = self._train_tasks(order, tasks)
             results.append(result)
             payloads.extend(group_payloads)
             if group_states is not None:
-                states.append(group_states)
-        return GroupAnswer(tuple(results), self._diary.read_out()), tuple(payloads), tuple(states)
+                new_states.append(group_states)
+        return GroupAnswer(tuple(results), self._spans.read_out()), tuple(payloads), tuple(new_states)
 
     def emit_group(
-        self, order: GroupOrder, *arguments: Any
+        self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject
     ) -> tuple[EmitAnswer, tuple[Payload, ...], tuple[ClientStates, ...]]:
         """The second half of a round with consensus: sends the chunks that the coordinator's message asks for.
 
@@ -106,97 +111,85 @@ class Client(LocalWorker):
         """
         norms: list[tuple[float | None, ...]] = []
         payloads: list[Payload] = []
-        states: list[ClientStates] = []
-        for visits in self._tasks(order, arguments):
-            with self._diary.doing("pack", len(visits)):
-                emissions = [self._emit_told(visit) for visit in visits]
+        new_states: list[ClientStates] = []
+        for tasks in self._tasks(order, messages, states):
+            with self._spans.doing("pack", len(tasks)):
+                emissions = [self._emit_told(task) for task in tasks]
             norms.append(tuple(emission.residual_norm for emission in emissions))
             payloads.extend(emission.encoded.payload for emission in emissions)
-            states.append(stack_states([emission.state for emission in emissions]))
-        return EmitAnswer(tuple(norms), self._diary.read_out()), tuple(payloads), tuple(states)
+            new_states.append(stack_states([emission.state for emission in emissions]))
+        return EmitAnswer(tuple(norms), self._spans.read_out()), tuple(payloads), tuple(new_states)
 
     def evaluate_group(
-        self, order: GroupOrder, *arguments: Any
+        self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject
     ) -> tuple[tuple[tuple[EvaluationSums, ...], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
         """Reconstructs the clients' models and measures each on the whole test set; the clients as they then are."""
         sums: list[tuple[EvaluationSums, ...]] = []
-        states: list[ClientStates] = []
-        for visits in self._tasks(order, arguments):
+        new_states: list[ClientStates] = []
+        for tasks in self._tasks(order, messages, states):
             measured, after = [], []
-            with self._diary.doing("evaluate", len(visits)):
-                for visit in visits:
-                    assert visit.state is not None
-                    with stage(visit.round_index, visit.client_id, "evaluate"):
-                        model = reconstruct(visit.state.model, visit.message, self._layout)
-                        measured.append(self._evaluate_whole(model))
-                    after.append(replace(visit.state, model=model))
+            with self._spans.doing("evaluate", len(tasks)):
+                for task in tasks:
+                    assert task.state is not None
+                    with stage(task.round_index, task.client_id, "evaluate"):
+                        model = reconstruct(task.state.model, task.message, self._layout)
+                        measured.append(self._worker.evaluate_whole(model))
+                    after.append(replace(task.state, model=model))
             sums.append(tuple(measured))
-            states.append(stack_states(after))
-        return tuple(sums), self._diary.read_out(), tuple(states)
+            new_states.append(stack_states(after))
+        return tuple(sums), self._spans.read_out(), tuple(new_states)
 
-    def _tasks(self, order: GroupOrder, arguments: Sequence[Any]) -> Iterator[list[ClientTask]]:
-        """The clients of each group with what they remember and what they are told; equal messages are opened once."""
-        opened: dict[tuple[int, bytes | None], Message] = {}
-        number = 0
+    def _tasks(
+        self, order: GroupOrder, messages: Sequence[Payload], states: Sequence[StateObject]
+    ) -> Iterator[list[ClientTask]]:
+        """The clients of each group, in order."""
+        groups = GroupTask(order, messages, states, self._layout.num_chunks).groups(self._opened)
         for clients in order.groups:
-            visits = []
-            with self._diary.doing("fetch", len(clients)):
-                for client in clients:
-                    at, state = order.messages[number], self._state(order, number, arguments)
-                    known_C = state.choice_C if state else None
-                    key = at, None if known_C is None else known_C.tobytes()
-                    if key not in opened:
-                        opened[key] = self._opened(arguments[0][at], known_C)
-                    visits.append(ClientTask(order.round_index, client, state, opened[key], order.affordable_bytes))
-                    number += 1
-            yield visits
-
-    def _state(self, order: GroupOrder, number: int, arguments: Sequence[Any]) -> ClientState | None:
-        """What the client remembers; where clients keep nothing, when it last sent everything."""
-        if order.states:
-            place = order.states[number]
-            state: ClientState | None = arguments[place.argument][place.group].row(place.row) if place else None
-            return state
-        last_round = order.last_rounds[number]
-        return ClientState(None, np.full(self._layout.num_chunks, last_round, np.int32)) if last_round else None
+            with self._spans.doing("fetch", len(clients)):
+                tasks = next(groups)
+            yield tasks
 
     def _opened(self, message: Payload, known_C: NDArray[np.bool_] | None) -> Message:
-        spec = self._model.spec
-        opened = decode(message, self._layout, spec.num_float_buffers, spec.num_integer_buffers, known_C)
+        spec, own = self._worker.spec, self._method.own_codec
+        opened = decode(message, self._layout, spec.num_float_buffers, spec.num_integer_buffers, known_C, own)
         assert opened.sender == COORDINATOR
         return opened
 
     def _train_tasks(
-        self, order: GroupOrder, visits: list[ClientTask]
+        self, order: GroupOrder, tasks: list[ClientTask]
     ) -> tuple[GroupResult, list[Payload], ClientStates | None]:
         """Trains a group; what each client has then to send is encoded, and added where the sum is to travel."""
-        with self._diary.doing("fetch", len(visits)):
-            befores = self._reconstructed_models(visits)
-            starts = [self._start_of(visit, before) for visit, before in zip(visits, befores, strict=True)]
+        with self._spans.doing("fetch", len(tasks)):
+            befores = self._reconstructed_models(tasks)
+            starts = [self._start_of(task, before) for task, before in zip(tasks, befores, strict=True)]
         clock = time.perf_counter()
-        trained = self._train(order.round_index, [visit.client_id for visit in visits], starts)
-        train_s = (time.perf_counter() - clock) / len(visits)
-        with self._diary.doing("score", len(visits)):
-            withheld = [visit.state.withheld_P if visit.state else None for visit in visits]
-            changes = self._changes(starts, trained, withheld)
-        total = GroupSum(self._layout, self._model.spec, self._intake, self._weight) if order.summed else None
+        trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts)
+        train_s = (time.perf_counter() - clock) / len(tasks)
+        with self._spans.doing("score", len(tasks)):
+            withheld = [task.state.withheld_P if task.state else None for task in tasks]
+            changes = self._worker.changes(starts, trained, withheld)
+        total = (
+            GroupSum(self._layout, self._worker.spec, self._worker.verifier, self._worker.weight)
+            if order.summed
+            else None
+        )
         done: list[Finished] = []
         payloads: list[Payload] = []
         failed: dict[int, str] = {}
-        turns = self._diary.turns("pack", "aggregate", clients=len(visits))
-        for row, visit in enumerate(visits):
+        turns = self._spans.turns("pack", "aggregate", clients=len(tasks))
+        for row, task in enumerate(tasks):
             turns.now("pack")
             try:
-                one = self._finish(visit, befores[row], changes[row], trained, row, train_s)
+                one = self._finish(task, befores[row], changes[row], trained, row, train_s)
             except ClientFailed as error:
-                failed[visit.client_id] = reason_of(error)
+                failed[task.client_id] = reason_of(error)
                 continue
             done.append(one)
             if total is None:
                 payloads.append(one.payload)
             else:  # at once, while the payload is in the processor's cache
                 turns.now("aggregate")
-                total.add(order.round_index, [(visit.client_id, one.payload)])
+                total.add(order.round_index, [(task.client_id, one.payload)])
         turns.end()
         kept = self._kept([one.state for one in done], trained, whole=not failed, alone=len(order.groups) == 1)
         reports = ReportRows.of([one.report for one in done]) if done else None
@@ -213,32 +206,32 @@ class Client(LocalWorker):
         """
         if not self._keeps_states:
             return None
-        if self._settings.chunking.feeds_back or not whole:
+        if self._method.rule.keeps_residual or not whole:
             return stack_states(states)
         if not alone:
-            self._trainer.release_buffers()  # the next group must not write over what is yet to be sent
+            self._worker.release_buffers()  # the next group must not write over what is yet to be sent
         return with_trained(states, trained)
 
-    def _reconstructed_models(self, visits: list[ClientTask]) -> list[ModelState]:
+    def _reconstructed_models(self, tasks: list[ClientTask]) -> list[ModelState]:
         """Each client's reconstructed model; one object for all that are sent the whole of it."""
         models: list[ModelState] = []
-        for visit in visits:
-            with stage(visit.round_index, visit.client_id, "reconstruct"):
-                own = visit.state.model if visit.state else self._own_start
-                model = reconstruct(own, visit.message, self._layout)
+        for task in tasks:
+            with stage(task.round_index, task.client_id, "reconstruct"):
+                own = task.state.model if task.state else self._own_start
+                model = reconstruct(own, task.message, self._layout)
             same = [other for other in models if other.weights_P is model.weights_P]
             models.append(same[0] if same and model.buffers_B is same[0].buffers_B else model)
         return models
 
-    def _start_of(self, visit: ClientTask, before: ModelState) -> ModelState:
+    def _start_of(self, task: ClientTask, before: ModelState) -> ModelState:
         """Where the client's training begins."""
-        withheld_P = visit.state.withheld_P if visit.state else None
-        start_P = starting_weights(self._settings.chunking, before.weights_P, withheld_P)
+        withheld_P = task.state.withheld_P if task.state else None
+        start_P = self._method.rule.start(before.weights_P, withheld_P)
         return before if start_P is before.weights_P else replace(before, weights_P=start_P)
 
     def _finish(
         self,
-        visit: ClientTask,
+        task: ClientTask,
         before: ModelState,
         change: LocalChange,
         trained: TrainedGroup,
@@ -247,29 +240,29 @@ class Client(LocalWorker):
     ) -> Finished:
         """All that follows training: score, select, emit. Raises ClientFailed."""
         if row in trained.failures:
-            raise ClientFailed(visit.client_id, visit.round_index, "train", trained.failures[row])
-        chunking, state = self._settings.chunking, visit.state
-        with stage(visit.round_index, visit.client_id, "select"):
+            raise ClientFailed(task.client_id, task.round_index, "train", trained.failures[row])
+        state = task.state
+        with stage(task.round_index, task.client_id, "select"):
             last_sent_C = state.last_sent_C if state else np.zeros(self._layout.num_chunks, np.int32)
-            ages = self._ages(visit.round_index, visit.client_id, last_sent_C)
-            scores_C, distances_C = self._scored(visit.client_id, change, ages)
-            choice = self._choice(visit, scores_C, ages)
-        with stage(visit.round_index, visit.client_id, "emit"):
+            ages = self._worker.ages(task.round_index, task.client_id, last_sent_C)
+            scores_C, distances_C = self._worker.scored(change, ages)
+            choice = self._choice(task, scores_C, ages)
+        with stage(task.round_index, task.client_id, "emit"):
             after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
-            model = replace(after, weights_P=before.weights_P) if chunking.feeds_back else after
-            pending = ClientState(model, last_sent_C, change.withheld_P, visit.message.choice_C)
+            model = replace(after, weights_P=before.weights_P) if self._method.rule.keeps_residual else after
+            pending = ClientState(model, last_sent_C, change.withheld_P, task.message.choice_C)
             residual_norm = None
             if choice is None:
-                payload, new_state = self._scores_message(visit, scores_C), pending
+                payload, new_state = self._scores_message(task, scores_C), pending
             else:
-                emission = self._emit(visit, pending, choice.selected_C)
+                emission = self._emit(task, pending, choice.selected_C)
                 payload, new_state = emission.encoded.payload, emission.state
                 residual_norm = emission.residual_norm
         selected_C = choice.selected_C if choice else np.zeros(self._layout.num_chunks, np.bool_)
         report = ClientReport(
-            round_index=visit.round_index,
-            client_id=visit.client_id,
-            num_samples=self._num_samples(visit.client_id),
+            round_index=task.round_index,
+            client_id=task.client_id,
+            num_samples=self._worker.num_samples(task.client_id),
             train_loss=float(trained.train_loss_G[row]),
             chunks_sent=int(selected_C.sum()),
             sensitivity_percentage=100.0 * float(selected_C.mean()),
@@ -284,57 +277,50 @@ class Client(LocalWorker):
         )
         return Finished(report, payload, new_state)
 
-    def _emit(self, visit: ClientTask, pending: ClientState, selected_C: NDArray[np.bool_]) -> Outgoing:
-        num_samples = self._num_samples(visit.client_id)
+    def _emit(self, task: ClientTask, pending: ClientState, selected_C: NDArray[np.bool_]) -> Outgoing:
+        num_samples = self._worker.num_samples(task.client_id)
+        told = self._settings.chunking.agrees
         return emit(
-            self._settings.chunking, self._layout, visit.round_index, visit.client_id, num_samples, pending, selected_C
+            self._method, task.round_index, task.client_id, num_samples, pending, selected_C, with_mask=not told
         )
 
-    def _emit_told(self, visit: ClientTask) -> Outgoing:
+    def _emit_told(self, task: ClientTask) -> Outgoing:
         """Sends the chunks that the message asks for."""
-        choice_C = visit.message.choice_C
-        assert visit.state is not None
+        choice_C = task.message.choice_C
+        assert task.state is not None
         assert choice_C is not None, "the coordinator's choice did not come"
-        with stage(visit.round_index, visit.client_id, "emit"):
-            return self._emit(visit, replace(visit.state, choice_C=choice_C), choice_C)
+        with stage(task.round_index, task.client_id, "emit"):
+            return self._emit(task, replace(task.state, choice_C=choice_C), choice_C)
 
-    def _choice(self, visit: ClientTask, scores_C: NDArray[np.float32], ages: Ages) -> Choice | None:
+    def _choice(self, task: ClientTask, scores_C: NDArray[np.float32], ages: Ages) -> Choice | None:
         """The client's own choice, the coordinator's, or None where it has yet to choose."""
-        if visit.message.choice_C is not None:
-            return Choice(visit.message.choice_C, "agreed")
+        if task.message.choice_C is not None:
+            return Choice(task.message.choice_C, "agreed")
         if self._settings.chunking.agrees:
             return None
         affordable = affordable_chunks(
-            self._settings.chunking,
+            self._method.packing.codec,
             self._layout,
-            self._model.spec.num_float_buffers,
-            self._model.spec.num_integer_buffers,
-            visit.affordable_bytes,
+            self._worker.spec.num_float_buffers,
+            self._worker.spec.num_integer_buffers,
+            task.affordable_bytes,
         )
-        return choose(self._settings.chunking, scores_C, ages, affordable)
+        return self._worker.chosen(scores_C, ages, affordable)
 
-    def _scores_message(self, visit: ClientTask, scores_C: NDArray[np.float32]) -> Payload:
+    def _scores_message(self, task: ClientTask, scores_C: NDArray[np.float32]) -> Payload:
         encoding = self._settings.chunking.agreement_scores
         assert encoding != "none", "without scores the coordinator chooses before training"
         payload, _ = encode_scores(
             self._layout,
             scores_C,
             encoding,
-            round_index=visit.round_index,
-            sender=visit.client_id,
-            num_samples=self._num_samples(visit.client_id),
+            round_index=task.round_index,
+            sender=task.client_id,
+            num_samples=self._worker.num_samples(task.client_id),
         )
         return payload
-
-    def _weight(self, client: int) -> float:
-        """The client's weight in the mean."""
-        return client_weight(self._settings.federation, self._num_samples(client))
 
     @property
     def _own_start(self) -> ModelState | None:
         """What a client that never took part has by itself."""
-        return self._start if self._settings.federation.initial_model == "seed" else None
-
-    @property
-    def _keeps_states(self) -> bool:
-        return keeps_states(self._settings.chunking, self._settings.federation)
+        return self._worker.start if self._settings.federation.initial_model == "seed" else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+
 from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, ModelState
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
 from fedchunk.actors.coordinator.calls import run_calls
 from fedchunk.actors.coordinator.star import Coordinator
 from fedchunk.orchestrator.chunking.layout import Layout
@@ -12,8 +13,8 @@ from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, DataDescription, FederationInfo
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.core.records import table_from_rows
-from fedchunk.orchestrator.methods.exchange import layout_for
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.methods.method import layout_for
+from fedchunk.orchestrator.settings.whole import Settings
 
 if TYPE_CHECKING:
     from fedchunk.actors.coordinator.peers import PeerCoordinator
@@ -31,11 +32,11 @@ def build_coordinator(
     if settled.answer is None:
         raise ActorsUnavailable(f"no initial model: {settled.reason}")
     initial: InitialModel = settled.answer.values[0]
-    if settings.federation.federated_learning_topology != "star":
+    if settings.federation.peer_to_peer:
         from fedchunk.actors.coordinator.peers import PeerCoordinator  # with networkx, which a star can do without
         from fedchunk.orchestrator.methods.topology import build_topology
 
-        topology = build_topology(settings.federation)
+        topology = build_topology(settings)
         assert topology is not None
         return PeerCoordinator(settings, group, initial, samples_per_client, topology), initial.spec
     return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.chunking.encoding import Encoded, encode
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import Handle
-from fedchunk.orchestrator.methods.exchange_rules.global_model import NEVER, GlobalModel
-from numpy.typing import NDArray
+from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, GlobalModel
 
 
 @dataclass(frozen=True)
-class Place:
+class StateRef:
     """A row of the :class:`ClientStates` that a call returned."""
 
     states: Handle
@@ -35,12 +36,12 @@ class DownlinkBatch:
 
 
 @dataclass(frozen=True)
-class Member:
+class ClientEntry:
     """A client, as the coordinator knows it."""
 
     known_round: int
     """The round of the model that it knows; :data:`NEVER` if none."""
-    state: Place | None = None
+    state: StateRef | None = None
     """Where its state lies; None before it ever took part."""
     last_round: int = 0
     """The round in which it last took part."""
@@ -52,31 +53,31 @@ class ClientDirectory:
     """All clients, by number."""
 
     def __init__(self, count: int, *, know_the_first_model: bool) -> None:
-        self._newcomer = Member(0 if know_the_first_model else NEVER)
-        self._members = [self._newcomer] * count
+        self._newcomer = ClientEntry(0 if know_the_first_model else NEVER)
+        self._entries = [self._newcomer] * count
 
-    def state(self, client: int) -> Place | None:
+    def state(self, client: int) -> StateRef | None:
         """Where the client's state lies."""
-        return self._members[client].state
+        return self._entries[client].state
 
     def last_round(self, client: int) -> int:
         """The round in which the client last took part, 0 before it ever did."""
-        return self._members[client].last_round
+        return self._entries[client].last_round
 
-    def forget(self, clients: Iterable[int]) -> None:
+    def drop_states(self, clients: Iterable[int]) -> None:
         """The states of these clients are lost: they start again as if they had never taken part."""
         for client in clients:
-            self._members[client] = self._newcomer
+            self._entries[client] = self._newcomer
 
-    def know(self, client: int, round_index: int, state: Place, last_round: int) -> None:
+    def record_state(self, client: int, round_index: int, state: StateRef, last_round: int) -> None:
         """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
-        self._members[client] = replace(
-            self._members[client], known_round=round_index, state=state, last_round=last_round
+        self._entries[client] = replace(
+            self._entries[client], known_round=round_index, state=state, last_round=last_round
         )
 
-    def told(self, client: int, round_index: int) -> None:
+    def record_choice(self, client: int, round_index: int) -> None:
         """The client was told which chunks to send in ``round_index``."""
-        self._members[client] = replace(self._members[client], told_round=round_index)
+        self._entries[client] = replace(self._entries[client], told_round=round_index)
 
     def send_model(
         self, clients: Iterable[int], model: GlobalModel, ledger: Ledger, choice_C: NDArray[np.bool_] | None = None
@@ -90,15 +91,15 @@ class ClientDirectory:
         equal: dict[bytes, int] = {}
         of: dict[int, int] = {}
         for client in clients:
-            member = self._members[client]
-            needs_mask = not (member.known_round == model.round_index - 1 and member.told_round == model.round_index)
-            key = (member.known_round, needs_mask)
+            entry = self._entries[client]
+            needs_mask = not (entry.known_round == model.round_index - 1 and entry.told_round == model.round_index)
+            key = (entry.known_round, needs_mask)
             if key not in known:
                 # Clients that missed more rounds need the same message as soon as every chunk has changed since.
-                told = model.tells(member.known_round) + bytes([needs_mask])
+                told = model.message_key(entry.known_round) + bytes([needs_mask])
                 if told not in equal:
                     equal[told] = len(messages)
-                    messages.append(model.message_since(member.known_round, choice_C=choice_C, with_mask=needs_mask))
+                    messages.append(model.message_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask))
                 known[key] = equal[told]
             of[client] = known[key]
             ledger.bill(COORDINATOR, client, messages[of[client]].sizes)

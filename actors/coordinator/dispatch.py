@@ -8,11 +8,11 @@ from itertools import chain
 
 from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch
 from fedchunk.orchestrator.contract.messages import GroupOrder, StatePlace
-from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Job
 from fedchunk.orchestrator.methods import grouping
-from fedchunk.orchestrator.methods.exchange import keeps_states
 from fedchunk.orchestrator.methods.grouping import Group
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.methods.method import adds_up, keeps_states
+from fedchunk.orchestrator.settings.whole import Settings
 
 Batch = tuple[Group, ...]
 """The groups of one call."""
@@ -21,17 +21,17 @@ Batch = tuple[Group, ...]
 class Dispatch:
     """Builds the calls of a star."""
 
-    def __init__(self, settings: Settings, members: ClientDirectory, num_parameters: int, group: ClientGroup) -> None:
+    def __init__(self, settings: Settings, clients: ClientDirectory, num_parameters: int, group: ClientGroup) -> None:
         self._federation = settings.federation
         self._clients_per_call = settings.runtime.clients_per_call
-        self._members = members
+        self._clients = clients
         self._num_parameters = num_parameters
         self._group = group
         # A message that goes to several clients is several messages: where bytes are counted, each is sent.
         self._one_each = settings.runtime.transport == "tcp"
-        # A client waits to be told what to send, or its bytes are counted: then payloads come to the coordinator.
-        self._sums = not self._one_each and not settings.chunking.agrees
-        self._with_states = keeps_states(settings.chunking, settings.federation)
+        # Clients wait to be told what to send, bytes are counted, or a sum is not enough: then payloads come here.
+        self._sums = not self._one_each and not settings.chunking.agrees and adds_up(settings)
+        self._with_states = keeps_states(settings)
         self._shared: tuple[DownlinkBatch, Handle] | None = None
 
     def groups(self, cohort: Sequence[int]) -> tuple[Group, ...]:
@@ -45,28 +45,28 @@ class Dispatch:
     def call(
         self,
         key: int,
-        method: str,
+        job: Job,
         round_index: int,
         batch: Batch,
         downlinks: DownlinkBatch,
         affordable_bytes: int | None = None,
     ) -> Call:
-        """A call to ``method`` about a batch: the order, all messages, and the objects with the clients' states."""
+        """A call for ``job`` about a batch: the order, all messages, and the objects with the clients' states."""
         clients = list(chain(*batch))
         messages: Handle = tuple(downlinks.messages[downlinks.of[client]] for client in clients)
         at = tuple(range(len(clients)))
         if not self._one_each:
             messages, at = self._put(downlinks), tuple(downlinks.of[client] for client in clients)
-        last_rounds = tuple(self._members.last_round(client) for client in clients)
-        places = [self._members.state(client) for client in clients] if self._with_states else []
+        last_rounds = tuple(self._clients.last_round(client) for client in clients)
+        places = [self._clients.state(client) for client in clients] if self._with_states else []
         objects: dict[int, Handle] = {id(place.states): place.states for place in places if place}
-        number = {one: argument for argument, one in enumerate(objects, start=1)}
+        number = {one: argument for argument, one in enumerate(objects)}
         states = tuple(StatePlace(number[id(p.states)], p.group, p.row) if p else None for p in places)
         summed = self._sums and any(len(group) > 1 for group in batch)
         order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed)
         machines = Counter(place.machine for place in places if place is not None)
         near = machines.most_common(1)[0][0] if machines else None
-        return Call(key, method, (order, messages, *objects.values()), 2, 1, len(clients), near)
+        return Call(key, job, (order, messages, *objects.values()), 2, 1, len(clients), near)
 
     def _put(self, downlinks: DownlinkBatch) -> Handle:
         """One object for all messages of a round, shared by its calls."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pyarrow as pa
+
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.core.records import table_from_columns
 

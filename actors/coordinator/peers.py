@@ -28,9 +28,10 @@ from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import RoundFailed
-from fedchunk.orchestrator.methods.exchange import layout_for
+from fedchunk.orchestrator.learning.measures import Measures
+from fedchunk.orchestrator.methods.method import layout_for
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.whole import Settings
 
 Progress = Callable[[int, int], None]
 
@@ -68,6 +69,7 @@ class PeerCoordinator:
         self._weights = metropolis_weights(topology)
         self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
         self._states: list[Handle | None] = [None] * topology.num_clients
+        self._measures = Measures(settings)
         self._group_in_use = threading.Lock()
 
     @property
@@ -105,7 +107,9 @@ class PeerCoordinator:
             round_index, settings.evaluation_interval, settings.federated_learning_rounds
         )
         mixing = time.perf_counter()
-        self._mix(this, evaluated)
+        mixed_peers = self._mix(this, evaluated)
+        if mixed_peers < needed:
+            raise RoundFailed(round_index, mixed_peers, needed, this.failed)
         mixed = time.perf_counter()
         distance = self._consensus_distance() if evaluated else None
         finished = time.perf_counter()
@@ -119,6 +123,8 @@ class PeerCoordinator:
             rejected=this.rejected,
             scores=None,
             client_scores=this.scores,
+            metrics={},
+            client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
             consensus_distance=distance,
             dense_bytes_each_way=2 * self._topology.edges * self._dense_message_bytes,
             with_chunks=self._settings.tracking.record_chunks,
@@ -158,8 +164,9 @@ class PeerCoordinator:
             this.spans.extend(answer.spans)
             this.payloads[client], self._states[client] = settled.answer.handles
 
-    def _mix(self, this: _Round, evaluated: bool) -> None:
-        """LocalWorker each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes."""
+    def _mix(self, this: _Round, evaluated: bool) -> int:
+        """Hands each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes; how many did."""
+        done = 0
         calls = [self._mix_call(this, client, evaluated) for client in this.payloads]
         for settled in run_calls_in_order(self._group, calls, self._max_attempts):
             if settled.answer is None:
@@ -171,6 +178,8 @@ class PeerCoordinator:
             if report.sums is not None:
                 this.scores[settled.key] = report.sums
             self._states[settled.key] = settled.answer.handles[0]
+            done += 1
+        return done
 
     def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:
         neighbours = self._topology.neighbours[client]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.contract.reports import ClientReport
-from fedchunk.orchestrator.methods.exchange import Choice
+from fedchunk.orchestrator.methods.chooser import Choice
 from fedchunk.orchestrator.methods.grouping import Group
-from numpy.typing import NDArray
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.contract.messages import EvaluationSums, RoundResult, Span
 from fedchunk.orchestrator.contract.reports import ClientReport
@@ -30,6 +31,10 @@ class RoundFacts:
     rejected: Mapping[int, str]
     scores: EvaluationSums | None
     client_scores: Mapping[int, EvaluationSums]
+    metrics: Mapping[str, float]
+    """What else was measured of the coordinator's model, by name."""
+    client_metrics: Mapping[int, Mapping[str, float]]
+    """The same of clients' own models."""
     consensus_distance: float | None
     dense_bytes_each_way: int
     """What full exchange would have cost in each direction."""
@@ -58,11 +63,11 @@ class PlayedRound:
 
     def result(self) -> RoundResult:
         """The round as rows of the tables."""
-        diary = SpanRecorder("coordinator")
-        with diary.doing("record"):
+        recorder = SpanRecorder("coordinator")
+        with recorder.doing("record"):
             tables = round_tables(self.facts, self.ledger)
         problems = group_reasons({**self.facts.failed, **self.facts.rejected})
-        spans = (*self.spans, *diary.read_out()) if self.profiled else ()
+        spans = (*self.spans, *recorder.read_out()) if self.profiled else ()
         return RoundResult(self.facts.round_index, tables, tuple(problems), spans)
 
 
@@ -73,6 +78,7 @@ def round_tables(facts: RoundFacts, ledger: Ledger) -> dict[str, pa.Table]:
         "clients": table_from_rows("clients", [_client_row(facts, ledger, client) for client in facts.samples]),
         "chunks": _chunks(facts),
         "ledger": ledger.table(),
+        "metrics": _metrics(facts),
     }
 
 
@@ -143,6 +149,14 @@ def _energy(report: ClientReport) -> float | None:
     energies_C = np.square(report.scores_C, dtype=np.float64)
     total = float(energies_C.sum())
     return float(energies_C[report.selected_C].sum()) / total if total else None
+
+
+def _metrics(facts: RoundFacts) -> pa.Table:
+    rows: list[tuple[int | None, str, float]] = [(None, name, value) for name, value in facts.metrics.items()]
+    rows += [(client, name, value) for client, named in facts.client_metrics.items() for name, value in named.items()]
+    clients, names, values = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = {"round": [facts.round_index] * len(rows), "client": clients, "name": names, "value": values}
+    return table_from_columns("metrics", columns)
 
 
 def _chunks(facts: RoundFacts) -> pa.Table:

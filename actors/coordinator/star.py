@@ -12,8 +12,10 @@ from dataclasses import replace
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.actors.coordinator.calls import Settled, run_calls, run_calls_in_order
-from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, Place
+from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef
 from fedchunk.actors.coordinator.dispatch import Batch, Dispatch
 from fedchunk.actors.coordinator.evaluation import evaluate_model
 from fedchunk.actors.coordinator.ledger import Ledger
@@ -36,18 +38,18 @@ from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Return
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed
+from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.agreement import Agreement
 from fedchunk.orchestrator.methods.budget import Budget
-from fedchunk.orchestrator.methods.exchange import Choice, client_weight, layout_for
-from fedchunk.orchestrator.methods.exchange_rules.global_model import initial_global_model
-from fedchunk.orchestrator.settings.sections import Settings
-from numpy.typing import NDArray
+from fedchunk.orchestrator.methods.chooser import Choice
+from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, server_side
+from fedchunk.orchestrator.settings.whole import Settings
 
 Progress = Callable[[int, int], None]
 """Called with (clients done, cohort) as a round goes."""
 
 Payload = NDArray[np.uint8]
-Places = Mapping[int, Place]
+StateRefs = Mapping[int, StateRef]
 NO_SCORES: Mapping[int, EvaluationSums] = {}
 
 
@@ -68,15 +70,18 @@ class Coordinator:
         self._spec = initial.spec
         self._samples = samples_per_client
         self._test_parts = test_parts
-        self._layout = layout_for(chunking, initial.spec.num_parameters)
-        self._model = initial_global_model(chunking, federation.server_learning_rate, self._layout, initial.state)
+        self._method = method = Method.of(settings, initial.spec.num_parameters)
+        self._layout = method.layout
+        self._model = method.rule.global_model(server_side(settings, method.layout), initial.state)
+        self._aggregate = aggregate_of(settings)
         knows = federation.initial_model == "seed"
-        self._members = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
-        self._dispatch = Dispatch(settings, self._members, initial.spec.num_parameters, group)
-        self._intake = PayloadVerifier(chunking, self._layout, initial.spec, samples_per_client)
-        self._agreement = Agreement(chunking, self._layout) if chunking.agrees else None
-        self._budget = Budget(settings, self._layout, initial.spec)
-        self._diary = SpanRecorder("coordinator")
+        self._clients = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
+        self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group)
+        self._verifier = PayloadVerifier(method, initial.spec, samples_per_client)
+        self._agreement = Agreement(chunking, method.chooser, self._layout.num_chunks) if chunking.agrees else None
+        self._budget = Budget(settings, self._layout, initial.spec, method.packing.codec)
+        self._measures = Measures(settings)
+        self._spans = SpanRecorder("coordinator")
 
     @property
     def model(self) -> ModelState:
@@ -91,13 +96,13 @@ class Coordinator:
         needed = round_rules.needed(len(this.cohort), self._settings.federation.min_completion_rate)
         if len(this.counted) < needed:
             raise RoundFailed(round_index, len(this.counted), needed, {**this.failed, **this.rejected})
-        with self._diary.doing("aggregate"):
+        with self._spans.doing("aggregate"):
             self._close(this)
         trained = time.perf_counter()
         scores, client_scores = self._evaluate(this)
         finished = time.perf_counter()
         facts = self._facts(this, scores, client_scores, finished - trained, finished - started)
-        spans = (*this.spans, *self._diary.read_out())
+        spans = (*this.spans, *self._spans.read_out())
         return PlayedRound(facts, this.ledger, spans, self._settings.runtime.profile)
 
     def _begin(self, round_index: int) -> RoundState:
@@ -105,7 +110,8 @@ class Coordinator:
         cohort = round_rules.cohort(
             federation.number_of_clients, federation.client_sampling_rate, federation.random_seed, round_index
         )
-        total = RoundSum(self._layout, self._spec.num_float_buffers, self._spec.num_integer_buffers)
+        spec = self._spec
+        total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
         affordable_bytes = self._budget.bytes_per_client(round_index, len(cohort))
         groups = self._dispatch.groups(cohort)
         return RoundState(round_index, cohort, groups, Ledger(round_index), total, affordable_bytes)
@@ -128,10 +134,12 @@ class Coordinator:
             rejected=this.rejected,
             scores=scores,
             client_scores=client_scores,
+            metrics=self._measures.values(scores) if scores else {},
+            client_metrics={client: self._measures.values(sums) for client, sums in client_scores.items()},
             consensus_distance=None,
             dense_bytes_each_way=len(this.cohort) * self._dense_message_bytes,
             with_chunks=self._settings.tracking.record_chunks,
-            aggregate_s=sum(s.duration_s for s in (*this.spans, *self._diary.spans) if s.activity == "aggregate"),
+            aggregate_s=sum(s.duration_s for s in (*this.spans, *self._spans.spans) if s.activity == "aggregate"),
             evaluate_s=evaluate_s,
             busy=busy_share(this.spans, wall_s, self._group.size),
             wall_s=wall_s,
@@ -142,8 +150,8 @@ class Coordinator:
         asks = self._agreement is not None and self._agreement.asks(this.round_index)
         if self._agreement is not None and not asks:
             this.agreed = self._agreement.predict(this.round_index, self._budget.chunks(this.affordable_bytes))
-        with self._diary.doing("pack", len(this.cohort)):
-            messages = self._members.send_model(this.cohort, self._model, this.ledger, this.agreed_C)
+        with self._spans.doing("pack", len(this.cohort)):
+            messages = self._clients.send_model(this.cohort, self._model, this.ledger, this.agreed_C)
         batches = self._dispatch.batches(this.groups)
 
         def call(key: int, downlinks: DownlinkBatch) -> Call:
@@ -154,8 +162,8 @@ class Coordinator:
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:
                 clients = list(chain(*batches[lost.call.key]))
-                self._members.forget(clients)
-                afresh = self._members.send_model(clients, self._model, this.ledger, this.agreed_C)
+                self._clients.drop_states(clients)
+                afresh = self._clients.send_model(clients, self._model, this.ledger, this.agreed_C)
                 return call(lost.call.key, afresh)
             return call(lost.call.key, messages)
 
@@ -190,17 +198,17 @@ class Coordinator:
             else:
                 self._take_updates(this, [(client, next(payloads)) for client in clients], places)
 
-    def _take_scores(self, this: RoundState, sent: Iterable[tuple[int, Payload]], places: Places) -> None:
+    def _take_scores(self, this: RoundState, sent: Iterable[tuple[int, Payload]], places: StateRefs) -> None:
         """Checks the scores of clients, which wait to be told what to send."""
         for client, payload in sent:
             try:
-                this.scores[client], sizes = self._intake.scores(this.round_index, client, payload)
+                this.scores[client], sizes = self._verifier.scores(this.round_index, client, payload)
             except PayloadError as error:
                 this.rejected[client] = error.reason
                 this.ledger.bill(client, COORDINATOR, {"rejected": payload.nbytes})
             else:
                 this.ledger.bill(client, COORDINATOR, sizes)
-                self._members.know(client, self._model.round_index, places[client], this.round_index)
+                self._clients.record_state(client, self._model.round_index, places[client], this.round_index)
 
     def _take_agreed(self, this: RoundState) -> None:
         """Picks one set of chunks from the clients' scores, tells them, and takes their updates."""
@@ -212,7 +220,7 @@ class Coordinator:
         weights = [self._weight(client) for client in clients]
         most = self._budget.chunks(left)
         agreed = this.agreed = self._agreement.agree(this.round_index, list(this.scores.values()), weights, most)
-        told = self._members.send_choice(clients, self._model, this.round_index, this.ledger, agreed.selected_C)
+        told = self._clients.send_choice(clients, self._model, this.round_index, this.ledger, agreed.selected_C)
         groups = [tuple(c for c in group if c in this.scores) for group in this.groups]
         batches = self._dispatch.batches([group for group in groups if group])
         messages = DownlinkBatch([told], dict.fromkeys(clients, 0))
@@ -247,18 +255,19 @@ class Coordinator:
                 residual_norm=residual_norm,
             )
 
-    def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: Places) -> None:
+    def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: StateRefs) -> None:
         """Checks and adds the payloads of one group; what does not pass is left out of the round."""
-        alone = len(sent) == 1  # added to the total at once: a sum that begins with zero has the same bits
-        with self._diary.doing("aggregate", len(sent)):
-            group = GroupSum(self._layout, self._spec, self._intake, self._weight, this.total if alone else None)
+        # One alone is added to the total at once: a sum that begins with zero has the same bits.
+        at_once = len(sent) == 1 or self._aggregate is not None
+        with self._spans.doing("aggregate", len(sent)):
+            group = GroupSum(self._layout, self._spec, self._verifier, self._weight, this.total if at_once else None)
             group.add(this.round_index, sent, this.agreed_C)
-            self._settle(this, places, group.sizes, group.rejected, None if alone else group.partial())
+            self._settle(this, places, group.sizes, group.rejected, None if at_once else group.partial())
 
     def _settle(
         self,
         this: RoundState,
-        places: Places,
+        places: StateRefs,
         sizes: Mapping[int, Mapping[str, int]],
         rejected: Mapping[int, str],
         partial: PartialSum | None,
@@ -269,11 +278,11 @@ class Coordinator:
         this.rejected.update(rejected)
         for client, place in places.items():
             this.ledger.bill(client, COORDINATOR, sizes[client])
-            if client not in rejected or not self._settings.chunking.feeds_back:
-                # With error feedback the new state has let go of what a rejected payload held: the old one stays.
-                self._members.know(client, self._model.round_index, place, this.round_index)
+            if client not in rejected or not self._method.rule.keeps_residual:
+                # With error feedback the new state no longer holds what a rejected payload held: the old one stays.
+                self._clients.record_state(client, self._model.round_index, place, this.round_index)
                 if this.agreed is not None:
-                    self._members.told(client, this.round_index)
+                    self._clients.record_choice(client, this.round_index)
 
     def _close(self, this: RoundState) -> None:
         """Moves the model, and learns from the round what the next ones need to know."""
@@ -303,7 +312,7 @@ class Coordinator:
         What they are sent for it is billed to this round; they are not sent it again.
         """
         counted = set(this.counted)
-        messages = self._members.send_model(this.counted, self._model, this.ledger)
+        messages = self._clients.send_model(this.counted, self._model, this.ledger)
         groups = [tuple(c for c in group if c in counted) for group in this.groups]
         batches = self._dispatch.batches([group for group in groups if group])
         calls = [
@@ -319,7 +328,7 @@ class Coordinator:
             for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
                 scores.update(zip(group, sums, strict=True))
                 for client, place in _places(settled.answer, number, group).items():
-                    self._members.know(client, self._model.round_index, place, this.round_index)
+                    self._clients.record_state(client, self._model.round_index, place, this.round_index)
         return {client: scores[client] for client in this.counted if client in scores}
 
     def _weight(self, client: int) -> float:
@@ -337,7 +346,7 @@ class Coordinator:
         return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
 
 
-def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, Place]:
+def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:
     """Where the clients of a call's group ``number`` are now."""
     states, machine = answer.handles[0], answer.where
-    return {client: Place(states, number, row, machine) for row, client in enumerate(clients)}
+    return {client: StateRef(states, number, row, machine) for row, client in enumerate(clients)}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum, Update
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import PayloadError
-from numpy.typing import NDArray
 
 
 class GroupSum:

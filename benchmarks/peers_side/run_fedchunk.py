@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from side import Job, Notes, parse_job
+
 from fedchunk.actors.backends.ray_backend import RayFederation
 from fedchunk.orchestrator.contract.messages import RoundResult
 from fedchunk.orchestrator.experiment import run_experiment
 from fedchunk.orchestrator.recording.run_folder import RunFolder
 from fedchunk.orchestrator.settings import loading
-from side import Job, Notes, parse_job
 
 
 class RoundEnds:

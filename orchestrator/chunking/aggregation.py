@@ -6,12 +6,13 @@ total in group order. So the bits depend on the groups, never on where or when a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from fedchunk.orchestrator.chunking.layout import Layout, Place
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout, Place
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,75 @@ class ChunkSum:
         return sent_C
 
 
+ChunkRule = Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.float32]]
+"""The aggregate of one chunk, (K,), of the values of those who sent it, (N, K), and their weights, (N,)."""
+
+
+class ChunkValues:
+    """Every client's chunks, kept apart, for rules that a sum is not enough for. Else as :class:`ChunkSum`."""
+
+    def __init__(self, layout: Layout, rule: ChunkRule) -> None:
+        self._layout = layout
+        self._rule = rule
+        self._clients: list[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float32], float]] = []
+
+    def add(self, mask_C: NDArray[np.bool_], values: NDArray[np.float32], weight: float) -> None:
+        """Keeps one client's chunks, in client order."""
+        starts_C = np.zeros(self._layout.num_chunks, np.int64)
+        sizes_K = self._layout.sizes_C[mask_C]
+        starts_C[mask_C] = np.cumsum(sizes_K) - sizes_K
+        self._clients.append((mask_C, starts_C, values, weight))
+
+    def add_all(self, clients: Sequence[tuple[NDArray[np.bool_], NDArray[np.float32], float]]) -> None:
+        """Keeps the chunks of several clients, in order."""
+        for client in clients:
+            self.add(*client)
+
+    @property
+    def weights_C(self) -> NDArray[np.float64]:
+        """Summed weight of each chunk's contributors; 0 where nobody sent it."""
+        weights_C = np.zeros(self._layout.num_chunks)
+        for mask_C, _, _, weight in self._clients:
+            weights_C[mask_C] += weight
+        return weights_C
+
+    @property
+    def sent_C(self) -> NDArray[np.bool_]:
+        """Which chunks somebody sent."""
+        sent_C: NDArray[np.bool_] = self.weights_C > 0
+        return sent_C
+
+    def over(self, weight: float) -> NDArray[np.float32]:
+        """Each chunk's aggregate times its contributors' share of ``weight``, (P,); zero where nobody sent anything.
+
+        Of the weighted mean that is the sum divided by one weight: whoever did not send a chunk counts as no change.
+        """
+        out_P = np.zeros(self._layout.num_parameters, np.float32)
+        weights_C = self.weights_C
+        for chunk in np.flatnonzero(weights_C).tolist():
+            out_P[self._place(chunk)] = self._aggregate(chunk) * np.float32(weights_C[chunk] / weight)
+        return out_P
+
+    def write_means(self, out_P: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Writes the aggregate of each chunk that somebody sent into ``out_P``; other chunks stay as they are.
+
+        Returns:
+            Which chunks were written, (C,).
+        """
+        sent_C = self.sent_C
+        for chunk in np.flatnonzero(sent_C).tolist():
+            out_P[self._place(chunk)] = self._aggregate(chunk)
+        return sent_C
+
+    def _place(self, chunk: int) -> slice:
+        return slice(int(self._layout.bounds[chunk]), int(self._layout.bounds[chunk + 1]))
+
+    def _aggregate(self, chunk: int) -> NDArray[np.float32]:
+        size = int(self._layout.sizes_C[chunk])
+        sent = [(values[at[chunk] : at[chunk] + size], w) for mask_C, at, values, w in self._clients if mask_C[chunk]]
+        return self._rule(np.stack([values for values, _ in sent]), np.array([weight for _, weight in sent]))
+
+
 def _by_block(place: Place, block_values: int) -> Iterator[tuple[int, Place, int]]:
     """A place of the vector, cut where blocks end: block, place in the block, how many values it picks."""
     if isinstance(place, slice):
@@ -203,9 +273,15 @@ class RoundSum:
     """Everything a round, or one group of its clients, adds up to. Add in client order, merge in group order."""
 
     def __init__(
-        self, layout: Layout, num_float_buffers: int, num_integer_buffers: int, block_values: int = BLOCK_VALUES
+        self,
+        layout: Layout,
+        num_float_buffers: int,
+        num_integer_buffers: int,
+        block_values: int = BLOCK_VALUES,
+        rule: ChunkRule | None = None,
     ) -> None:
-        self.chunks = ChunkSum(layout, block_values)
+        """``rule``: how chunks are aggregated where it is not their weighted mean. Buffers always are their mean."""
+        self.chunks: ChunkSum | ChunkValues = ChunkValues(layout, rule) if rule else ChunkSum(layout, block_values)
         self.buffers = BufferMean(num_float_buffers, num_integer_buffers)
 
     @property
@@ -233,9 +309,11 @@ class RoundSum:
 
     def partial(self) -> PartialSum:
         """The sums so far. They share this object's memory, so nothing may be added to it afterwards."""
+        assert isinstance(self.chunks, ChunkSum), "values that are kept apart do not travel as a sum"
         return PartialSum(self.chunks.sums_P, self.chunks.weights_C, *self.buffers.sums, self.weight)
 
     def merge(self, partial: PartialSum) -> None:
         """Adds the sum of a group. For a group of one client :meth:`add` gives the same bits without its zeros."""
+        assert isinstance(self.chunks, ChunkSum), "a sum cannot be taken apart again"
         self.chunks.merge(partial.sums_P, partial.weights_C)
         self.buffers.merge(partial.floats_B, partial.counters_I, partial.weight)

@@ -8,11 +8,12 @@ float32: the scale of a chunk of small changes would be zero in float16. The rec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
-from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout
 
 Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
 
@@ -32,11 +33,88 @@ def scale_bytes(encoding: Encoding, num_chunks: int) -> int:
     return 2 * num_chunks if encoding in LEVELS else 0
 
 
+class Codec(Protocol):
+    """Turns the values of chunks into bytes and back."""
+
+    @property
+    def wire_id(self) -> int:
+        """What a message calls it, one byte; below :data:`FIRST_OWN_ID` for those that are built in."""
+        ...
+
+    def value_bytes(self, num_values: int) -> int | None:
+        """Bytes that the values occupy; None where that depends on them."""
+        ...
+
+    def scale_bytes(self, num_chunks: int) -> int:
+        """Bytes of the scales beside them."""
+        ...
+
+    def pack(
+        self, values_V: NDArray[np.float32], sizes_K: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Values, one chunk behind the other, as bytes, and the bytes of their scales."""
+        ...
+
+    def unpack(
+        self, packed: NDArray[np.uint8], scales: NDArray[np.uint8], sizes_K: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The values that a receiver sees. Raises ValueError: the bytes are not what :meth:`pack` gives."""
+        ...
+
+
+FIRST_OWN_ID = 128
+"""Ids of users' encodings begin here."""
+
+
+@dataclass(frozen=True)
+class BuiltInCodec:
+    """One of the encodings of this module."""
+
+    name: Encoding
+    wire_id: int
+
+    def value_bytes(self, num_values: int) -> int:
+        """See :class:`Codec`."""
+        return value_bytes(self.name, num_values)
+
+    def scale_bytes(self, num_chunks: int) -> int:
+        """See :class:`Codec`."""
+        return scale_bytes(self.name, num_chunks)
+
+    def pack(
+        self, values_V: NDArray[np.float32], sizes_K: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """See :class:`Codec`."""
+        return pack(self.name, values_V, sizes_K)
+
+    def unpack(
+        self, packed: NDArray[np.uint8], scales: NDArray[np.uint8], sizes_K: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """See :class:`Codec`."""
+        return unpack(self.name, packed, scales, sizes_K)
+
+
+_WIRE_IDS: dict[Encoding, int] = {"float32": 0, "float16": 1, "bfloat16": 2, "int8": 3, "int4": 4}
+"""Never given to another encoding: old messages must not change their meaning."""
+
+BUILT_IN = {name: BuiltInCodec(name, wire_id) for name, wire_id in _WIRE_IDS.items()}
+"""The built-in encodings by name."""
+
+FLOAT32 = BUILT_IN["float32"]
+
+
+def codec_of(wire_id: int, own: Codec | None = None) -> Codec | None:
+    """The encoding that a message names: ``own`` if it is that, or a built-in; None if nobody knows it."""
+    if own is not None and own.wire_id == wire_id:
+        return own
+    return next((codec for codec in BUILT_IN.values() if codec.wire_id == wire_id), None)
+
+
 @dataclass(frozen=True)
 class Packed:
     """The packed values of K chunks. Parts may be views of the vector they come from: nothing is copied yet."""
 
-    encoding: Encoding
+    codec: Codec
     parts: tuple[NDArray[np.uint8], ...]
     scales: NDArray[np.uint8]
     sizes_K: NDArray[np.int64]
@@ -47,17 +125,17 @@ class Packed:
         return np.concatenate(self.parts) if self.parts else _NOTHING
 
 
-def pack_chunks(encoding: Encoding, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], layout: Layout) -> Packed:
+def pack_chunks(codec: Codec, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], layout: Layout) -> Packed:
     """Packs the chunks ``mask_C`` of a vector. Raises ValueError: a value is too large for ``float16``."""
     sizes_K = layout.sizes_C[mask_C]
-    if encoding == "float32":
+    if codec is FLOAT32 or codec == FLOAT32:
         whole_P = np.ascontiguousarray(vector_P, "<f4")
         parts = tuple(whole_P[place].view(np.uint8) for place, _ in layout.places(mask_C))
-        return Packed(encoding, parts, _NOTHING, sizes_K)
+        return Packed(codec, parts, _NOTHING, sizes_K)
     values_V = np.empty(layout.num_values(mask_C), "<f4")
     layout.cut(vector_P, mask_C, values_V)
-    packed, scales = pack(encoding, values_V, sizes_K)
-    return Packed(encoding, (packed,), scales, sizes_K)
+    packed, scales = codec.pack(values_V, sizes_K)
+    return Packed(codec, (packed,), scales, sizes_K)
 
 
 def pack(

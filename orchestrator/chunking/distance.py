@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import squared_norms
-from numpy.typing import NDArray
 
 Metric = Literal["cosine", "euclidean", "coordinate"]
 

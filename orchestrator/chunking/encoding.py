@@ -21,15 +21,15 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking import codecs, header
-from fedchunk.orchestrator.chunking.codecs import Encoding, Packed
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, Codec, Encoding, Packed, codec_of
 from fedchunk.orchestrator.chunking.header import Flag, Header, check
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.core.errors import PayloadError
-from numpy.typing import NDArray
 
 Compression = Literal["none", "lz4", "zstd"]
-ENCODINGS: tuple[Encoding, ...] = ("float32", "float16", "bfloat16", "int8", "int4")
 COMPRESSIONS: tuple[Compression, ...] = ("none", "lz4", "zstd")
 
 KINDS = ("header", "mask", "choice", "scales", "shares", "buffers", "values")
@@ -40,8 +40,13 @@ KINDS = ("header", "mask", "choice", "scales", "shares", "buffers", "values")
 class Packing:
     """How values travel."""
 
-    encoding: Encoding = "float32"
+    codec: Codec = FLOAT32
     compression: Compression = "none"
+
+    @classmethod
+    def built_in(cls, encoding: Encoding, compression: Compression = "none") -> Packing:
+        """One of the encodings of :mod:`chunking.codecs`."""
+        return cls(codecs.BUILT_IN[encoding], compression)
 
 
 PLAIN = Packing()
@@ -80,7 +85,7 @@ class Encoded:
     def seen(self) -> NDArray[np.float32]:
         """The values as the receiver will see them: what a lossy encoding lost is the sender's to keep."""
         packed = self._packed
-        return codecs.unpack(packed.encoding, packed.joined, packed.scales, packed.sizes_K)
+        return packed.codec.unpack(packed.joined, packed.scales, packed.sizes_K)
 
 
 def message_bytes(
@@ -91,23 +96,34 @@ def message_bytes(
     num_shares: int = 0,
     *,
     num_selected: int = 0,
-    encoding: Encoding = "float32",
+    codec: Codec = FLOAT32,
     with_mask: bool = True,
     with_choice: bool = False,
 ) -> dict[str, int]:
     """Bytes of a message by kind, without compression; their sum is the length of what :func:`encode` returns.
 
-    ``num_selected`` chunks matter only to encodings with scales.
+    ``num_selected`` chunks matter only to encodings with scales. Where only an encoding itself can tell the length of
+    values, its bytes for values drawn from a normal distribution are an estimate.
     """
     return {
         "header": header.SIZE,
         "mask": _mask_bytes(num_chunks) if with_mask else 0,
         "choice": _mask_bytes(num_chunks) if with_choice else 0,
-        "scales": codecs.scale_bytes(encoding, num_selected),
+        "scales": codec.scale_bytes(num_selected),
         "shares": 4 * num_shares,
         "buffers": 4 * num_float_buffers + 8 * num_integer_buffers,
-        "values": codecs.value_bytes(encoding, num_values),
+        "values": _value_bytes(codec, num_values, num_selected),
     }
+
+
+def _value_bytes(codec: Codec, num_values: int, num_selected: int) -> int:
+    """The length of the values, estimated where it depends on them."""
+    known = codec.value_bytes(num_values)
+    if known is not None:
+        return known
+    values = np.random.default_rng(0).standard_normal(num_values, dtype=np.float32)
+    sizes_K = np.diff(np.arange(max(1, num_selected) + 1, dtype=np.int64) * num_values // max(1, num_selected))
+    return len(codec.pack(values, sizes_K)[0])
 
 
 def encode(
@@ -144,8 +160,9 @@ def encode(
     Raises:
         ValueError: a value does not fit the encoding.
     """
-    packed = codecs.pack_chunks(packing.encoding, vector_P, mask_C, layout)
-    compression, values = _compressed(packed.parts, packing.compression)
+    packed = codecs.pack_chunks(packing.codec, vector_P, mask_C, layout)
+    own = packing.codec.wire_id >= FIRST_OWN_ID  # of its values nobody else knows the length
+    compression, values = _compressed(packed.parts, "none" if own else packing.compression)
     sections = {
         "mask": _mask_section(mask_C) if with_mask else b"",
         "choice": _mask_section(choice_C) if choice_C is not None else b"",
@@ -161,7 +178,7 @@ def encode(
         + with_mask * Flag.MASK
         + (choice_C is not None) * Flag.CHOICE
     )
-    kinds = ENCODINGS.index(packing.encoding), COMPRESSIONS.index(compression)
+    kinds = packing.codec.wire_id, COMPRESSIONS.index(compression)
     head = Header(Flag(flags), *kinds, round_index, sender, num_samples, int(np.count_nonzero(mask_C)))
     payload, sizes = assemble(head, layout, sections, values)
     return Encoded(payload, sizes, packed)
@@ -189,6 +206,7 @@ def decode(
     num_float_buffers: int,
     num_integer_buffers: int,
     known_C: NDArray[np.bool_] | None = None,
+    own: Codec | None = None,
 ) -> Message:
     """Checks the bytes and takes them apart; float32 values are not copied.
 
@@ -198,6 +216,7 @@ def decode(
         num_float_buffers: B of the receiver's model.
         num_integer_buffers: I of the receiver's model.
         known_C: which chunks a message without a mask holds.
+        own: the receiver's encoding, where it is not built in.
 
     Raises:
         PayloadError: the bytes are not a message of this layout, or hold values that are not finite.
@@ -207,8 +226,9 @@ def decode(
     values_at = _values_at(head, layout.num_chunks, num_float_buffers, num_integer_buffers) if plain else len(payload)
     finite = header.verify(payload, head, values_at)
     check(Flag.SCORES not in head.flags, "holds scores, not chunks")
-    check(head.encoding < len(ENCODINGS) and head.compression < len(COMPRESSIONS), "an unknown encoding")
-    encoding = ENCODINGS[head.encoding]
+    codec = codec_of(head.encoding, own)
+    if codec is None or head.compression >= len(COMPRESSIONS):
+        raise PayloadError("an unknown encoding")
     cursor = _Cursor(payload)
     mask_C = cursor.mask(layout, "mask") if Flag.MASK in head.flags else known_C
     if mask_C is None:
@@ -216,7 +236,7 @@ def decode(
     num_marked = int(np.count_nonzero(mask_C))
     check(num_marked == head.num_selected, f"{num_marked} chunks are marked, the header says {head.num_selected}")
     choice_C = cursor.mask(layout, "choice") if Flag.CHOICE in head.flags else None
-    scales = cursor.take("scales", codecs.scale_bytes(encoding, head.num_selected))
+    scales = cursor.take("scales", codec.scale_bytes(head.num_selected))
     shares_K = cursor.take("shares", 4 * head.num_selected).view("<f4") if Flag.SHARES in head.flags else None
     buffers_B = counters_I = None
     if Flag.BUFFERS in head.flags:
@@ -226,8 +246,8 @@ def decode(
         check(header.all_finite(buffers_B), "buffers that are not finite")
     sizes_K = layout.sizes_C[mask_C]
     num_values = int(np.add.reduce(sizes_K))
-    packed = cursor.rest(codecs.value_bytes(encoding, num_values), COMPRESSIONS[head.compression])
-    values = codecs.unpack(encoding, packed, scales, sizes_K)
+    packed = cursor.rest(codec.value_bytes(num_values), COMPRESSIONS[head.compression])
+    values = _unpacked(codec, packed, scales, sizes_K)
     check(finite if plain else header.all_finite(values), "values that are not finite")
     if shares_K is not None:
         check(bool(((shares_K > 0) & (shares_K <= 1)).all()), "shares outside (0, 1]")
@@ -246,7 +266,19 @@ def decode(
     )
 
 
-_PLAIN_KINDS = ENCODINGS.index(PLAIN.encoding), COMPRESSIONS.index(PLAIN.compression)
+def _unpacked(
+    codec: Codec, packed: NDArray[np.uint8], scales: NDArray[np.uint8], sizes_K: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The values; bytes that a user's encoding cannot read are a bad payload, not a fault of the receiver."""
+    if codec.wire_id < FIRST_OWN_ID:
+        return codec.unpack(packed, scales, sizes_K)
+    try:
+        return codec.unpack(packed, scales, sizes_K)
+    except Exception as error:
+        raise PayloadError(f"values that cannot be decoded: {error}") from error
+
+
+_PLAIN_KINDS = FLOAT32.wire_id, COMPRESSIONS.index(PLAIN.compression)
 
 
 def _values_at(head: Header, num_chunks: int, num_float_buffers: int, num_integer_buffers: int) -> int:
@@ -279,9 +311,12 @@ class _Cursor:
         check(not np.count_nonzero(bits[layout.num_chunks :]), f"{kind} marks chunks that do not exist")
         return bits[: layout.num_chunks].view(np.bool_)
 
-    def rest(self, expected: int, compression: Compression) -> NDArray[np.uint8]:
-        """The values' bytes, ``expected`` of them once decompressed."""
+    def rest(self, expected: int | None, compression: Compression) -> NDArray[np.uint8]:
+        """The values' bytes, ``expected`` of them once decompressed; None where nobody can tell."""
         section = self.take("values", len(self._payload) - self._position)
+        if expected is None:
+            check(compression == "none", "compressed values whose length is not known")
+            return section
         if compression != "none":
             try:
                 raw = pa.decompress(section, decompressed_size=expected, codec=compression, asbytes=True)

@@ -10,8 +10,9 @@ cohort's weight: a mean over the few who sent a chunk is too long a step and div
 from __future__ import annotations
 
 import numpy as np
-from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout
 
 
 def withheld_after(

@@ -8,9 +8,10 @@ from enum import IntFlag
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.core.errors import PayloadError
-from numpy.typing import NDArray
 
 _HEADER = struct.Struct("<4s B B B B I i I 8s I I")
 _CHECKSUM = struct.Struct("<I")
@@ -42,7 +43,7 @@ class Header:
 
     flags: Flag
     encoding: int
-    """Place in :data:`fedchunk.orchestrator.chunking.encoding.ENCODINGS`."""
+    """The encoding's ``wire_id``."""
     compression: int
     """Place in :data:`fedchunk.orchestrator.chunking.encoding.COMPRESSIONS`."""
     round_index: int

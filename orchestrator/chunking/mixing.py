@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from fedchunk.orchestrator.chunking.aggregation import ChunkSum
-from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.aggregation import ChunkRule, ChunkSum, ChunkValues
+from fedchunk.orchestrator.chunking.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,31 @@ def mean_with_neighbours(receiver: Receiver, neighbours: Sequence[Contribution],
         >>> mean_with_neighbours(receiver, [sent], Layout(4, 2)).tolist()
         [2.0, 2.0, 3.5, 6.5]
     """
+    return _aggregated(receiver, neighbours, layout, ChunkSum(layout))
+
+
+def aggregate_with_neighbours(
+    receiver: Receiver, neighbours: Sequence[Contribution], layout: Layout, rule: ChunkRule
+) -> NDArray[np.float32]:
+    """As :func:`mean_with_neighbours`, by another rule than the mean: the receiver is one of a chunk's contributors.
+
+    Example:
+        >>> receiver = Receiver(1, np.array([2, 2, 2, 2], np.float32), 1.0)
+        >>> sent = Contribution(0, np.array([False, True]), np.array([4, 8], np.float32), 3.0)
+        >>> aggregate_with_neighbours(receiver, [sent], Layout(4, 2), lambda values_NK, _: values_NK.max(0)).tolist()
+        [2.0, 2.0, 4.0, 8.0]
+    """
+    return _aggregated(receiver, neighbours, layout, ChunkValues(layout, rule))
+
+
+def _aggregated(
+    receiver: Receiver, neighbours: Sequence[Contribution], layout: Layout, total: ChunkSum | ChunkValues
+) -> NDArray[np.float32]:
     heard_C = np.zeros(layout.num_chunks, np.bool_)
     for neighbour in neighbours:
         heard_C |= neighbour.mask_C
     own = np.empty(layout.num_values(heard_C), np.float32)
     layout.cut(receiver.weights_P, heard_C, own)
-    total = ChunkSum(layout)
     everybody = [*neighbours, Contribution(receiver.client_id, heard_C, own, receiver.weight)]
     for contribution in _by_client(everybody):
         total.add(contribution.mask_C, contribution.values, contribution.weight)
@@ -77,7 +97,7 @@ def mean_with_neighbours(receiver: Receiver, neighbours: Sequence[Contribution],
 
 
 def mix_own_weights(receiver: Receiver, neighbours: Sequence[Contribution], layout: Layout) -> NDArray[np.float32]:
-    """The seed's sentence taken literally: a chunk that a neighbour did not send counts with the receiver's weights.
+    """FedPilot's sentence taken literally: a chunk that a neighbour did not send counts with the receiver's weights.
 
     ``x_j + sum_i a_i (x_i - x_j)`` over the neighbours i that sent the chunk, where ``sum a = 1`` over the receiver and
     *all* of ``neighbours``, those who sent little or nothing included.

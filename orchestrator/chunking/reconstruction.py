@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout
 
 BLOCK_VALUES = 1 << 16
 """Values mixed at once: their temporaries stay in cache."""
@@ -38,7 +39,7 @@ def with_own_weights(
     shares_K: NDArray[np.float32],
     layout: Layout,
 ) -> NDArray[np.float32]:
-    """The seed's sentence taken literally: whoever did not send a chunk counts with the receiver's own weights.
+    """FedPilot's sentence taken literally: whoever did not send a chunk counts with the receiver's own weights.
 
     ``x_j + sum_i a_i (x_i - x_j)`` over the contributors i of the chunk, ``sum a = 1`` over the cohort, which is
     ``(1 - s) x_j + s m`` with the contributors' mean m and their share s of the cohort's weight.

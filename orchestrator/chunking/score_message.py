@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking import agreement, header
 from fedchunk.orchestrator.chunking.encoding import assemble
 from fedchunk.orchestrator.chunking.header import Flag, Header, check
 from fedchunk.orchestrator.chunking.layout import Layout
-from numpy.typing import NDArray
 
 ScoreEncoding = Literal["float32", "byte"]
 _ENCODINGS: tuple[ScoreEncoding, ...] = ("float32", "byte")

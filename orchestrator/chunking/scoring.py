@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from fedchunk.orchestrator.chunking.layout import Layout
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout
 
 
 def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from fedchunk.orchestrator.commands.console import size
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from fedchunk.orchestrator.commands.console import size
 
 Status = Literal["ok", "warn", "fail"]
 

@@ -1,4 +1,5 @@
-"""What an experiment will cost, before it is spent: bytes, memory, actors. Starts nothing and loads no data.
+"""What an experiment will cost, before it is spent: bytes, memory, actors. Starts nothing, and loads no data but a
+user's.
 
 Bytes are counted with the encoder's own sizes and the coordinator's own rule for what a client must be sent, so they
 are bounds that a run keeps, not estimates. Memory is an estimate; each line says its formula.
@@ -16,52 +17,9 @@ from fedchunk.orchestrator.commands.plan_peers import peer_traffic
 from fedchunk.orchestrator.commands.plan_star import Downloads, star_traffic
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.round_rules import cohort
-from fedchunk.orchestrator.methods.exchange import layout_for, packing_of
+from fedchunk.orchestrator.learning.data.facts import DataFacts, data_facts
 from fedchunk.orchestrator.methods.topology import build_topology
-from fedchunk.orchestrator.settings.sections import DataSettings, Settings
-
-
-@dataclass(frozen=True)
-class DataShape:
-    """What a data set is, without opening its files."""
-
-    channels: int
-    side: int
-    """Pixels of an image's edge."""
-    classes: int
-    samples: int
-    """Training and test samples."""
-    value_bytes: int
-    """Bytes of one pixel in memory."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Images and int64 labels in memory."""
-        return self.samples * (self.channels * self.side**2 * self.value_bytes + 8)
-
-
-DATA_SHAPES = {
-    "digits": DataShape(1, 8, 10, 1797, 4),
-    "mnist": DataShape(1, 28, 10, 70_000, 1),
-    "fmnist": DataShape(1, 28, 10, 70_000, 1),
-    "cifar10": DataShape(3, 32, 10, 60_000, 1),
-    "cifar100": DataShape(3, 32, 100, 60_000, 1),
-}
-
-
-def data_shape(settings: DataSettings) -> DataShape:
-    """The shape of the data set that the settings name, with images as stored."""
-    if settings.dataset_type != "synthetic":
-        return DATA_SHAPES[settings.dataset_type]
-    samples = settings.synthetic_samples + settings.synthetic_test_samples
-    return DataShape(settings.synthetic_channels, settings.synthetic_size, settings.synthetic_classes, samples, 1)
-
-
-def model_input(settings: DataSettings) -> tuple[tuple[int, int, int], int]:
-    """(channels, height, width) that the model sees after any resize, and the number of classes."""
-    shape = data_shape(settings)
-    side = settings.transform_input_size or shape.side
-    return (shape.channels, side, side), shape.classes
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 @dataclass(frozen=True)
@@ -107,35 +65,37 @@ class Plan:
         return asdict(self)
 
 
-def make_plan(settings: Settings, spec: ModelSpec, *, actors: int | None) -> Plan:
+def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = None, *, actors: int | None) -> Plan:
     """The cost of an experiment with a model of this shape.
 
     Args:
         settings: the experiment.
         spec: names and sizes of the model's parameters and buffers.
+        facts: of the data set; None: they are looked up.
         actors: client actors that this machine would start, or None where it cannot run the experiment.
 
     Raises:
         ConfigError: more chunks than parameters, a topology that does not exist, or a budget that cannot be kept to.
     """
     federation = settings.federation
-    layout = layout_for(settings.chunking, spec.num_parameters)
-    messages = Messages(spec, layout, settings.chunking)
-    topology, num_rounds = build_topology(federation), federation.federated_learning_rounds
+    messages = Messages.of(settings, spec)
+    layout = messages.layout
+    topology, num_rounds = build_topology(settings), federation.federated_learning_rounds
     if topology is None:
         traffic = star_traffic(federation, messages)
         first = messages.whole(with_choice=False) if federation.initial_model == "broadcast" else 0
     else:
         traffic, first = peer_traffic(num_rounds, messages, topology), 0
     per_round = len(cohort(federation.number_of_clients, federation.client_sampling_rate, federation.random_seed, 1))
-    held = Held(traffic.participants, traffic.upload.high * per_round, data_shape(settings.data).num_bytes)
-    packing = packing_of(settings.chunking)
+    held = Held(traffic.participants, traffic.upload.high * per_round, (facts or data_facts(settings)).num_bytes)
+    encoding = settings.chunking.chunk_encoding if settings.chunking.chunking else "float32"
+    compression = messages.method.packing.compression
     return Plan(
         model=settings.training.model_type,
         parameters=spec.num_parameters,
         chunks=layout.num_chunks,
         chunks_sent=traffic.chunks_sent,
-        encoding=packing.encoding if packing.compression == "none" else f"{packing.encoding}, {packing.compression}",
+        encoding=encoding if compression == "none" else f"{encoding}, {compression}",
         topology=federation.federated_learning_topology,
         edges=topology.edges if topology else None,
         clients=federation.number_of_clients,

@@ -7,7 +7,7 @@ import math
 from fedchunk.orchestrator.chunking import sensitivity
 from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
-from fedchunk.orchestrator.methods.exchange import affordable_chunks
+from fedchunk.orchestrator.methods.method import affordable_chunks
 from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
 
@@ -17,40 +17,29 @@ def asks_for_scores(chunking: ChunkingSettings, round_index: int) -> bool:
     return sends and (round_index - 1) % chunking.agreement_interval == 0
 
 
-def chunks_of_round(chunking: ChunkingSettings, num_chunks: int, round_index: int, *, with_age: bool) -> Bounds:
+def chunks_of_round(messages: Messages, round_index: int, *, with_age: bool) -> Bounds:
     """Chunks that one client sends in a round, before any budget.
 
     Policies that read scores may find that nothing is worth sending. Overdue chunks go even above the ceiling, but
     none is overdue before round ``chunk_max_age + 1``.
-
-    Example:
-        >>> settings = ChunkingSettings(chunking=True, sensitivity_policy="knee", sensitivity_percentage=30)
-        >>> chunks_of_round(settings, 50, 1, with_age=True)
-        Bounds(low=0, high=15)
     """
+    chunking, num_chunks = messages.chunking, messages.layout.num_chunks
     if not chunking.chunking:
         return Bounds.exactly(num_chunks)
-    asked = _asked_for(chunking, num_chunks, round_index)
+    asked = _asked_for(messages, round_index)
     if with_age and chunking.chunk_max_age is not None and round_index > chunking.chunk_max_age:
         return Bounds(asked.low, num_chunks)
     return asked
 
 
-def _asked_for(chunking: ChunkingSettings, num_chunks: int, round_index: int) -> Bounds:
-    if round_index <= chunking.sensitivity_warmup_rounds:
-        return Bounds.exactly(sensitivity.fixed(num_chunks, chunking.sensitivity_warmup_percentage))
-    ceiling = sensitivity.fixed(num_chunks, chunking.sensitivity_percentage)
-    match chunking.policy:
-        case "fixed" | "budget":
-            return Bounds.exactly(ceiling)
-        case "schedule":
-            percentage = sensitivity.schedule(chunking.sensitivity_schedule, round_index)
-            return Bounds.exactly(min(ceiling, sensitivity.fixed(num_chunks, percentage)))
-        case _:
-            return Bounds(0, ceiling)
+def _asked_for(messages: Messages, round_index: int) -> Bounds:
+    chunking, num_chunks, chooser = messages.chunking, messages.layout.num_chunks, messages.method.chooser
+    if not chooser.reads_scores or round_index <= chunking.sensitivity_warmup_rounds:
+        return Bounds.exactly(chooser.count_in(round_index, num_chunks))
+    return Bounds(0, sensitivity.fixed(num_chunks, chunking.sensitivity_percentage))
 
 
-class Budget:
+class BudgetBounds:
     """What ``sensitivity_budget_mb`` leaves for each message, as the coordinator shares it out.
 
     What one message leaves unused falls to those after it, so a message's share never gets smaller, and after r of R
@@ -94,6 +83,6 @@ class Budget:
         if asks_for_scores(messages.chunking, round_index):
             share -= messages.scores
         counts = messages.spec.num_float_buffers, messages.spec.num_integer_buffers
-        chunks = affordable_chunks(messages.chunking, messages.layout, *counts, share)
+        chunks = affordable_chunks(messages.method.packing.codec, messages.layout, *counts, share)
         assert chunks is not None, "a share of bytes was given"
         return chunks

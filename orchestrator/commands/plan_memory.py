@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.methods import grouping
-from fedchunk.orchestrator.methods.exchange import keeps_states, withholds
+from fedchunk.orchestrator.methods.method import Method, keeps_states
 from fedchunk.orchestrator.methods.topology import Topology
-from fedchunk.orchestrator.settings.sections import Settings, TrainingSettings
+from fedchunk.orchestrator.settings.sections import TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 ACTOR_BASE_BYTES = 600_000_000
 """Private memory of an actor before it has a model: 0.45 GB for torch with CUDA libraries, 0.15 GB for torchvision
@@ -55,15 +56,16 @@ def memory_lines(
 def _object_store(
     settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held, model: int
 ) -> Memory:
-    chunking, vector = settings.chunking, 4 * spec.num_parameters
-    keeps = topology is not None or keeps_states(chunking, settings.federation)
+    chunking, vector, method = settings.chunking, 4 * spec.num_parameters, Method.of(settings, spec.num_parameters)
+    rule = method.rule
+    keeps = topology is not None or keeps_states(settings)
     client, parts, copies = (model + 4 * num_chunks, ["model", "4 C"], 0) if keeps else (0, [], 0)
     if chunking.agrees:
         client, parts = client + num_chunks, ["model", "5 C"]
-    if topology is not None and chunking.keeps_copies:
+    if topology is not None and rule.keeps_copies:
         copies = vector * (2 * topology.edges + topology.num_clients)
         parts.append("(degree + 1) copies of P float32")
-    elif withholds(chunking):
+    elif method.withholds:
         client += vector
         parts.append("P float32 withheld")
     download = "" if topology else " + one download"
@@ -96,7 +98,7 @@ def _coordinator(settings: Settings, spec: ModelSpec, topology: Topology | None,
     if topology is not None:
         return Memory("coordinator", model, "the first model; it owns no other")
     size, formula = 12 * spec.num_parameters + 2 * model, "float64 sums and quotients of P values + the model twice"
-    if settings.chunking.feeds_back:
+    if Method.of(settings, spec.num_parameters).rule.keeps_residual:
         size += 16 * spec.num_parameters
         formula += " + 4 vectors of P float32 (what it has not told yet)"
     return Memory("coordinator", size, formula)
@@ -104,10 +106,11 @@ def _coordinator(settings: Settings, spec: ModelSpec, topology: Topology | None,
 
 def _actor(settings: Settings, spec: ModelSpec, topology: Topology | None) -> Memory:
     vectors, parts = 5 + _optimizer_vectors(settings.training), ["weights", "gradients", "copies", "optimizer"]
-    if withholds(settings.chunking) or settings.chunking.keeps_copies:
+    method = Method.of(settings, spec.num_parameters)
+    if method.withholds or method.rule.keeps_copies:
         vectors += 2
         parts.append("withheld change before and after")
-    if topology is not None and settings.chunking.keeps_copies:
+    if topology is not None and method.rule.keeps_copies:
         vectors += 1 + max(map(len, topology.neighbours))
         parts.append("a copy of each neighbour")
     group = _largest_group(settings, spec, topology)

@@ -9,7 +9,8 @@ from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, message_byte
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.score_message import score_message_bytes
 from fedchunk.orchestrator.contract.messages import ModelSpec
-from fedchunk.orchestrator.methods.exchange import packing_of
+from fedchunk.orchestrator.methods.method import Method
+from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
 
@@ -50,8 +51,23 @@ class Messages:
     """The messages of one experiment, in bytes. ``chunks`` says how many chunks a message holds."""
 
     spec: ModelSpec
-    layout: Layout
-    chunking: ChunkingSettings
+    settings: Sections
+    method: Method
+
+    @classmethod
+    def of(cls, settings: Sections, spec: ModelSpec) -> Messages:
+        """The messages of an experiment with such a model. Raises ConfigError: more chunks than parameters."""
+        return cls(spec, settings, Method.of(settings, spec.num_parameters))
+
+    @property
+    def layout(self) -> Layout:
+        """The cut."""
+        return self.method.layout
+
+    @property
+    def chunking(self) -> ChunkingSettings:
+        """What the settings say of chunks."""
+        return self.settings.chunking
 
     @property
     def dense(self) -> int:
@@ -73,7 +89,7 @@ class Messages:
 
     def update(self, chunks: Bounds) -> Bounds:
         """What a client sends: no mask where all were told which chunks."""
-        return self._bounds(chunks, packing_of(self.chunking), with_mask=not self.chunking.agrees)
+        return self._bounds(chunks, self.method.packing, with_mask=not self.chunking.agrees)
 
     def whole(self, *, with_choice: bool) -> int:
         """The whole model, to a client that has none: every bit of it."""
@@ -81,8 +97,8 @@ class Messages:
 
     def change(self, chunks: Bounds, *, plain: bool = False, with_mask: bool, with_choice: bool) -> Bounds:
         """What changed since a client was last told; ``plain`` where it must share every bit again."""
-        packing = PLAIN if plain else packing_of(self.chunking)
-        with_shares = self.chunking.chunking and self.chunking.chunk_reconstruction == "own_weights"
+        packing = PLAIN if plain else self.method.packing
+        with_shares = self.method.rule.sends_shares
         return self._bounds(chunks, packing, with_mask=with_mask, with_choice=with_choice, with_shares=with_shares)
 
     def nothing(self, *, with_choice: bool) -> int:
@@ -97,7 +113,7 @@ class Messages:
     @property
     def chunk_down(self) -> int:
         """What one more chunk adds to any message that tells a client of changes at most."""
-        plain = self.chunking.feeds_back
+        plain = self.method.rule.keeps_residual
         one, none = (
             self.change(Bounds.exactly(count), plain=plain, with_mask=True, with_choice=False) for count in (1, 0)
         )
@@ -126,7 +142,7 @@ class Messages:
             self.spec.num_integer_buffers,
             chunks if with_shares else 0,
             num_selected=chunks,
-            encoding=packing.encoding,
+            codec=packing.codec,
             with_mask=with_mask,
             with_choice=with_choice,
         )

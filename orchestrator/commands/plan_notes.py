@@ -6,22 +6,20 @@ from collections.abc import Iterator
 
 from fedchunk.orchestrator.commands.console import size
 from fedchunk.orchestrator.commands.plan_messages import Messages
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, Settings
-
-BY_SCORES = ("energy", "threshold", "knee", "utopia")
-"""Policies that read the scores."""
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 def notes(settings: Settings, messages: Messages) -> Iterator[str]:
     """One sentence or two for each thing that the figures do not say."""
-    peers = settings.federation.federated_learning_topology != "star"
+    peers = settings.federation.peer_to_peer
     if peers:
         yield "There is no coordinator and no first download: what one peer sends over an edge, the other receives."
     else:
-        yield from _downloads(settings)
+        yield from _downloads(settings, messages)
     if settings.chunking.chunking:
         yield from _agreement(settings.chunking, messages)
-        yield from _counts(settings.chunking, peers=peers)
+        yield from _counts(messages, peers=peers)
         if (budget_mb := settings.chunking.sensitivity_budget_mb) is not None:
             yield (
                 f"sensitivity_budget_mb caps the upload in all at {size(budget_mb * 1_000_000)}; what is left over "
@@ -35,15 +33,16 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
         yield "stop_avg_accuracy may end the run before its last round; 'at least' is for all rounds."
 
 
-def _downloads(settings: Settings) -> Iterator[str]:
+def _downloads(settings: Settings, messages: Messages) -> Iterator[str]:
     chunking, federation = settings.chunking, settings.federation
+    feeds_back = messages.method.rule.keeps_residual
     if federation.initial_model == "seed":
         first = "Clients make the first model themselves, from random_seed."
     else:
         first = "A client's first download is the whole model."
     if not chunking.chunking:
         yield first
-    elif chunking.feeds_back and chunking.downlink_sensitivity_percentage is not None:
+    elif feeds_back and chunking.downlink_sensitivity_percentage is not None:
         yield f"{first} Later {chunking.downlink_sensitivity_percentage:g} % of the chunks come down in each round."
     elif chunking.agrees:
         yield f"{first} Later a client is sent the chunks that all clients sent, averaged."
@@ -52,7 +51,7 @@ def _downloads(settings: Settings) -> Iterator[str]:
             f"{first} Later a client is sent what the clients sent, averaged: 'at least' is when all choose the same "
             "chunks, 'at most' when every chunk is sent by somebody, or all choose different ones."
         )
-    if chunking.feeds_back and federation.client_sampling_rate < 1:
+    if feeds_back and federation.client_sampling_rate < 1:
         yield "A client that was away for more than a round is sent what changed meanwhile as full float32 values."
 
 
@@ -69,8 +68,9 @@ def _agreement(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:
     )
 
 
-def _counts(chunking: ChunkingSettings, *, peers: bool) -> Iterator[str]:
-    if chunking.policy in BY_SCORES:
+def _counts(messages: Messages, *, peers: bool) -> Iterator[str]:
+    chunking = messages.chunking
+    if messages.method.chooser.reads_scores:
         yield (
             f"The policy {chunking.policy} chooses the number of chunks in each round: 'at most' is its ceiling, "
             "'at least' is when nothing is worth sending."

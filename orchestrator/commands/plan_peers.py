@@ -23,4 +23,4 @@ def peer_traffic(num_rounds: int, messages: Messages, topology: Topology) -> Tra
 
 
 def _chunks(messages: Messages, round_index: int, *, with_age: bool) -> Bounds:
-    return chunks_of_round(messages.chunking, messages.layout.num_chunks, round_index, with_age=with_age)
+    return chunks_of_round(messages, round_index, with_age=with_age)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from fedchunk.orchestrator.chunking import sensitivity
-from fedchunk.orchestrator.commands.plan_chunks import Budget, asks_for_scores, chunks_of_round
+from fedchunk.orchestrator.commands.plan_chunks import BudgetBounds, asks_for_scores, chunks_of_round
 from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.settings.sections import FederationSettings
@@ -89,7 +90,7 @@ class _Star:
         self._changed_low_R = np.zeros(num_rounds + 1, np.int64)
         self._changed_high_R = np.zeros(num_rounds + 1, np.int64)
         has_budget = messages.chunking.chunking and messages.chunking.sensitivity_budget_mb is not None
-        self._budget = Budget(messages, num_rounds, len(self._cohort(1))) if has_budget else None
+        self._budget = BudgetBounds(messages, num_rounds, len(self._cohort(1))) if has_budget else None
         self._uplink = self._downlink = NOTHING
         self._downloads = Downloads()
 
@@ -134,8 +135,7 @@ class _Star:
         return chunks, upload, [(known != NEVER and round_index > 1, message + more) for known, message in told]
 
     def _chunks(self, round_index: int) -> Bounds:
-        chunking, num_chunks = self._messages.chunking, self._messages.layout.num_chunks
-        chunks = chunks_of_round(chunking, num_chunks, round_index, with_age=self._with_age)
+        chunks = chunks_of_round(self._messages, round_index, with_age=self._with_age)
         return self._budget.limit(chunks, round_index, self._uplink) if self._budget else chunks
 
     def _send_model(self, members: Sequence[int], model_round: int, *, with_choice: bool) -> list[tuple[int, Bounds]]:
@@ -163,16 +163,17 @@ class _Star:
         sent_it_too = chunking.agrees and missed_one and took_part and not self._tells_other_chunks
         return messages.change(
             Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known])),
-            plain=chunking.feeds_back and not missed_one,
+            plain=messages.method.rule.keeps_residual and not missed_one,
             with_mask=not sent_it_too,
             with_choice=with_choice,
         )
 
     def _note_changes(self, round_index: int, sent: Bounds, clients: int) -> None:
         """How many chunks changed since each round before: of one choice at least, of all together at most."""
-        chunking, num_chunks = self._messages.chunking, self._messages.layout.num_chunks
+        messages, num_chunks = self._messages, self._messages.layout.num_chunks
+        chunking = messages.chunking
         changed = sent if chunking.agrees else Bounds(sent.low, sent.high * clients)
-        if chunking.feeds_back and chunking.downlink_sensitivity_percentage is not None:
+        if messages.method.rule.keeps_residual and chunking.downlink_sensitivity_percentage is not None:
             changed = Bounds.exactly(sensitivity.fixed(num_chunks, chunking.downlink_sensitivity_percentage))
         low_R, high_R = self._changed_low_R[:round_index], self._changed_high_R[:round_index]
         np.maximum(low_R, changed.low, out=low_R)
@@ -181,8 +182,8 @@ class _Star:
     @property
     def _tells_other_chunks(self) -> bool:
         """Whether the coordinator tells of chunks that clients did not choose."""
-        chunking = self._messages.chunking
-        return chunking.feeds_back and chunking.downlink_sensitivity_percentage is not None
+        messages, chunking = self._messages, self._messages.chunking
+        return messages.method.rule.keeps_residual and chunking.downlink_sensitivity_percentage is not None
 
     def _count(self, whole: int = 0, changes: int = 0, empty: int = 0, choices: int = 0) -> None:
         so_far = self._downloads

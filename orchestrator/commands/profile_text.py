@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from fedchunk.orchestrator.commands.console import percent, table
 from fedchunk.orchestrator.core.records import ACTIVITIES
 from fedchunk.orchestrator.recording.profile import TRACE

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedchunk.orchestrator.commands.console import duration, percent, size
-from fedchunk.orchestrator.contract.messages import RoundResult
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
+
+from fedchunk.orchestrator.commands.console import duration, percent, size
+from fedchunk.orchestrator.contract.messages import RoundResult
 
 WIDE = 140
 """Columns of a terminal that has room for a bar before the line; on a narrow one the line itself takes two."""

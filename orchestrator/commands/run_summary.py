@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+
 from fedchunk.orchestrator.commands.console import duration, percent, size, table
 from fedchunk.orchestrator.commands.profile_text import profile_text, trace_place
 from fedchunk.orchestrator.contract.ports import RunSummary

@@ -17,13 +17,14 @@ Makers and eaters:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
 from fedchunk.orchestrator.chunking.aggregation import PartialSum
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
-from numpy.typing import NDArray
 
 COORDINATOR = -1
 """The coordinator's place in ``sender`` and ``receiver`` columns; clients count from 0."""
@@ -133,7 +134,7 @@ class ClientStates:
 
 @dataclass(frozen=True)
 class StatePlace:
-    """Where a client's state lies among the arguments of a call: which of them, which group of it, which row."""
+    """Where a client's state lies among those that come with a call: which object, which group of it, which row."""
 
     argument: int
     group: int
@@ -243,6 +244,16 @@ class MixOrder:
     """Whether to measure the model on the test set."""
 
 
+def add_parts(
+    some: Mapping[str, NDArray[np.float64]], others: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Sums by name. Raises ValueError where two are of different shapes."""
+    for name in some.keys() & others.keys():
+        if some[name].shape != others[name].shape:
+            raise ValueError(f"{name}: parts of shapes {some[name].shape} and {others[name].shape} do not add up")
+    return {**others, **{name: part + others[name] if name in others else part for name, part in some.items()}}
+
+
 @dataclass(frozen=True)
 class EvaluationSums:
     """Sums over test samples; shards of a test set add up, the mean is taken once."""
@@ -250,10 +261,18 @@ class EvaluationSums:
     correct: int
     loss_sum: float
     num_samples: int
+    parts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of each further metric, by its name, what adds up."""
+    num_classes: int = 0
+    """Answers that the model chooses from; known where there are further metrics."""
 
     def __add__(self, other: EvaluationSums) -> EvaluationSums:
         return EvaluationSums(
-            self.correct + other.correct, self.loss_sum + other.loss_sum, self.num_samples + other.num_samples
+            self.correct + other.correct,
+            self.loss_sum + other.loss_sum,
+            self.num_samples + other.num_samples,
+            add_parts(self.parts, other.parts),
+            max(self.num_classes, other.num_classes),
         )
 
     @property

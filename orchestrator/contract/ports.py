@@ -12,10 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
+
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+
+Job = Literal[
+    "initial_model",
+    "train_group",
+    "emit_group",
+    "evaluate",
+    "evaluate_group",
+    "train_peer",
+    "mix_peer",
+    "mean_and_consensus",
+]
+"""What a client actor can be asked for: a method of :class:`StarClient` or :class:`PeerClient`."""
 
 Handle = Any
 """A reference to a value in the object store (``ray.ObjectRef`` or its local twin)."""
@@ -127,11 +140,11 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """One call to one client actor: a method name and its arguments, handles among them."""
+    """One call to one client actor: a job and its arguments, handles among them."""
 
     key: int
     """What the caller knows the call by (a client, a part of the test set); unique among those in flight."""
-    method: str
+    method: Job
     arguments: tuple[Any, ...]
     values: int = 1
     """How many of the returned values the caller looks at; they come first."""

@@ -38,7 +38,7 @@ class SpanRecorder:
         return tuple(self._spans)
 
     def read_out(self) -> tuple[Span, ...]:
-        """Everything noted since the last time; the diary is empty after it."""
+        """Everything noted since the last time; nothing is left after it."""
         spans, self._spans = self.spans, []
         return spans
 

@@ -3,6 +3,7 @@
     FedchunkError
     ├── ConfigError        the settings are wrong (nothing has started)
     ├── DataError          a data set is missing or unreadable (nothing has started)
+    ├── ComponentFailed    a component of the user raised, or gave back what it must not
     ├── PayloadError       bytes that are not a valid message for this layout
     ├── ClientFailed       one client could not do its part of a round
     ├── RoundFailed        too few clients finished a round
@@ -53,6 +54,22 @@ class ConfigError(FedchunkError):
 
 class DataError(FedchunkError):
     """A data set is missing or not what its name says. The message names the files and the remedy."""
+
+
+class ComponentFailed(FedchunkError):
+    """A component did not do its part: it raised, or gave back what its kind must not."""
+
+    def __init__(self, key: str, name: str, where: str, reason: str) -> None:
+        super().__init__(key, name, where, reason)
+        self.key = key
+        """The setting that names it."""
+        self.name = name
+        self.where = where
+        """File and line; empty for a built-in."""
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.name}{f' ({self.where})' if self.where else ''}: {self.reason}"
 
 
 class PayloadError(FedchunkError):
@@ -108,6 +125,8 @@ def reason_of(error: BaseException) -> str:
     """Why a call failed, without the client's name, so that equal failures of many clients group."""
     if isinstance(error, ClientFailed):
         return f"{error.stage}: {error.reason}"
+    if isinstance(error, ComponentFailed):
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -145,6 +145,16 @@ LEDGER = [
     _field("bytes", pa.int64(), "byte", "What this part of the message really occupied."),
 ]
 
+METRICS = [
+    _ROUND,
+    _field(
+        "client", pa.int32(), "client", "The client whose own model was measured, from 0.",
+        null="the coordinator's model was",
+    ),
+    _field("name", pa.string(), "", "The metric; of one with several figures, metric/figure (per_class/3)."),
+    _field("value", pa.float64(), "", "Its value over the whole test set."),
+]  # fmt: skip
+
 ACTIVITIES = ("wait", "fetch", "train", "score", "pack", "aggregate", "evaluate", "record")
 """What actors are found doing in the ``profile`` table."""
 
@@ -168,11 +178,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "chunks": _schema("chunks", CHUNKS),
     "layout": _schema("layout", LAYOUT),
     "ledger": _schema("ledger", LEDGER),
+    "metrics": _schema("metrics", METRICS),
     "profile": _schema("profile", PROFILE),
 }
 """Name of a table -> its schema. File names are ``tables/<name>.parquet``."""
 
-ROUND_TABLES = ("rounds", "clients", "chunks", "ledger")
+ROUND_TABLES = ("rounds", "clients", "chunks", "ledger", "metrics")
 """The tables that grow with every round; ``layout`` is written once."""
 
 OPTIONAL_TABLES = ("profile",)

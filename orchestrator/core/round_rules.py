@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import takewhile
 
 import numpy as np
+
 from fedchunk.orchestrator.core.seeds import generator
 
 

@@ -1,4 +1,4 @@
-"""From stored images to what a model eats, and the process-wide switches of torch."""
+"""From stored samples to what a model eats, and the process-wide switches of torch."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from typing import Any
 
 import numpy as np
 import torch
-from fedchunk.orchestrator.learning import transfer
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from fedchunk.orchestrator.learning import transfer
+from fedchunk.orchestrator.learning.data.dataset import Scale
 
-def to_device(
-    x: NDArray[Any],
-    mean_c: NDArray[np.float32],
-    std_c: NDArray[np.float32],
-    size: int | None,
-    device: torch.device | str,
-) -> Tensor:
-    """Images as normalised float32 on the device, resized if asked: (S, c, h, w), or (S, c, size, size).
+
+def to_device(x: NDArray[Any], scale: Scale | None, size: int | None, device: torch.device | str) -> Tensor:
+    """Samples as the model eats them, on the device: (S, ...), or (S, c, size, size).
 
     Args:
-        x: images (S, c, h, w), uint8 (0 to 255) or float32 (0 to 1); may be read-only.
-        mean_c: mean per channel on the scale 0 to 1.
-        std_c: standard deviation per channel, above 0.
-        size: ``transform_input_size``; bilinear, with antialiasing where it shrinks, as torchvision resizes. None
-            keeps the size.
+        x: samples (S, ...), uint8 images (0 to 255), float32 or int64; may be read-only.
+        scale: mean and standard deviation (above 0) per channel, of bytes on the scale 0 to 1; None: none are applied.
+        size: ``transform_input_size`` of images; bilinear, with antialiasing where it shrinks, as torchvision resizes.
+            None keeps the size.
         device: where to.
     """
-    return normalised(transfer.to_device(x, torch.device(device)), mean_c, std_c, size)
+    return model_input(transfer.to_device(x, torch.device(device)), scale, size)
 
 
-def normalised(images: Tensor, mean_c: NDArray[np.float32], std_c: NDArray[np.float32], size: int | None) -> Tensor:
-    """What :func:`to_device` makes of images that are on the device already; they stay as they are."""
-    scaled = images.to(torch.float32, copy=True)
-    if images.dtype == torch.uint8:
+def model_input(samples: Tensor, scale: Scale | None, size: int | None) -> Tensor:
+    """What :func:`to_device` makes of samples that are on the device already; they stay as they are."""
+    if scale is not None:
+        samples = _normalised(samples, *scale)
+    if size is None or samples.shape[2:] == (size, size):
+        return samples
+    return functional.interpolate(samples, size=(size, size), mode="bilinear", antialias=True)
+
+
+def _normalised(samples: Tensor, mean_c: NDArray[np.float32], std_c: NDArray[np.float32]) -> Tensor:
+    scaled = samples.to(torch.float32, copy=True)
+    if samples.dtype == torch.uint8:
         scaled.div_(255)
-    mean, std = (transfer.to_device(values_c, images.device).view(-1, 1, 1) for values_c in (mean_c, std_c))
-    scaled.sub_(mean).div_(std)
-    if size is None or scaled.shape[2:] == (size, size):
-        return scaled
-    return functional.interpolate(scaled, size=(size, size), mode="bilinear", antialias=True)
+    by_channel = (-1, *(1,) * (samples.ndim - 2))
+    mean, std = (transfer.to_device(values_c, samples.device).view(by_channel) for values_c in (mean_c, std_c))
+    return scaled.sub_(mean).div_(std)
 
 
 def configure_torch(threads: int, deterministic: bool, device: torch.device | str) -> None:

@@ -1,24 +1,26 @@
-"""How the coordinator picks one set of chunks for all clients: from the scores they send, or from what it foresees."""
+"""How the coordinator picks one set of chunks for all clients: from the scores they send, or from what it predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from fedchunk.orchestrator.chunking import agreement
-from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.methods.exchange import Ages, Choice, choose
-from fedchunk.orchestrator.settings.sections import ChunkingSettings
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking import agreement
+from fedchunk.orchestrator.methods.chooser import Choice, Chooser
+from fedchunk.orchestrator.methods.scorer import Ages
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
 
 class Agreement:
     """The coordinator's memory of how fast each chunk changes, and the choices made from it."""
 
-    def __init__(self, settings: ChunkingSettings, layout: Layout) -> None:
+    def __init__(self, settings: ChunkingSettings, chooser: Chooser, num_chunks: int) -> None:
         self._settings = settings
-        self._rates_C = agreement.unseen(layout.num_chunks)
-        self._last_sent_C = np.zeros(layout.num_chunks, np.int32)
+        self._chooser = chooser
+        self._rates_C = agreement.unseen(num_chunks)
+        self._last_sent_C = np.zeros(num_chunks, np.int32)
 
     def asks(self, round_index: int) -> bool:
         """Whether clients send scores in this round."""
@@ -28,7 +30,7 @@ class Agreement:
     def predict(self, round_index: int, affordable: int | None) -> Choice:
         """The choice of a round without scores: chunks that should have gathered most since they were sent."""
         ages = self._ages(round_index)
-        return choose(self._settings, agreement.predicted(self._rates_C, ages.ages_C), ages, affordable)
+        return self._chooser.choose(agreement.predicted(self._rates_C, ages.ages_C), ages, affordable)
 
     def agree(
         self,
@@ -39,7 +41,7 @@ class Agreement:
     ) -> Choice:
         """The choice from the clients' scores: chunks of the largest weighted mean square."""
         agreed_C = agreement.agreed_scores(np.stack(scores_NC), np.asarray(weights_N))
-        return choose(self._settings, agreed_C, self._ages(round_index), affordable)
+        return self._chooser.choose(agreed_C, self._ages(round_index), affordable)
 
     def observe(self, round_index: int, sent_C: NDArray[np.bool_], norms_C: NDArray[np.float32]) -> None:
         """Learns from a round's update: ``norms_C`` of the chunks in ``sent_C``."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from fedchunk.orchestrator.chunking.codecs import Codec
 from fedchunk.orchestrator.chunking.encoding import message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.score_message import score_message_bytes
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
-from fedchunk.orchestrator.methods.exchange import affordable_chunks
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.methods.method import affordable_chunks
+from fedchunk.orchestrator.settings.joined import Sections
 
 
 class Budget:
@@ -18,10 +19,11 @@ class Budget:
     Raises ConfigError for a budget that messages without any chunk would already pass: it could not be kept to.
     """
 
-    def __init__(self, settings: Settings, layout: Layout, spec: ModelSpec) -> None:
+    def __init__(self, settings: Sections, layout: Layout, spec: ModelSpec, codec: Codec) -> None:
         self._chunking = settings.chunking
         self._federation = settings.federation
         self._layout = layout
+        self._codec = codec
         self._counts = spec.num_float_buffers, spec.num_integer_buffers
         megabytes = settings.chunking.sensitivity_budget_mb if settings.chunking.chunking else None
         self._left = None if megabytes is None else megabytes * 1_000_000
@@ -41,7 +43,7 @@ class Budget:
 
     def chunks(self, most_bytes: int | None) -> int | None:
         """How many chunks fit into a payload of ``most_bytes``; None: no limit."""
-        return affordable_chunks(self._chunking, self._layout, *self._counts, most_bytes)
+        return affordable_chunks(self._codec, self._layout, *self._counts, most_bytes)
 
     def spend(self, uplink_bytes: int) -> None:
         """Takes off what a round has sent."""

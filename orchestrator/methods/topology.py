@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import networkx as nx
-import numpy as np
+
+from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import generator
-from fedchunk.orchestrator.methods.adjacency import read_adjacency
+from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.rules.peers import topology_contradictions
-from fedchunk.orchestrator.settings.sections import FederationSettings
-
-MAX_DRAWS = 100
-"""Draws of a random graph before giving up on a connected one; of 8 clients with 3 each, one draw in 500 is not."""
 
 NAMED_CLIENTS = 10
 """Clients out of reach that an error names; the others are counted."""
@@ -59,40 +55,53 @@ class Topology:
         return 2 * self.edges / (self.num_clients * (self.num_clients - 1))
 
 
-def build_topology(settings: FederationSettings, base_folder: Path | None = None) -> Topology | None:
-    """The graph that the settings ask for; the same settings give the same graph.
-
-    ``ring``: each client has the one before and the one after it. ``k_connected``: a random graph in which each client
-    has ``k_value`` neighbours, drawn from ``random_seed``. ``complete``: everybody with everybody. ``custom``: the
-    matrix in ``adjacency_matrix_file_name``. Each is connected, or parts of the federation would never hear of each
-    other.
-
-    Args:
-        settings: topology, number of clients, k_value, file name, seed.
-        base_folder: folder from which a relative file name counts (that of the settings' file); None: the current one.
-
-    Returns:
-        The graph, or None for ``star``: there the coordinator speaks with every client.
+def build_topology(settings: Sections) -> Topology | None:
+    """The graph that the settings ask for; the same settings give the same graph. None in a star.
 
     Raises:
-        ConfigError: no such graph exists, or the file is missing or wrong; with every fault that was found.
+        ConfigError: no such graph exists, or its file is missing or wrong; with every fault that was found.
+        ComponentFailed: a user's topology raised, or gave back no connected graph over the clients.
     """
-    if remarks := [*topology_contradictions(settings)]:
+    federation = settings.federation
+    if not federation.peer_to_peer:
+        return None
+    if remarks := [*topology_contradictions(federation)]:
         raise ConfigError([Fault("", remark.keys[0], remark.message) for remark in remarks])
-    clients = settings.number_of_clients
-    match settings.federated_learning_topology:
-        case "star":
-            return None
-        case "ring":
-            return Topology.from_links(clients, nx.cycle_graph(clients).edges)
-        case "complete":
-            return Topology.from_links(clients, nx.complete_graph(clients).edges)
-        case "k_connected":
-            assert settings.k_value is not None, "k_connected without k_value passed the settings' rules"
-            return _random_regular(clients, settings.k_value, settings.random_seed)
-        case "custom":
-            assert settings.adjacency_matrix_file_name is not None, "custom without a file passed the settings' rules"
-            return _from_file((base_folder or Path()) / settings.adjacency_matrix_file_name, clients)
+    bound, clients = settings.bound("topology"), federation.number_of_clients
+    offers = {**settings.on_offer("topology"), "number_of_clients": clients}
+    if "rng" in bound.asks:
+        offers["rng"] = generator(federation.random_seed, "topology")
+    edges = bound(**offers)
+    if bound.is_own:
+        edges = _checked(bound, edges, clients)
+    if lost := _out_of_reach(clients, edges):
+        names = ", ".join(map(str, lost[:NAMED_CLIENTS])) + (", ..." if len(lost) > NAMED_CLIENTS else "")
+        message = (
+            f"{len(lost)} of {clients} clients cannot be reached from client 0 over any number of links: {names} "
+            "(row 1 of a matrix is client 0); add links until all are connected"
+        )
+        if bound.is_own:
+            raise bound.failed(message)
+        raise ConfigError([Fault(federation.adjacency_matrix_file_name or "", "adjacency_matrix_file_name", message)])
+    return Topology.from_links(clients, edges)
+
+
+def _checked(bound: Bound, edges: Any, clients: int) -> list[tuple[int, int]]:
+    """A user's edges, each a pair of different clients."""
+    with bound.named():
+        pairs = [(int(one), int(other)) for one, other in edges]
+    for one, other in pairs:
+        if one == other or not (0 <= one < clients and 0 <= other < clients):
+            allowed = f"pairs of different clients from 0 to {clients - 1}"
+            raise bound.failed(f"returned the edge ({one}, {other}); allowed: {allowed}")
+    return pairs
+
+
+def _out_of_reach(clients: int, edges: Iterable[tuple[int, int]]) -> list[int]:
+    """Clients that client 0 cannot reach."""
+    graph = nx.Graph(edges)
+    graph.add_nodes_from(range(clients))
+    return sorted(set(range(clients)) - nx.node_connected_component(graph, 0))
 
 
 def metropolis_weights(topology: Topology) -> tuple[tuple[float, ...], ...]:
@@ -114,38 +123,3 @@ def metropolis_weights(topology: Topology) -> tuple[tuple[float, ...], ...]:
         tuple(1 / (1 + max(degrees[client], degrees[other])) for other in others)
         for client, others in enumerate(topology.neighbours)
     )
-
-
-def _random_regular(clients: int, degree: int, seed: int) -> Topology:
-    rng = generator(seed, "topology")
-    if degree == 2:
-        # A connected graph of degree 2 is one ring through all; a drawn one would mostly be several small rings.
-        order = [int(client) for client in rng.permutation(clients)]
-        return Topology.from_links(clients, zip(order, order[1:] + order[:1], strict=True))
-    draws = (_draw_regular(clients, degree, rng) for _ in range(MAX_DRAWS))
-    graph = next((graph for graph in draws if nx.is_connected(graph)), None)
-    assert graph is not None, f"no connected graph of {clients} clients with {degree} neighbours in {MAX_DRAWS} draws"
-    return Topology.from_links(clients, graph.edges)
-
-
-def _draw_regular(clients: int, degree: int, rng: np.random.Generator) -> nx.Graph:
-    """A random regular graph; a dense one by the links that it lacks, since pairing up fails when few are left over."""
-    drawing = random.Random(int(rng.integers(2**63)))
-    lacking = clients - 1 - degree
-    if lacking < degree:
-        return nx.complement(nx.random_regular_graph(lacking, clients, seed=drawing))
-    return nx.random_regular_graph(degree, clients, seed=drawing)
-
-
-def _from_file(path: Path, clients: int) -> Topology:
-    links = read_adjacency(path, clients)
-    graph = nx.Graph(links)
-    graph.add_nodes_from(range(clients))
-    if lost := sorted(set(range(clients)) - nx.node_connected_component(graph, 0)):
-        names = ", ".join(map(str, lost[:NAMED_CLIENTS])) + (", ..." if len(lost) > NAMED_CLIENTS else "")
-        message = (
-            f"{len(lost)} of {clients} clients cannot be reached from client 0 over any number of links: {names} "
-            "(row 1 is client 0); add links until all are connected"
-        )
-        raise ConfigError([Fault(str(path), "adjacency_matrix_file_name", message)])
-    return Topology.from_links(clients, links)

@@ -28,7 +28,7 @@ class Recording:
     def __init__(self, recorders: Sequence[Recorder], info: FederationInfo) -> None:
         self._recorders = recorders
         self._info = info
-        self._diary = SpanRecorder("driver")
+        self._spans = SpanRecorder("driver")
         self._rounds: queue.Queue[RoundResult] = queue.Queue(MOST_WAITING)
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._work, name="fedchunk-recording", daemon=True)
@@ -74,7 +74,7 @@ class Recording:
 
     def _tell(self, results: list[RoundResult]) -> None:
         if results[0].spans:  # what is noted of recording belongs to rounds before
-            results[0] = replace(results[0], spans=(*results[0].spans, *self._diary.read_out()))
-        with self._diary.doing("record"):
+            results[0] = replace(results[0], spans=(*results[0].spans, *self._spans.read_out()))
+        with self._spans.doing("record"):
             for recorder in self._recorders:
                 recorder.record_rounds(results)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.recording import table_files

@@ -2,6 +2,7 @@
 
 config.yaml            the resolved settings, secrets masked; config.json holds the same for programs
 tables/<name>.parquet  the tables (see recording.table_files for how they grow), and ``profile``
+components/            the sources of users' own components, as they were
 weights.safetensors    the final global model, one tensor per parameter and buffer
 summary.json           how the run ended; status "running" until then
 """
@@ -19,6 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, RecordsError
@@ -26,9 +30,7 @@ from fedchunk.orchestrator.core.masking import mask_settings, mask_text
 from fedchunk.orchestrator.core.records import SCHEMA_VERSION
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_atomically
-from fedchunk.orchestrator.settings.sections import Settings
-from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from fedchunk.orchestrator.settings.whole import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +61,13 @@ class RunFolder:
         """
         try:
             folder = _make_default(default_name(settings)) if path is None else _make_given(path)
-            write_text_atomically(folder / "config.yaml", mask_text(config_yaml))
-            config = json.dumps(mask_settings(settings.flat()), indent=2)
-            write_text_atomically(folder / "config.json", config + "\n")
+            write_text_atomically(folder / "config.yaml", mask_text(_with_kept_sources(config_yaml, settings)))
+            config = mask_settings(settings.flat()) | {
+                "method": settings.method_facts(),
+                "components": settings.components.described,
+            }
+            write_text_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
+            _write_sources(folder, settings)
             table_files.begin(folder / "tables")
             _write_summary(folder, _running())
         except OSError as error:
@@ -162,6 +168,25 @@ def _running() -> RunSummary:
 
 def _write_summary(folder: Path, summary: RunSummary) -> None:
     write_text_atomically(folder / "summary.json", summary_json(summary) + "\n")
+
+
+def _write_sources(folder: Path, settings: Settings) -> None:
+    """The files that users' components came from, each version in a folder of its own."""
+    for one in settings.components.own:
+        for name, text in one.files:
+            file = folder / "components" / one.sha256[:8] / name
+            if text and not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_text_atomically(file, text)
+
+
+def _with_kept_sources(config_yaml: str, settings: Settings) -> str:
+    """The settings with places that lead into the run's own folder, so that they can be run again from there."""
+    for one in settings.components.own:
+        if one.file and one.name.rpartition(":")[0].endswith(".py") and one.files:
+            kept = f"./components/{one.sha256[:8]}/{one.files[0][0]}:{one.name.rpartition(':')[2]}"
+            config_yaml = config_yaml.replace(f'"{one.name}"', f'"{kept}"')
+    return config_yaml
 
 
 def _write_weights(folder: Path, spec: ModelSpec, model: ModelState, weights_sha256: str) -> None:

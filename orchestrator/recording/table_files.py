@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS
 from fedchunk.orchestrator.recording.atomic import write_atomically
 

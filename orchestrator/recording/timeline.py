@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.core.records import SCHEMAS, table_from_columns
 

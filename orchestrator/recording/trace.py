@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from fedchunk.orchestrator.recording.timeline import COORDINATOR, DRIVER, Window, round_windows
 
 MOST_EVENTS = 200_000

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from fedchunk.orchestrator.settings import fedpilot_keys
-from fedchunk.orchestrator.settings.schema import choices, field_schemas, kinds
+from fedchunk.orchestrator.settings.schema import choices, component_of, field_schemas, kinds
 from fedchunk.orchestrator.settings.yaml_source import plain_value
 
 _LONGEST = 60
@@ -44,10 +44,12 @@ def unknown(key: str) -> str:
 def hint(key: str, value: Any) -> str:
     """What to do about a value that is often got wrong in this way; empty if there is nothing to add."""
     if isinstance(value, dict):
-        return "settings are flat: write every key at the left margin"
+        return "" if "object" in kinds(key) else "settings are flat: write every key at the left margin"
+    if "object" in kinds(key):
+        return ""
     if value is None:
         return "leave the line out for the default"
-    if "array" in kinds(key):
+    if "array" in kinds(key) and component_of(key) is None:
         return "" if isinstance(value, list) else "write it as a list, such as [50, 20, 5]"
     if isinstance(value, str):
         return _hint_for_text(key, value)

@@ -68,8 +68,8 @@ _FOREIGN: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "otel_enabled": (_OFF, _TELEMETRY),
     "otel_endpoint": (_ANY, _TELEMETRY),
     "otel_service_name": (_ANY, _TELEMETRY),
-    "metrics": (_ANY, "a choice of metrics: all tables are always recorded"),
-    **{f"metrics.{name}": (_ANY, "a choice of metrics: all tables are always recorded") for name in _METRICS},
+    "metrics": (_ANY, "switches of its own records: all tables are always recorded"),
+    **{f"metrics.{name}": (_ANY, "switches of its own records: all tables are always recorded") for name in _METRICS},
     **{f"{name}_otel": (_OFF, _TELEMETRY) for name in _METRICS},
     **{f"metrics.{name}_otel": (_OFF, _TELEMETRY) for name in _METRICS},
     "mean_accuracy_to_csv": (_ANY, "a choice here: the rounds table is always recorded"),
@@ -83,6 +83,12 @@ _FOREIGN: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "desired_distribution": ((None,), "label distributions given as a matrix"),
     "production_mode": (_OFF, "a production mode"),
 }
+
+
+def is_foreign(key: str, value: Any) -> bool:
+    """Whether a key that both have is meant as FedPilot's: its ``metrics`` are switches, ours a list of names."""
+    return key == "metrics" and isinstance(value, Mapping)
+
 
 KEYS = frozenset(_FOREIGN)
 """FedPilot's keys that have no counterpart in fedchunk."""

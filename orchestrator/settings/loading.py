@@ -7,19 +7,33 @@ No torch, ray or mlflow on this path: ``fedchunk validate`` answers at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
+from fedchunk.orchestrator.components import Components
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.registry import is_known
 from fedchunk.orchestrator.settings import fedpilot_keys
+from fedchunk.orchestrator.settings.component_loading import find_components, from_objects
 from fedchunk.orchestrator.settings.fault_texts import hint, shorten, shown, unknown
 from fedchunk.orchestrator.settings.rules import Remark, without_effect
-from fedchunk.orchestrator.settings.schema import allowed_values, field_schemas, json_schema, kinds, sections, to_yaml
-from fedchunk.orchestrator.settings.sections import Section, Settings
+from fedchunk.orchestrator.settings.schema import (
+    allowed_values,
+    component_of,
+    field_schemas,
+    json_schema,
+    kinds,
+    sections,
+    to_yaml,
+)
+from fedchunk.orchestrator.settings.sections import Section
+from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.settings.yaml_source import MAX_BYTES, TOO_LONG, Entry, read_document, read_override
-from pydantic import ValidationError
 
 __all__ = ["Loaded", "json_schema", "load", "parse", "to_yaml"]
 
@@ -33,17 +47,20 @@ class Loaded:
     """Accepted but without effect, or rarely meant; each with its place, as a fault would print."""
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Loaded:
-    """Settings of a YAML file.
+def load(path: str | Path, overrides: Sequence[str] = (), objects: Mapping[str, Any] = MappingProxyType({})) -> Loaded:
+    """Settings of a YAML file, with the code of the components that it names.
 
     Args:
-        path: the file.
-        overrides: ``key=value`` from the command line; they win over the file, and the last over the others.
+        path: the file. Places such as ``./mine.py:Net`` count from its folder.
+        overrides: ``key=value`` from the command line; they win over the file, and the last over the others. Places in
+            them count from the current folder.
+        objects: values that win over both, as Python has them: also functions and classes, where names of components
+            stand.
 
     Raises:
         ConfigError: with everything that is wrong, in the file and on the command line.
     """
-    return parse(_read_text(path), str(path), overrides)
+    return parse(_read_text(path), str(path), overrides, objects)
 
 
 def _read_text(path: str | Path) -> str:
@@ -63,7 +80,9 @@ def _read_text(path: str | Path) -> str:
         raise ConfigError([Fault(f"{path}:{line}:{column}", "", message)]) from None
 
 
-def parse(text: str, name: str, overrides: Sequence[str] = ()) -> Loaded:
+def parse(
+    text: str, name: str, overrides: Sequence[str] = (), objects: Mapping[str, Any] = MappingProxyType({})
+) -> Loaded:
     """Settings of YAML text; ``name`` stands for the file in places. See :func:`load`."""
     written, faults = read_document(text, name)
     entries, double_faults = _by_setting(written)
@@ -71,12 +90,18 @@ def parse(text: str, name: str, overrides: Sequence[str] = ()) -> Loaded:
     notices = [Fault(name, "", "holds no settings; every setting has its default")] if empty else []
     overriding, override_faults, override_notices = _overriding(overrides)
     entries |= overriding
-    faults += double_faults + override_faults
+    given, handed_over, object_faults = from_objects(objects)
+    entries |= given
+    faults += double_faults + override_faults + object_faults
     notices += override_notices
     unreadable = bool(faults)
     values, foreign_faults, foreign_notices = _without_foreign(entries)
-    settings, value_faults, clashes = _settings(values)
-    faults += foreign_faults + value_faults
+    folders = {key: Path.cwd() for key in overriding | given}
+    code = find_components(values, folders, Path(name).parent, handed_over)
+    found = {key: entry for key, entry in values.items() if key not in code.broken}
+    settings, value_faults, clashes = _settings(found, code.components)
+    clashes = [clash for clash in clashes if not code.broken & set(clash.keys)]
+    faults += foreign_faults + value_faults + code.faults
     # What could not be read might have resolved the contradiction: it is not told then.
     faults += [] if unreadable else [_at(clash, entries) for clash in clashes]
     if faults:
@@ -117,7 +142,7 @@ def _without_foreign(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[
     known: dict[str, Entry] = {}
     faults, notices, ignored = [], [], []
     for key, entry in entries.items():
-        if key in field_schemas():
+        if key in field_schemas() and not fedpilot_keys.is_foreign(key, entry.value):
             if entry.value is None and key in fedpilot_keys.NULL_IS_DEFAULT:
                 notices.append(Fault(entry.where, entry.key, "null; its default is used"))
             else:
@@ -135,7 +160,7 @@ def _without_foreign(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[
     return known, faults, notices
 
 
-def _settings(entries: dict[str, Entry]) -> tuple[Settings, list[Fault], list[Remark]]:
+def _settings(entries: dict[str, Entry], components: Components) -> tuple[Settings, list[Fault], list[Remark]]:
     """Settings, the fields' faults, and contradictions. Where there are any, the settings are not for use."""
     values = {key: _meant(key, entry) for key, entry in entries.items()}
     wrong = _wrong_fields(values)
@@ -143,7 +168,7 @@ def _settings(entries: dict[str, Entry]) -> tuple[Settings, list[Fault], list[Re
     right = {key: value for key, value in values.items() if key not in wrong}
     parts = {name: section.model_validate(_of(section, right)) for name, section in sections().items()}
     try:
-        return Settings.model_validate(parts), faults, []
+        return Settings.model_validate({**parts, "components": components}), faults, []
     except ValidationError as error:
         clashes: list[Remark] = error.errors()[0]["ctx"]["remarks"]
         # A default that stands in for a wrong value cannot contradict anything.
@@ -169,15 +194,23 @@ def _meant(key: str, entry: Entry) -> Any:
     """The value in fedchunk's spelling; text that looks like a number is text where text is wanted."""
     value = entry.value
     if isinstance(value, int | float) and not isinstance(value, bool) and "string" in kinds(key):
-        return entry.written
+        return entry.written or str(value)
     if isinstance(value, str):
         return fedpilot_keys.SPELLINGS.get(key, {}).get(value.lower(), value)
     return value
 
 
 def _field_fault(key: str, entry: Entry) -> Fault:
-    parts = (f"got {shown(entry.value)}", f"allowed: {allowed_values(key)}", hint(key, entry.value))
+    parts = (f"got {shown(_wrong_part(key, entry.value))}", f"allowed: {allowed_values(key)}", hint(key, entry.value))
     return Fault(entry.where, entry.key, "; ".join(part for part in parts if part))
+
+
+def _wrong_part(key: str, value: Any) -> Any:
+    """Of a list of names the first that names nothing; else the whole value."""
+    kind = component_of(key)
+    if kind is None or not isinstance(value, list):
+        return value
+    return next((one for one in value if not (isinstance(one, str) and is_known(kind, one))), value)
 
 
 def _at(remark: Remark, entries: dict[str, Entry]) -> Fault:

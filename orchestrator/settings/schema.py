@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from fedchunk.orchestrator.registry import KINDS, Kind, builtin_names, help_of
 from fedchunk.orchestrator.settings import fedpilot_keys
-from fedchunk.orchestrator.settings.sections import Section, Settings
+from fedchunk.orchestrator.settings.sections import Section
+from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.settings.yaml_source import written_value
 
 _DRAFT_7 = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
@@ -25,13 +27,13 @@ _LIMITS = {
 @cache
 def sections() -> Mapping[str, type[Section]]:
     """The sections by name, in the order in which people read them."""
-    fields = Settings.model_fields.items()
-    return {name: field.annotation for name, field in fields if isinstance(field.annotation, type)}
+    annotations = ((name, field.annotation) for name, field in Settings.model_fields.items())
+    return {name: kind for name, kind in annotations if isinstance(kind, type) and issubclass(kind, Section)}
 
 
 @cache
 def field_schemas() -> Mapping[str, Mapping[str, Any]]:
-    """A flat JSON schema of each setting: one ``type`` (two where null is allowed too), never ``anyOf``."""
+    """A flat JSON schema of each setting: one ``type``, or a list of those that are allowed, never ``anyOf``."""
     return {
         key: _flat_schema(schema)
         for section in sections().values()
@@ -40,8 +42,9 @@ def field_schemas() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _flat_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """One alternative and perhaps null, folded into one schema."""
-    alternatives = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+    """All alternatives, and perhaps null, folded into one schema."""
+    parts = schema.get("anyOf", [schema])
+    alternatives = [part for part in parts if part.get("type") != "null"]
     flat: dict[str, Any] = {}
     for part in (schema, *alternatives):
         for name, value in part.items():
@@ -50,10 +53,19 @@ def _flat_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     if "const" in flat:
         flat["enum"] = [flat.pop("const")]
     if flat.pop("anyOf", None):
-        flat["type"] = [flat["type"], "null"]
-        if "enum" in flat:
+        types = [part["type"] for part in alternatives]
+        nullable = len(alternatives) < len(parts)
+        flat["type"] = [*types, *(["null"] if nullable else [])]
+        if "enum" in flat and nullable:
             flat["enum"] = [*flat["enum"], None]
     return flat
+
+
+def component_of(key: str) -> Kind | None:
+    """The kind of component that a setting names; None if it names none."""
+    schema = field_schemas()[key]
+    name = schema.get("component")
+    return KINDS[name] if name else None
 
 
 def kinds(key: str) -> frozenset[str]:
@@ -63,7 +75,10 @@ def kinds(key: str) -> frozenset[str]:
 
 
 def choices(key: str) -> tuple[str, ...]:
-    """The words that a setting may have; empty if it is no choice of words."""
+    """The words that a setting may have; empty if it is no choice of words. Of components: those that are built in."""
+    kind = component_of(key)
+    if kind is not None:
+        return builtin_names(kind)
     return tuple(word for word in field_schemas()[key].get("enum", ()) if word is not None)
 
 
@@ -75,8 +90,15 @@ def allowed_values(key: str) -> str:
         ('a number above 0 and at most 100', 'true or false')
     """
     allowed = kinds(key)
-    if words := choices(key):
+    kind = component_of(key)
+    if kind is not None:
+        named = f"one of {', '.join(builtin_names(kind))}, an entry point's name, or a place such as ./mine.py:name"
+        text = f"a list of names, each {named}" if kind.many else named
+        text += ", or a list of numbers" if "array" in allowed and not kind.many else ""
+    elif words := choices(key):
         text = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+    elif "object" in allowed:
+        text = "a mapping of options to finite values, such as {width: 24}"
     elif "boolean" in allowed:
         text = "true or false"
     elif "string" in allowed:
@@ -114,7 +136,7 @@ def json_schema() -> dict[str, Any]:
     properties = {key: _for_editors(key) for key in field_schemas()}
     for alias, key in fedpilot_keys.ALIASES.items():
         properties[alias] = {**properties[key], "description": f"FedPilot's name of {key}."}
-    for key in sorted(fedpilot_keys.KEYS):
+    for key in sorted(fedpilot_keys.KEYS - properties.keys()):
         properties[key] = {"description": "FedPilot's; has no counterpart in fedchunk and may only be off or neutral."}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -128,6 +150,8 @@ def json_schema() -> dict[str, Any]:
 def _for_editors(key: str) -> dict[str, Any]:
     """As it stands in a file: ``data_distribution_kind: 20`` without quotes is as good as ``"20"``."""
     schema = dict(field_schemas()[key])
+    if (kind := component_of(key)) is not None:
+        return _component_for_editors(key, kind, schema)
     spelt = fedpilot_keys.SPELLINGS.get(key, {})
     if words := schema.get("enum"):
         schema["enum"] = [*words, *spelt, *(int(word) for word in words if word is not None and word.isdigit())]
@@ -140,3 +164,19 @@ def _for_editors(key: str) -> dict[str, Any]:
         else:
             schema["type"] = [schema["type"], "null"]
     return schema
+
+
+def _component_for_editors(key: str, kind: Kind, schema: dict[str, Any]) -> dict[str, Any]:
+    """Names with a line of help each, or a place."""
+    names = [{"const": name, "description": help_of(kind, name)} for name in builtin_names(kind)]
+    spelt = [{"const": word} for word in fedpilot_keys.SPELLINGS.get(key, {})]
+    numbers = [{"const": int(name)} for name in builtin_names(kind) if name.isdigit()]
+    place = {"type": "string", "description": "An entry point's name, or a place such as ./mine.py:name."}
+    one = {"anyOf": [*names, *spelt, *numbers, place]}
+    types = kinds(key)
+    alternatives = [{"type": "array", "items": one}] if kind.many else list(one["anyOf"])
+    if "array" in types and not kind.many:
+        alternatives.append({"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}})
+    if "null" in types or key in fedpilot_keys.NULL_IS_DEFAULT:
+        alternatives.append({"type": "null"})
+    return {"anyOf": alternatives, "default": schema.get("default"), "description": schema["description"]}

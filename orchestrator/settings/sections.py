@@ -7,24 +7,22 @@ Ranges of single fields are here; rules that join several fields are in :mod:`se
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fedchunk.orchestrator.settings.rules import contradictions
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
 from fedchunk.orchestrator.settings.values import (
     MOST,
     AnyCase,
     Count,
-    Encoding,
+    NameOf,
+    Names,
+    Options,
     Percentages,
-    Policy,
-    Reconstruction,
-    Score,
+    Schedule,
     Text,
-    Topology,
     text_of,
 )
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
@@ -42,11 +40,14 @@ class ChunkingSettings(Section):
         True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
     )
     chunking_random_section: bool = Field(False, description="Choose chunks at random, whatever else is said.")
-    chunk_score: Annotated[Score, AnyCase()] | None = Field(
+    chunk_score: Annotated[str, NameOf("score")] | None = Field(
         None,
         description="Score by name; null: as the two switches above say. update: norm of this round's change. "
         "accumulated: norm of the change since the chunk was last sent. relative: update over weight norm. "
         "round_robin: in turn.",
+    )
+    chunk_score_options: Options = Field(
+        default_factory=dict, description="Options of the score, by the names of its parameters."
     )
     chunk_age_exponent: float = Field(
         0.0, ge=0, le=10, description="Multiply a score by (rounds since sent + 1) to this power."
@@ -68,10 +69,13 @@ class ChunkingSettings(Section):
     distance_metric: Annotated[Literal["cosine", "euclidean", "coordinate"], AnyCase()] = Field(
         "cosine", description="Distance between a chunk after and before local training."
     )
-    sensitivity_policy: Annotated[Policy, AnyCase()] | None = Field(
+    sensitivity_policy: Annotated[str, NameOf("policy")] | None = Field(
         None,
         description="How many chunks go; null: energy if dynamic_sensitivity_percentage, else fixed. "
         "sensitivity_percentage stays the ceiling of every policy.",
+    )
+    sensitivity_options: Options = Field(
+        default_factory=dict, description="Options of the policy, by the names of its parameters."
     )
     sensitivity_threshold: float | None = Field(
         None, gt=0, description="Policy threshold: send chunks whose score is at least this."
@@ -91,11 +95,14 @@ class ChunkingSettings(Section):
     sensitivity_warmup_percentage: float = Field(
         100.0, gt=0, le=100, description="Percentage of the chunks sent in warm-up rounds."
     )
-    chunk_reconstruction: Annotated[Reconstruction, AnyCase()] = Field(
+    chunk_reconstruction: Annotated[str, NameOf("exchange_rule")] = Field(
         "contributors",
         description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
         "send it counts with the receiver's own weights. error_feedback (star): clients send changes, divided by the "
         "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last.",
+    )
+    reconstruction_options: Options = Field(
+        default_factory=dict, description="Options of the exchange rule, by the names of its parameters."
     )
     stale_copy_step: float = Field(
         0.3,
@@ -127,16 +134,19 @@ class ChunkingSettings(Section):
     agreement_interval: Count = Field(
         1, ge=1, le=MOST, description="Clients send scores every so many rounds; between them they are predicted."
     )
-    chunk_encoding: Annotated[Encoding, AnyCase()] = Field(
+    chunk_encoding: Annotated[str, NameOf("encoding")] = Field(
         "float32", description="How values travel, both directions; int8 and int4 have one scale per chunk."
+    )
+    chunk_encoding_options: Options = Field(
+        default_factory=dict, description="Options of the encoding, by the names of its parameters."
     )
     chunk_compression: Annotated[Literal["none", "lz4", "zstd"], AnyCase()] = Field(
         "none", description="Lossless compression of a message's values, used where it makes them smaller."
     )
 
     @property
-    def score(self) -> Score:
-        """The rule in force: ``chunk_score``, or what the seed's switches say."""
+    def score(self) -> str:
+        """The rule in force: ``chunk_score``, or what FedPilot's switches say."""
         if self.chunk_score is not None:
             return self.chunk_score
         if self.chunking_random_section:
@@ -144,26 +154,11 @@ class ChunkingSettings(Section):
         return "gradient" if self.chunking_with_gradients else "distance"
 
     @property
-    def policy(self) -> Policy:
-        """The policy in force: ``sensitivity_policy``, or what the seed's switch says."""
+    def policy(self) -> str:
+        """The policy in force: ``sensitivity_policy``, or what FedPilot's switch says."""
         if self.sensitivity_policy is not None:
             return self.sensitivity_policy
         return "energy" if self.dynamic_sensitivity_percentage else "fixed"
-
-    @property
-    def feeds_back(self) -> bool:
-        """Whether clients send changes and keep what was not sent."""
-        return self.chunking and self.chunk_reconstruction == "error_feedback"
-
-    @property
-    def keeps_copies(self) -> bool:
-        """Whether peers keep what they last heard of each neighbour."""
-        return self.chunking and self.chunk_reconstruction == "stale_copies"
-
-    @property
-    def sends_changes(self) -> bool:
-        """Whether messages hold changes to be added, not values."""
-        return self.feeds_back or self.keeps_copies
 
     @property
     def agrees(self) -> bool:
@@ -174,10 +169,10 @@ class ChunkingSettings(Section):
 class TrainingSettings(Section):
     """What one client does with its samples."""
 
-    model_type: Annotated[
-        Literal["mlp", "cnn", "lenet", "logistic", "resnet18", "resnet50", "mobilenet", "vgg16", "vit"],
-        AnyCase(),
-    ] = Field("mlp", description="The model, fitted to the data set's channels, size and classes.")
+    model_type: Annotated[str, NameOf("model")] = Field(
+        "mlp", description="The model, fitted to the data set's channels, size and classes."
+    )
+    model_options: Options = Field(default_factory=dict, description="Options of the model, such as {width: 24}.")
     pretrained_models: bool = Field(
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
     )
@@ -185,10 +180,20 @@ class TrainingSettings(Section):
         "sgd", description="Local optimizer; its state starts afresh every round."
     )
     learning_rate: float = Field(0.01, gt=0, description="Step of the local optimizer.")
+    learning_rate_schedule: Schedule = Field(
+        "constant",
+        description="How learning_rate changes over rounds: a name, or the rates of the first rounds; the last stays.",
+    )
+    learning_rate_schedule_options: Options = Field(
+        default_factory=dict, description="Options of the schedule, such as {final: 0.1} of cosine."
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
     weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
-    loss_function: Annotated[Literal["CrossEntropy", "SmoothCrossEntropy"], AnyCase()] = Field(
+    loss_function: Annotated[str, NameOf("loss")] = Field(
         "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
+    )
+    loss_options: Options = Field(
+        default_factory=dict, description="Options of the loss, by the names of its parameters."
     )
     number_of_epochs: Count = Field(1, ge=1, le=MOST, description="Local epochs in a round.")
     local_steps: Count | None = Field(
@@ -199,8 +204,11 @@ class TrainingSettings(Section):
     max_grad_norm: float | None = Field(
         None, gt=0, description="Clip each batch's gradient to this L2 norm; scores see it before clipping."
     )
-    aggregation_strategy: Annotated[Literal["FedAvg", "FedProx"], AnyCase()] = Field(
+    aggregation_strategy: Annotated[str, NameOf("aggregation")] = Field(
         "FedAvg", description="FedProx adds mu/2 |w - w_start|^2 to the local loss."
+    )
+    aggregation_options: Options = Field(
+        default_factory=dict, description="Options of the aggregation, such as {beta: 0.1} of trimmed_mean."
     )
     mu: float = Field(0.01, ge=0, description="Weight of FedProx's proximal term.")
     deterministic: bool = Field(True, description="Refuse algorithms that may give other bits in another run.")
@@ -223,22 +231,24 @@ class TrainingSettings(Section):
 class DataSettings(Section):
     """Which samples there are, and who holds which."""
 
-    dataset_type: Annotated[Literal["digits", "fmnist", "mnist", "cifar10", "cifar100", "synthetic"], AnyCase()] = (
-        Field("digits", description="digits ships with scikit-learn; synthetic is made on the spot.")
+    dataset_type: Annotated[str, NameOf("dataset")] = Field(
+        "digits", description="digits is shipped with fedchunk; synthetic is made on the spot."
+    )
+    dataset_options: Options = Field(
+        default_factory=dict, description="Options of the data set, by the names of its parameters."
     )
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
     download: bool = Field(False, description="Allow a download of data or weights that are not there.")
     transform_input_size: Count | None = Field(
         None, ge=1, le=4096, description="Resize images to this side in pixels; null keeps their size."
     )
-    data_distribution_kind: Annotated[
-        Literal["iid", "iid-diff-quantity", "dir", "10", "20", "30", "40", "50", "60", "70", "80", "90"],
-        AnyCase(),
-        BeforeValidator(text_of),
-    ] = Field(
+    data_distribution_kind: Annotated[str, NameOf("partition"), BeforeValidator(text_of)] = Field(
         "iid",
         description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "
         "over labels; iid-diff-quantity: Dirichlet over sizes.",
+    )
+    partition_options: Options = Field(
+        default_factory=dict, description="Options of the partition, by the names of its parameters."
     )
     dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
     synthetic_samples: Count = Field(2000, ge=1, le=MOST, description="Training samples of the synthetic data set.")
@@ -262,8 +272,11 @@ class FederationSettings(Section):
         "TraditionalFederatedLearning",
         description="Traditional: a coordinator aggregates (star). Decentralized: peers exchange with neighbours.",
     )
-    federated_learning_topology: Annotated[Topology, AnyCase()] = Field(
+    federated_learning_topology: Annotated[str, NameOf("topology")] = Field(
         "star", description="Who may send to whom; all but star are for DecentralizedFederatedLearning."
+    )
+    topology_options: Options = Field(
+        default_factory=dict, description="Options of the topology, by the names of its parameters."
     )
     k_value: Count | None = Field(None, ge=1, le=MOST, description="Neighbours of each client in k_connected.")
     adjacency_matrix_file_name: str | None = Field(
@@ -271,6 +284,19 @@ class FederationSettings(Section):
     )
     server_learning_rate: float = Field(
         1.0, gt=0, le=100, description="Step of the coordinator's model towards the clients' mean."
+    )
+    server_learning_rate_schedule: Schedule = Field(
+        "constant",
+        description="How server_learning_rate changes over rounds: a name, or a list of the first rounds' rates.",
+    )
+    server_learning_rate_schedule_options: Options = Field(
+        default_factory=dict, description="Options of the schedule, by the names of its parameters."
+    )
+    server_optimizer: Annotated[str, NameOf("server_optimizer")] = Field(
+        "none", description="What the coordinator makes of the clients' mean change before its step."
+    )
+    server_optimizer_options: Options = Field(
+        default_factory=dict, description="Options of the server optimizer, such as {beta_1: 0.9}."
     )
     initial_model: Annotated[Literal["broadcast", "seed"], AnyCase()] = Field(
         "broadcast",
@@ -282,6 +308,9 @@ class FederationSettings(Section):
         gt=0,
         le=1,
         description="Stop once the coordinator's model (peer to peer: the clients' mean) is this accurate.",
+    )
+    patience: Count | None = Field(
+        None, ge=1, le=MOST, description="Stop after so many evaluated rounds without a better accuracy; null: never."
     )
     evaluate_clients: bool = Field(
         False, description="Also measure the clients' own models after each round; peer to peer this is always done."
@@ -299,6 +328,11 @@ class FederationSettings(Section):
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )
+
+    @property
+    def peer_to_peer(self) -> bool:
+        """Whether clients exchange with neighbours and there is no coordinator's model."""
+        return self.federated_learning_schema == "DecentralizedFederatedLearning"
 
 
 class RuntimeSettings(Section):
@@ -344,6 +378,12 @@ class TrackingSettings(Section):
     """What is recorded, and where it can be looked at."""
 
     record_chunks: bool = Field(True, description="Write the chunks table: a row per chunk, client and round.")
+    metrics: Annotated[Names, NameOf("metric")] = Field(
+        (), description="What else is measured on the test set, beside accuracy and loss: names, as [f1_macro, top5]."
+    )
+    recorders: Annotated[Names, NameOf("recorder")] = Field(
+        (), description="Who else is told of every round: names, as [jsonl]."
+    )
     mlflow_enabled: bool = Field(True, description="Log to MLflow.")
     mlflow_tracking_uri: str | None = Field(
         None, min_length=1, description="MLflow store; null: MLFLOW_TRACKING_URI, or sqlite:///mlflow.db."
@@ -351,26 +391,3 @@ class TrackingSettings(Section):
     mlflow_experiment_prefix: str = Field(
         "fedchunk", min_length=1, max_length=200, description="MLflow experiment that the run belongs to."
     )
-
-
-class Settings(Section):
-    """One experiment."""
-
-    chunking: ChunkingSettings = ChunkingSettings()
-    training: TrainingSettings = TrainingSettings()
-    data: DataSettings = DataSettings()
-    federation: FederationSettings = FederationSettings()
-    runtime: RuntimeSettings = RuntimeSettings()
-    tracking: TrackingSettings = TrackingSettings()
-
-    @model_validator(mode="after")
-    def check_as_a_whole(self) -> Settings:
-        """Refuses contradictions; the error carries them for :mod:`settings.loading`, which knows their places."""
-        if remarks := contradictions(self):
-            text = "; ".join(f"{remark.keys[0]}: {remark.message}" for remark in remarks)
-            raise PydanticCustomError("contradiction", "{text}", {"text": text, "remarks": remarks})
-        return self
-
-    def flat(self) -> dict[str, Any]:
-        """All fields by their flat names, as they stand in a file."""
-        return {name: value for section in self.model_dump(mode="json").values() for name, value in section.items()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+import math
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from fedchunk.orchestrator import registry
 
 
 def _integral(value: Any) -> Any:
@@ -23,11 +27,39 @@ def _fixed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Score = Literal["gradient", "distance", "random", "update", "accumulated", "relative", "round_robin"]
-Policy = Literal["fixed", "energy", "threshold", "knee", "utopia", "schedule", "budget"]
-Reconstruction = Literal["contributors", "own_weights", "error_feedback", "stale_copies"]
-Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
-Topology = Literal["star", "ring", "k_connected", "complete", "custom"]
+class NameOf:
+    """Marks the name of a component: built in (capitals or not), an entry point's, or a place such as ./mine.py:Net."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = registry.KINDS[kind]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Text, spelled as the built-in it names, and refused where it names nothing."""
+
+        def known(value: Any) -> Any:
+            return tuple(map(one, value)) if isinstance(value, tuple) else one(value)
+
+        def one(value: str) -> str:
+            name = registry.spelling(self._kind, value) or value
+            if not registry.is_known(self._kind, name):
+                raise PydanticCustomError("component", "no such component")
+            return name
+
+        return core_schema.no_info_after_validator_function(known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A text of which editors are told the kind."""
+        return handler(schema) | {"component": self._kind.name}
+
+
+def _finite(value: Any) -> Any:
+    """Options may be of any shape, but as everywhere in settings no number is nan or inf: JSON has none."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for one in inner:
+        _finite(one)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticCustomError("finite", "nan and inf are no values of settings")
+    return value
 
 
 class AnyCase:
@@ -45,6 +77,13 @@ class AnyCase:
 
 Count = Annotated[int, BeforeValidator(_integral)]
 Text = Annotated[str, BeforeValidator(text_of)]
+Rates = tuple[Annotated[float, Field(gt=0, le=1e6)], ...]
 Percentages = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], BeforeValidator(_fixed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_fixed)]
+"""A list of components."""
+Schedule = Annotated[Annotated[str, NameOf("learning_rate_schedule")] | Rates, BeforeValidator(_fixed)]
+"""A schedule by name, or the rates of the first rounds."""
+Options = Annotated[dict[str, Any], AfterValidator(_finite)]
+"""A component's own options, by the names of its parameters."""
 MOST = 2**31 - 1
 """The largest count: the tables' columns have 32 bits."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
 from fedchunk.orchestrator.core.errors import Fault
 from fedchunk.orchestrator.core.masking import mask_uri
 
@@ -246,15 +247,17 @@ def _kind(event: Any) -> str:
 
 
 def written_value(value: Any) -> str:
-    """A setting's value as YAML that :func:`read_document` reads back: null, bool, int, float, text or a list."""
+    """A setting's value as YAML that :func:`read_document` reads back: null, bool, int, float, text, list, mapping."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(written_value, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{written_value(str(key))}: {written_value(part)}" for key, part in value.items()) + "}"
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", value) and isinstance(plain_value(value), str):
         return str(value)
     # Always quoted, never folded: one setting stays on one line.

@@ -12,11 +12,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fedchunk.orchestrator.core.errors import TrackingError
-from fedchunk.orchestrator.core.masking import mask_uri
-from fedchunk.orchestrator.tracking.description import RunDescription
-from fedchunk.orchestrator.tracking.spool import FOLDER, Point
-from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server
 from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
@@ -31,6 +26,12 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+
+from fedchunk.orchestrator.core.errors import TrackingError
+from fedchunk.orchestrator.core.masking import mask_uri
+from fedchunk.orchestrator.tracking.description import RunDescription
+from fedchunk.orchestrator.tracking.spool import FOLDER, Point
+from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _MAX_PARAMS = 100

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
@@ -40,8 +41,13 @@ class RunDescription:
     """JSON."""
 
 
-def describe(flat_settings: Mapping[str, Any], info: FederationInfo, run_path: Path) -> RunDescription:
-    """The description of the run in ``run_path`` with these settings and these actors."""
+def describe(
+    flat_settings: Mapping[str, Any],
+    info: FederationInfo,
+    run_path: Path,
+    components: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> RunDescription:
+    """The description of the run in ``run_path`` with these settings, these actors and users' own components."""
     flat = mask_settings(flat_settings)
     counts = info.samples_per_client
     facts = {
@@ -62,12 +68,21 @@ def describe(flat_settings: Mapping[str, Any], info: FederationInfo, run_path: P
     return RunDescription(
         name=run_path.name,
         params={key: as_param(value) for key, value in {**flat, **facts}.items()},
-        tags=_tags(flat, info, run_path),
+        tags=_tags(flat, info, run_path) | component_tags(components),
         dataset_name=info.data.name,
         dataset_digest=info.data.digest,
         dataset_source=json.dumps(source),
         dataset_profile=json.dumps(profile),
     )
+
+
+def component_tags(components: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Which code stood behind users' own components."""
+    return {
+        f"fedchunk.component.{key}.{part}": value[:_MAX_PARAM]
+        for key, described in components.items()
+        for part, value in described.items()
+    }
 
 
 def as_param(value: object) -> str:

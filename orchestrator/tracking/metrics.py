@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 
 ROUND_METRICS: Mapping[str, str] = {
     "accuracy": "accuracy/global",
@@ -46,6 +47,22 @@ def round_metrics(row: Mapping[str, object], totals: dict[str, float]) -> dict[s
     exchanged = metrics["bytes/uplink"] + metrics["bytes/downlink"]
     saved = {"bytes/saved_share": 1 - exchanged / dense} if (dense := _number(row["dense_bytes"])) else {}
     return finite({**metrics, **totals, **saved})
+
+
+def own_metrics(table: pa.Table) -> dict[str, float]:
+    """The metrics that the settings ask for: of the coordinator's model, and the mean of clients' own models.
+
+    Args:
+        table: a round's rows of the ``metrics`` table.
+    """
+    of_clients: dict[str, list[float]] = {}
+    metrics: dict[str, float] = {}
+    for row in table.to_pylist():
+        if row["client"] is None:
+            metrics[f"metrics/{row['name']}"] = row["value"]
+        else:
+            of_clients.setdefault(f"metrics/clients_mean/{row['name']}", []).append(row["value"])
+    return finite(metrics | {name: sum(values) / len(values) for name, values in of_clients.items()})
 
 
 def system_metrics(folder: Path) -> dict[str, float]:

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fedchunk.orchestrator.contract.ports import FederationInfo
+from fedchunk.orchestrator.registry import KINDS, builtin_signature, help_of, spelling
 
 Flat = Mapping[str, Any]
 """The settings by their flat names."""
-
-TOPOLOGIES: Mapping[str, Callable[[Flat], str]] = {
-    "ring": lambda flat: "peers in a ring, each with the one before and the one after it",
-    "k_connected": lambda flat: f"peers, each with {flat['k_value']} neighbours drawn at random (k_connected)",
-    "complete": lambda flat: "peers, everybody with everybody (complete)",
-    "custom": lambda flat: f"peers with the links of `{flat['adjacency_matrix_file_name']}` (custom)",
-}
-"""How clients are linked; a star goes without saying."""
-
-POLICIES: Mapping[str, Callable[[Flat], str]] = {
-    "energy": lambda flat: f"the fewest that hold {100 * flat['sensitivity_energy']:g} % of the energy",
-    "threshold": lambda flat: f"those with a score of {flat['sensitivity_threshold']:g} or more",
-    "knee": lambda flat: "as many as there are before the knee of the energy curve",
-    "utopia": lambda flat: "the best trade of energy for bytes (utopia)",
-    "schedule": lambda flat: f"{', '.join(f'{each:g}' for each in flat['sensitivity_schedule'])} % in the first rounds",
-    "budget": lambda flat: "what the budget allows",
-}
-"""What a client sends by each policy; ``fixed`` is a percentage."""
-
-RECONSTRUCTIONS = {
-    "own_weights": "whoever did not send a chunk counts with the receiver's own weights (own_weights)",
-    "error_feedback": "clients send changes, and what is not sent is kept for later (error_feedback)",
-    "stale_copies": "peers keep what they last heard of each neighbour (stale_copies, step {stale_copy_step:g})",
-}
-"""What becomes of chunks that were not sent; ``contributors`` is the plain case."""
 
 AGREEMENTS = {
     "float32": "agreed on with float32 scores",
@@ -63,12 +39,25 @@ def note(flat: Flat, info: FederationInfo) -> str:
     )
 
 
+def _named(flat: Flat, kind: str, name: str) -> str:
+    """A component by name, with its line of help where it is built in, and with the settings and options it gets."""
+    one = KINDS[kind]
+    options = dict(flat[one.options_key]) if one.options_key else {}
+    if spelling(one, name) is None:
+        said = f"`{name}` (the user's own)"
+    else:
+        said = f"{name}: {help_of(one, name).rstrip('.')}"
+        asked = builtin_signature(one, name).names
+        options = {key: flat[key] for key in one.settings if key in asked and flat[key] is not None} | options
+    return said + (f" ({', '.join(f'{key} {value}' for key, value in options.items())})" if options else "")
+
+
 def _chunks(flat: Flat, num_chunks: int) -> str:
     if not flat["chunking"]:
         return "no chunking: the whole model in every round"
     policy = flat["sensitivity_policy"] or ("energy" if flat["dynamic_sensitivity_percentage"] else "fixed")
     ceiling = f"{flat['sensitivity_percentage']:g} %"
-    sent = ceiling if policy == "fixed" else f"{POLICIES[policy](flat)}, at most {ceiling}"
+    sent = ceiling if policy == "fixed" else f"at most {ceiling}, by the policy {_named(flat, 'policy', policy)}"
     budget_mb = flat["sensitivity_budget_mb"]
     return f"{num_chunks} chunks, of which a client sends {sent}" + (f", {budget_mb:g} MB in all" if budget_mb else "")
 
@@ -76,11 +65,15 @@ def _chunks(flat: Flat, num_chunks: int) -> str:
 def _exchange(flat: Flat) -> list[str]:
     """Topology, receiver's rule, agreement and encoding, as far as they are not the plain ones."""
     topology = flat["federated_learning_topology"]
-    facts = [TOPOLOGIES[topology](flat)] if topology != "star" else []
+    facts = [f"peers: {_named(flat, 'topology', topology)}"] if topology != "star" else []
+    if flat["aggregation_strategy"] not in ("FedAvg", "FedProx"):
+        facts.append(f"aggregated by {_named(flat, 'aggregation', flat['aggregation_strategy'])}")
+    if flat["server_optimizer"] != "none":
+        facts.append(f"server optimizer {_named(flat, 'server_optimizer', flat['server_optimizer'])}")
     if not flat["chunking"]:
         return facts
     if flat["chunk_reconstruction"] != "contributors":
-        facts.append(RECONSTRUCTIONS[flat["chunk_reconstruction"]].format(**flat))
+        facts.append(f"exchange rule {_named(flat, 'exchange_rule', flat['chunk_reconstruction'])}")
     if flat["chunk_agreement"] == "consensus":
         asked = flat["agreement_scores"] != "none" and flat["agreement_interval"] > 1
         every = f" every {flat['agreement_interval']} rounds" if asked else ""

@@ -10,9 +10,11 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psutil
+
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
@@ -20,7 +22,7 @@ from fedchunk.orchestrator.core.masking import mask_uri
 from fedchunk.orchestrator.settings.sections import TrackingSettings
 from fedchunk.orchestrator.tracking.delivery import deliver
 from fedchunk.orchestrator.tracking.description import describe
-from fedchunk.orchestrator.tracking.metrics import round_metrics, system_metrics
+from fedchunk.orchestrator.tracking.metrics import own_metrics, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.sender import Sender
 from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile
 from fedchunk.orchestrator.tracking.store import open_store
@@ -43,6 +45,7 @@ class MlflowRecorder:
         flat_settings: all settings by their flat names; they become parameters.
         run_path: the run's folder; what waits to be sent is kept there.
         tracking_uri: the store; None: the one of the settings, else ``sqlite:///mlflow.db`` in the current folder.
+        components: what users' own components are: setting -> name, place and SHA-256; they become tags.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class MlflowRecorder:
         flat_settings: Mapping[str, Any],
         run_path: Path,
         tracking_uri: str | None = None,
+        components: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ) -> None:
         self._uri = resolve_store(tracking_uri or tracking.mlflow_tracking_uri)
         self._experiment = tracking.mlflow_experiment_prefix
         self._flat_settings = flat_settings
+        self._components = components
         self._run_path = run_path.resolve()
         self._spool = Spool(self._run_path)
         self._totals: dict[str, float] = {}
@@ -82,7 +87,7 @@ class MlflowRecorder:
         begun_ms = time.time_ns() // 1_000_000  # the first round runs while mlflow is imported
         try:
             self._store = open_store(self._uri)
-            description = describe(self._flat_settings, info, self._run_path)
+            description = describe(self._flat_settings, info, self._run_path, self._components)
             run_id = self._store.begin(self._experiment, description, begun_ms)
             self._state_file = StateFile.create(self._run_path, run_id, self.tracking_uri)
         except (TrackingError, OSError) as error:
@@ -99,7 +104,7 @@ class MlflowRecorder:
         now_ms = time.time_ns() // 1_000_000
         points: list[Point] = []
         for result in results:
-            metrics = round_metrics(result.summary, self._totals)
+            metrics = round_metrics(result.summary, self._totals) | own_metrics(result.tables["metrics"])
             if result is results[-1]:
                 metrics |= system_metrics(self._run_path)
             points.extend(Point(key, value, result.round_index, now_ms) for key, value in metrics.items())

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+
 from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.recording.atomic import write_text_atomically
 

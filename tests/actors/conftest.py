@@ -1,9 +1,11 @@
 """Shared by the tests of actors: settings from flat names, a silent observer, small experiments."""
 
 import pytest
+
 from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation
 from fedchunk.orchestrator.experiment import run_experiment
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.schema import sections
+from fedchunk.orchestrator.settings.whole import Settings
 
 SMALL = {
     "dataset_type": "synthetic",
@@ -28,12 +30,12 @@ SMALL = {
 def settings_of(**flat):
     """Settings from flat names over a small federation; an unknown name is an error."""
     values = {**SMALL, **flat}
-    sections = {}
-    for name, field in Settings.model_fields.items():
-        known = field.annotation.model_fields
-        sections[name] = field.annotation(**{key: values.pop(key) for key in list(values) if key in known})
+    parts = {
+        name: section(**{key: values.pop(key) for key in list(values) if key in section.model_fields})
+        for name, section in sections().items()
+    }
     assert not values, f"unknown settings {sorted(values)}"
-    return Settings(**sections)
+    return Settings(**parts)
 
 
 class SilentObserver:

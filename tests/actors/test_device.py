@@ -1,6 +1,7 @@
 import pytest
 import torch
-from fedchunk.actors.client.star import Client
+
+from fedchunk.actors.client.star import StarClient
 from fedchunk.orchestrator.core.errors import ConfigError
 
 
@@ -26,12 +27,12 @@ def test_a_gpu_that_refuses_everything_is_noticed(monkeypatch, make_settings, ru
     made = []
 
     def make(settings, device, data):
-        made.append(Client(settings, device, data.dataset, data.partition))
+        made.append(StarClient(settings, device, data.dataset, data.partition))
         return made[0]
 
     run_local(make_settings(), make)
     monkeypatch.setattr(torch.cuda, "synchronize", lost)
 
     assert made[0].device_works()
-    made[0]._device = torch.device("cuda")
+    made[0]._worker._device = torch.device("cuda")
     assert not made[0].device_works()

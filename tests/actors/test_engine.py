@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fedchunk.actors.client.star import Client
-from fedchunk.orchestrator.chunking.encoding import ENCODINGS
+
+from fedchunk.actors.client.star import StarClient
+from fedchunk.actors.client.worker import LocalWorker
+from fedchunk.orchestrator.chunking.codecs import BUILT_IN
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.core.errors import ConfigError
 
@@ -42,7 +44,7 @@ def test_feedback_with_every_chunk_is_dense_averaging(make_settings, run_local):
     np.testing.assert_allclose(fed_back.model.weights_P, dense.model.weights_P, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", tuple(BUILT_IN))
 @pytest.mark.parametrize("rules", [FEEDBACK, AGREED, {**AGREED, "agreement_scores": "none"}])
 def test_lossy_few_chunks_still_learn(make_settings, run_local, encoding, rules):
     run = run_local(make_settings(chunk_encoding=encoding, federated_learning_rounds=20, **rules))
@@ -67,22 +69,20 @@ def test_residuals_are_what_was_not_sent(make_settings, run_local):
         {**AGREED, "agreement_scores": "none", "initial_model": "seed", "chunk_compression": "zstd"},
     ],
 )
-def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, rules):
+def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, monkeypatch, rules):
     """A client starts a round from the coordinator's shared model, also after rounds away and lossy messages."""
-    starts = {}
+    begun = {}
+    train = LocalWorker.train
 
-    def make(settings, device, data):
-        class Watched(Client):
-            def _train(self, round_index, clients, befores):
-                starts.setdefault(round_index, set()).update(before.weights_P.tobytes() for before in befores)
-                return super()._train(round_index, clients, befores)
+    def watched(worker, round_index, clients, starts):
+        begun.setdefault(round_index, set()).update(start.weights_P.tobytes() for start in starts)
+        return train(worker, round_index, clients, starts)
 
-        return Watched(settings, device, data.dataset, data.partition)
-
-    run_local(make_settings(number_of_clients=6, federated_learning_rounds=8, **rules), make)
-    assert sorted(starts) == list(range(1, 9))
-    assert all(len(models) == 1 for models in starts.values())
-    assert len(set.union(*starts.values())) == 8
+    monkeypatch.setattr(LocalWorker, "train", watched)
+    run_local(make_settings(number_of_clients=6, federated_learning_rounds=8, **rules))
+    assert sorted(begun) == list(range(1, 9))
+    assert all(len(models) == 1 for models in begun.values())
+    assert len(set.union(*begun.values())) == 8
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_rejected_change_is_not_lost_from_the_residual(make_settings, run_loca
     norms = {}
 
     def make(settings, device, data):
-        class Watched(Client):
+        class Watched(StarClient):
             def _finish(self, visit, *rest):
                 done = super()._finish(visit, *rest)
                 if visit.client_id == 2:
@@ -220,7 +220,7 @@ def test_training_begins_from_the_shared_model_and_a_share_of_what_is_withheld(m
     seen = []
 
     def make(settings, device, data):
-        class Watched(Client):
+        class Watched(StarClient):
             def _finish(self, visit, before, change, *rest):
                 withheld_P = visit.state.withheld_P if visit.state else np.zeros(1, np.float32)
                 seen.append((visit.round_index, change.before_P, withheld_P))
@@ -241,7 +241,7 @@ def test_sampled_clients_keep_their_residual_while_they_are_away(make_settings, 
     held = {}
 
     def make(settings, device, data):
-        class Watched(Client):
+        class Watched(StarClient):
             def _finish(self, visit, *rest):
                 done = super()._finish(visit, *rest)
                 before = None if visit.state is None else visit.state.withheld_P.tobytes()

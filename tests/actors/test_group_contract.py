@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 import pytest
+
 from fedchunk.actors.backends.local import LocalClientGroup
 from fedchunk.actors.backends.ray_group import GroupLimits, RayClientGroup, take_near
 from fedchunk.orchestrator.contract.ports import Call, Raised, Returned
@@ -14,6 +15,9 @@ def make_worker():
     """The class is made here so that Ray pickles it by value: workers cannot import test files."""
 
     class Worker:
+        def ask(self, job, *arguments):
+            return getattr(self, job)(*arguments)
+
         def ready(self):
             return "here"
 

@@ -5,10 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+
 from fedchunk.actors.client.experiment_data import prepare
 from fedchunk.orchestrator.core.seeds import generator
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.image_order import image_order
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines.image_order import image_order
 from fedchunk.orchestrator.learning.preprocess import to_device
 
 
@@ -19,14 +20,14 @@ def plain_fedavg(settings):
     dataset = data.dataset
 
     def build():
-        return build_model(training, dataset.image_shape, dataset.num_classes, federation.random_seed)
+        return build_model(settings, dataset.input_shape, dataset.num_classes)
 
     global_state = build().state_dict()
     for round_index in range(1, federation.federated_learning_rounds + 1):
         states, weights = [], []
         for client in range(federation.number_of_clients):
             indices = data.partition.samples_of(client)
-            x = to_device(dataset.train_x[indices], dataset.mean_c, dataset.std_c, None, torch.device("cpu"))
+            x = to_device(dataset.train_x[indices], dataset.scale, None, torch.device("cpu"))
             y = torch.from_numpy(dataset.train_y[indices])
             model = build()
             model.load_state_dict(global_state)

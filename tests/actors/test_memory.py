@@ -1,6 +1,7 @@
 import gc
 
 import pytest
+
 from fedchunk.actors.backends.memory import uncollected
 
 

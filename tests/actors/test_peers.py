@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.experiment import run_experiment
@@ -30,7 +31,7 @@ def test_every_rule_is_dense_averaging_when_everybody_hears_everything(make_sett
 
 def test_nobody_is_handed_a_payload_of_somebody_else_than_a_neighbour(make_settings, run_local, monkeypatch):
     settings = make_settings(**REGULAR)
-    topology = build_topology(settings.federation)
+    topology = build_topology(settings)
     heard = []
     run = LocalClientGroup.next_outcome
 
@@ -53,7 +54,7 @@ def test_nobody_is_handed_a_payload_of_somebody_else_than_a_neighbour(make_setti
 def test_every_edge_is_billed_in_both_directions(make_settings, run_local, rules):
     settings = make_settings(**rules)
     run = run_local(settings)
-    topology = build_topology(settings.federation)
+    topology = build_topology(settings)
     edges = {(one, other) for one, others in enumerate(topology.neighbours) for other in others}
     for index in (1, 2, 3):
         rows = [row for row in run.rows("ledger") if row["round"] == index]
@@ -103,7 +104,7 @@ def test_peers_learn_and_actors_and_order_change_nothing(
 def test_stale_copies_are_the_same_at_both_ends(make_settings, run_local):
     """What a peer believes others have heard of it is what they have heard, also through lossy messages."""
     settings = make_settings(chunk_encoding="int4", **REGULAR, **COPIES)
-    neighbours = build_topology(settings.federation).neighbours
+    neighbours = build_topology(settings).neighbours
     copies = {}
 
     def make(settings, device, data):

@@ -1,11 +1,13 @@
 import math
 
 import pytest
-from fedchunk.actors.backends.placement import plan_placement
-from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.settings.sections import FederationSettings, RuntimeSettings, Settings
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fedchunk.actors.backends.placement import plan_placement
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.settings.sections import FederationSettings, RuntimeSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 def placed(cpus, gpus=0, *, clients=100, **runtime):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import pytest
+
 from fedchunk.orchestrator.core.records import ACTIVITIES
 from fedchunk.orchestrator.recording.timeline import Timeline, is_client_actor, round_windows
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from fedchunk.actors.backends.ray_backend import RayFederation
 from fedchunk.orchestrator.core.errors import ConfigError, DataError
 

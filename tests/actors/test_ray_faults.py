@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+
 from fedchunk.actors.backends.ray_backend import RayFederation
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError
 
@@ -50,9 +51,9 @@ def slowly(seconds):
     """Client actors that take a while for each client, so that there is time to strike."""
 
     def make(settings, device, data):
-        from fedchunk.actors.client.star import Client
+        from fedchunk.actors.client.star import StarClient
 
-        class Slow(Client):
+        class Slow(StarClient):
             def train_group(self, order, *arguments):
                 time.sleep(seconds * sum(map(len, order.groups)))
                 return super().train_group(order, *arguments)
@@ -109,9 +110,9 @@ def test_an_actor_whose_gpu_is_lost_is_replaced_and_its_clients_are_trained_agai
     not_yet.touch()
 
     def make(settings, device, data):
-        from fedchunk.actors.client.star import Client
+        from fedchunk.actors.client.star import StarClient
 
-        class Unlucky(Client):
+        class Unlucky(StarClient):
             def device_works(self):
                 try:
                     not_yet.unlink()

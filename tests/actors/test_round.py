@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from fedchunk.actors.backends.local import LocalClientGroup
-from fedchunk.actors.client.star import Client
+from fedchunk.actors.client.star import StarClient
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR
@@ -143,7 +144,7 @@ def test_evaluation_can_be_rare_but_never_misses_the_last_round(make_settings, r
 def test_in_full_exchange_clients_keep_nothing_and_ages_count_from_their_last_round(make_settings, run_local):
     crossed = []
 
-    class Watched(Client):
+    class Watched(StarClient):
         def train_group(self, order, *arguments):
             answer = super().train_group(order, *arguments)
             crossed.append((order.states, len(arguments), answer[2]))
@@ -166,7 +167,7 @@ def test_in_full_exchange_clients_keep_nothing_and_ages_count_from_their_last_ro
 def with_payload(make):
     """A client actor whose client 2 sends what ``make(report, payload, layout)`` gives instead of its payload."""
 
-    class Bad(Client):
+    class Bad(StarClient):
         def _finish(self, visit, *rest):
             done = super()._finish(visit, *rest)
             return replace(done, payload=make(done.payload, self._layout)) if visit.client_id == 2 else done
@@ -248,7 +249,7 @@ def test_bytes_of_a_rejected_payload_are_billed(make_settings, run_local):
 @pytest.mark.parametrize("together", [1, 5])
 def test_a_client_that_raises_fails_alone(make_settings, run_local, together):
     def make(settings, device, data):
-        class Broken(Client):
+        class Broken(StarClient):
             def _emit(self, visit, *rest):
                 if visit.client_id == 1 and visit.round_index == 2:
                     raise ZeroDivisionError("broken on purpose")
@@ -285,12 +286,13 @@ def test_what_arrives_is_read_only(make_settings, run_local, together):
     seen = []
 
     def make(settings, device, data):
-        class Watched(Client):
+        class Watched(StarClient):
             def train_group(self, order, *arguments):
                 for at in order.messages:
                     seen.append(arguments[0][at].flags.writeable)
                 for place in filter(None, order.states):
-                    seen.append(arguments[place.argument][place.group].row(place.row).model.weights_P.flags.writeable)
+                    states = arguments[1 + place.argument][place.group]
+                    seen.append(states.row(place.row).model.weights_P.flags.writeable)
                 return super().train_group(order, *arguments)
 
         return Watched(settings, device, data.dataset, data.partition)

@@ -39,3 +39,21 @@ def test_three_nodes_give_the_bits_of_one_process(three_nodes, project, tmp_path
     assert cluster["rounds_completed"] == local["rounds_completed"] == 2
     assert cluster["weights_sha256"] == local["weights_sha256"]
     assert cluster["uplink_bytes"] == local["uplink_bytes"]
+
+
+def test_a_project_of_ones_own_runs_with_the_bits_of_one_process_however_many_actors_and_nodes(three_nodes, tmp_path):
+    """Beside folders that bear our names, and from a file that is not where the actors work."""
+    fedchunk("new", "first", cwd=tmp_path)
+    folder = tmp_path / "first"
+    for name in ("actors", "analysis", "orchestrator"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise RuntimeError('not ours')")
+    settings = ("first/settings.yaml", "mlflow_enabled=false", "federated_learning_rounds=2")
+    local = fedchunk("run", *settings, "--local", "--output", "local", cwd=tmp_path)
+    spread = ("number_of_actors=3", "placement_group_strategy=STRICT_SPREAD", "--address", three_nodes)
+    runs = [
+        fedchunk("run", *settings, *spread, "--output", "three", cwd=tmp_path),
+        fedchunk("run", "settings.yaml", *settings[1:], "number_of_actors=1", "--output", "one", cwd=folder),
+        fedchunk("run", "settings.yaml", *settings[1:], "number_of_actors=2", "--output", "two", cwd=folder),
+    ]
+    assert {run["weights_sha256"] for run in runs} == {local["weights_sha256"]}

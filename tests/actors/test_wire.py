@@ -8,16 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
 from fedchunk.actors.backends.wire import Endpoint, Wire, connect, sizes_by_kind
-from fedchunk.orchestrator.chunking.encoding import COMPRESSIONS, ENCODINGS, Packing, assemble, decode, encode
+from fedchunk.orchestrator.chunking.codecs import BUILT_IN
+from fedchunk.orchestrator.chunking.encoding import COMPRESSIONS, Packing, assemble, decode, encode
 from fedchunk.orchestrator.chunking.header import Flag, Header
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.score_message import encode_scores
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ParameterSpec
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, PayloadError
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 SHORT_S = 0.2
 
@@ -56,7 +58,7 @@ SPEC = ModelSpec(
 
 @given(
     parts=st.integers(1, 40),
-    encoding=st.sampled_from(ENCODINGS),
+    encoding=st.sampled_from(tuple(BUILT_IN)),
     compression=st.sampled_from(COMPRESSIONS),
     options=st.fixed_dictionaries(
         {name: st.booleans() for name in ("shares", "choice", "buffers", "with_mask", "is_change")}
@@ -75,7 +77,7 @@ def test_kinds_read_from_the_bytes_are_those_of_the_encoder(parts, encoding, com
         sender=2,
         num_samples=3,
         buffers=(np.ones(6, np.float32), np.ones(1, np.int64)) if options["buffers"] else None,
-        packing=Packing(encoding, compression),
+        packing=Packing.built_in(encoding, compression),
         is_change=options["is_change"],
         shares_K=np.ones(int(mask_C.sum()), np.float32) if options["shares"] else None,
         choice_C=mask_C if options["choice"] else None,

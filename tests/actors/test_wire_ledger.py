@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
 from fedchunk.actors.backends.ray_backend import RayFederation
-from fedchunk.actors.client.star import Client
+from fedchunk.actors.client.star import StarClient
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import Call
@@ -87,7 +88,7 @@ def test_framing_is_a_length_before_each_message(run_on_wire):
 def spoiling(spoil):
     """A client actor whose client 2 sends ``spoil(payload, client)`` instead of its payload."""
 
-    class Bad(Client):
+    class Bad(StarClient):
         def _finish(self, visit, *rest):
             done = super()._finish(visit, *rest)
             return replace(done, payload=spoil(done.payload, self._layout)) if visit.client_id == 2 else done

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
 from fedchunk.orchestrator.recording import table_files
 
@@ -33,6 +34,7 @@ class Recipe:
     reasons: Mapping[tuple[int, int], str] = field(default_factory=dict)
     residual: Mapping[tuple[int, int], float] = field(default_factory=dict)
     consensus: Sequence[float | None] = ()
+    metrics: Sequence[tuple[int, int | None, str, float]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     chunk_bytes: int = 1000
 
@@ -54,6 +56,7 @@ class Recipe:
             "chunks": self._chunks(),
             "layout": table_from_rows("layout", self._layout()),
             "ledger": table_from_rows("ledger", [row for key in sorted(self.scores) for row in self._traffic(*key)]),
+            "metrics": table_from_rows("metrics", self._metrics()),
         }
 
     def _uplink(self, round_index: int, client: int) -> int:
@@ -125,6 +128,9 @@ class Recipe:
             "age": np.concatenate([self.ages.get(key, [0] * C) for key in keys]).astype(np.int32),
         }
         return table_from_columns("chunks", columns)
+
+    def _metrics(self) -> list[dict[str, Any]]:
+        return [dict(zip(("round", "client", "name", "value"), row, strict=True)) for row in self.metrics]
 
     def _layout(self) -> list[dict[str, Any]]:
         names = self.parameters or [["0.weight"]] * self.num_chunks

@@ -27,4 +27,4 @@ def test_analysis_needs_neither_torch_nor_ray_nor_the_rest_of_the_orchestrator(w
 
 
 def test_matplotlib_waits_until_something_is_drawn():
-    assert "matplotlib" not in modules_after("from analysis import ChunkAnalyzer, Run, load_run")
+    assert "matplotlib" not in modules_after("from fedchunk.analysis import ChunkAnalyzer, Run, load_run")

@@ -2,9 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fedchunk.analysis import ChunkAnalyzer, load_run
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fedchunk.analysis import ChunkAnalyzer, load_run
 
 analyzer = ChunkAnalyzer()
 
@@ -15,7 +16,7 @@ def run(write_run, small):
 
 
 def test_distribution_over_all_rounds(run):
-    found = analyzer.analyze_chunk_distribution(run.clients, run.config)
+    found = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)
     assert (found.total_chunks, found.sensitivity_percentage, found.rounds) == (5, 40.0, (1, 2))
     assert found.chunk_popularity_C.tolist() == [2, 2, 0, 1, 2]
     assert found.chunk_selections_C.tolist() == [2, 2, 0, 1, 2]
@@ -33,7 +34,7 @@ def test_distribution_over_all_rounds(run):
 
 
 def test_distribution_of_one_round_names_absent_clients(run):
-    found = analyzer.analyze_chunk_distribution(run.clients, run.config, round_index=2)
+    found = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config, round_index=2)
     assert found.rounds == (2,)
     assert found.chunk_selections_C.tolist() == [0, 0, 0, 1, 1]
     assert found.coverage_percentage == 40.0
@@ -49,12 +50,12 @@ def test_coverage_with_selections_of_different_size_is_a_share_of_all_chunks(wri
         rejected=frozenset(), accuracy=(), client_accuracy=(), ages={},
     )  # fmt: skip
     run = load_run(write_run(recipe))
-    found = analyzer.analyze_chunk_distribution(run.clients, run.config)
+    found = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)
     assert found.coverage_percentage == 80.0
 
 
 def test_distribution_as_arrow(run):
-    found = analyzer.analyze_chunk_distribution(run.clients, run.config, 2)
+    found = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config, 2)
     assert found.to_arrow().to_pydict() == {
         "chunk": [0, 1, 2, 3, 4], "clients": [0, 0, 0, 1, 1], "selections": [0, 0, 0, 1, 1],
     }  # fmt: skip
@@ -65,12 +66,12 @@ def test_distribution_as_arrow(run):
 
 
 def test_results_print_as_small_tables(run):
-    printed = str(analyzer.analyze_chunk_distribution(run.clients, run.config))
+    printed = str(analyzer.analyze_chunk_distribution(run.recorded_clients, run.config))
     assert "coverage 80.0 % in all, 50.0 % in a mean round" in printed
     assert "never sent: 2" in printed
     assert "most sent: 0 (2x), 1 (2x), 4 (2x), 3 (1x), 2 (0x)" in printed
     assert "Jaccard of two clients 0.333" in printed
-    printed = str(analyzer.get_chunk_importance_distribution(run.clients[0], run.config))
+    printed = str(analyzer.get_chunk_importance_distribution(run.recorded_clients[0], run.config))
     assert "client 0: gradient score of 5 chunks, 2 rounds" in printed
     assert "bottom: 0 (2), 1 (2), 2 (2), 3 (2), 4 (2)" in printed
     assert "jaccard_similarity" in str(analyzer.calculate_chunk_overlap([1], [2]))
@@ -78,7 +79,7 @@ def test_results_print_as_small_tables(run):
 
 def test_many_clients_print_shortly(write_run, realistic_recipe):
     run = load_run(write_run(realistic_recipe(1, 30, 3)))
-    assert str(analyzer.analyze_chunk_distribution(run.clients, run.config)).endswith("... 10 clients more")
+    assert str(analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)).endswith("... 10 clients more")
 
 
 @pytest.mark.parametrize(
@@ -90,13 +91,13 @@ def test_many_clients_print_shortly(write_run, realistic_recipe):
     ],
 )
 def test_distribution_refuses_what_it_cannot_answer(run, arguments, message):
-    arguments = {"clients": run.clients, "config": run.config, **arguments}
+    arguments = {"clients": run.recorded_clients, "config": run.config, **arguments}
     with pytest.raises(ValueError, match=message):
         analyzer.analyze_chunk_distribution(**arguments)
 
 
 def test_settings_with_a_count_typed_as_float_and_without_sensitivity(run):
-    found = analyzer.analyze_chunk_distribution(run.clients, {"chunking": True, "chunking_parts": 5.0})
+    found = analyzer.analyze_chunk_distribution(run.recorded_clients, {"chunking": True, "chunking_parts": 5.0})
     assert found.sensitivity_percentage is None
 
 
@@ -104,9 +105,9 @@ def test_chunks_that_were_not_recorded_are_said_to_be_so(write_run, small):
     small.config = {"record_chunks": False}
     run = load_run(write_run(small))
     with pytest.raises(ValueError, match="record_chunks: true"):
-        analyzer.analyze_chunk_distribution(run.clients, run.config)
+        analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)
     with pytest.raises(ValueError, match="no chunks of client 1 are recorded in any round"):
-        analyzer.get_chunk_importance_distribution(run.clients[1], run.config)
+        analyzer.get_chunk_importance_distribution(run.recorded_clients[1], run.config)
 
 
 def test_overlap_of_indices_in_any_container():
@@ -119,10 +120,10 @@ def test_overlap_of_indices_in_any_container():
 
 def test_overlap_of_masks_and_clients(run):
     mask = [True, True, False, True, False]
-    found = analyzer.calculate_chunk_overlap(np.array(mask), run.clients[0], round_index=1)
+    found = analyzer.calculate_chunk_overlap(np.array(mask), run.recorded_clients[0], round_index=1)
     assert (found.intersection_size, found.union_size) == (2, 3)
     assert found.expected_jaccard == pytest.approx(3 / 10 * 2 / 3 + 6 / 10 * 1 / 4)
-    whole = analyzer.calculate_chunk_overlap(mask, run.clients[0])
+    whole = analyzer.calculate_chunk_overlap(mask, run.recorded_clients[0])
     assert (whole.intersection_size, whole.union_size) == (3, 4)
 
 
@@ -179,7 +180,7 @@ def test_overlap_is_symmetric_and_ordered(first, second):
 
 
 def test_importance_of_one_round(run):
-    found = analyzer.get_chunk_importance_distribution(run.clients[0], run.config, round_index=1)
+    found = analyzer.get_chunk_importance_distribution(run.recorded_clients[0], run.config, round_index=1)
     assert found.chunk_importance_C.tolist() == [4, 3, 2, 1, 0]
     assert found.times_sent_C.tolist() == [1, 1, 0, 0, 0]
     assert (found.mean, found.minimum, found.maximum, found.range) == (2, 0, 4, 4)
@@ -192,7 +193,7 @@ def test_importance_of_one_round(run):
 
 
 def test_importance_over_rounds_is_the_mean_and_ties_ascend(run):
-    found = analyzer.get_chunk_importance_distribution(run.clients[0], run.config)
+    found = analyzer.get_chunk_importance_distribution(run.recorded_clients[0], run.config)
     assert found.rounds == (1, 2)
     assert found.chunk_importance_C.tolist() == [2, 2, 2, 2, 2]
     assert found.times_sent_C.tolist() == [1, 1, 0, 1, 1]
@@ -203,7 +204,7 @@ def test_importance_over_rounds_is_the_mean_and_ties_ascend(run):
 
 def test_importance_of_an_absent_client_is_refused(run):
     with pytest.raises(ValueError, match="no chunks of client 2 are recorded in round 2"):
-        analyzer.get_chunk_importance_distribution(run.clients[2], run.config, 2)
+        analyzer.get_chunk_importance_distribution(run.recorded_clients[2], run.config, 2)
 
 
 @pytest.mark.parametrize(
@@ -213,16 +214,18 @@ def test_importance_of_an_absent_client_is_refused(run):
         ({"chunking_with_gradients": False}, "distance"),
         ({"chunking_random_section": True}, "random"),
         ({"chunking_random_section": True, "chunk_score": "distance"}, "distance"),
+        ({"chunk_score": "Update", "method": {"score": "update"}}, "update"),
+        ({"method": {"score": None}}, "none"),
     ],
 )
 def test_the_rule_that_made_the_scores_is_named(run, config, rule):
-    assert analyzer.get_chunk_importance_distribution(run.clients[0], config).score == rule
+    assert analyzer.get_chunk_importance_distribution(run.recorded_clients[0], config).score == rule
 
 
 def test_a_score_that_is_not_finite_is_shown_and_breaks_nothing(write_run, small):
     small.scores = {**small.scores, (1, 1): [1, np.inf, 1, 1, 1]}
     run = load_run(write_run(small))
-    found = analyzer.get_chunk_importance_distribution(run.clients[1], run.config)
+    found = analyzer.get_chunk_importance_distribution(run.recorded_clients[1], run.config)
     assert (found.maximum, found.top_chunks[0]) == (np.inf, 1)
     assert np.isnan([found.gini, found.std, found.energy_captured]).all()
     assert "nan" in str(found)

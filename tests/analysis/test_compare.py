@@ -3,6 +3,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from fedchunk.analysis import load_run
 from fedchunk.analysis.compare import compare, on_front
 from fedchunk.analysis.comparison_figures import draw_comparison

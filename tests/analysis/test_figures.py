@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from fedchunk.analysis import load_run
 from fedchunk.analysis.drawing import readable
 from fedchunk.analysis.figures import draw_accuracy, draw_all, figure_data, save_all

@@ -1,8 +1,9 @@
 from pathlib import Path
 
-from fedchunk.analysis.grouping import NOT_COMPARED, OF_CHUNKS, differing, grouped, is_dense, labels
+from fedchunk.analysis.grouping import NOT_COMPARED, OF_CHUNKS, differing, grouped, labels
 from fedchunk.analysis.load import Run
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, Settings, TrackingSettings
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, TrackingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 def runs(*configs):
@@ -78,12 +79,78 @@ def test_a_long_value_is_shortened():
     assert label == "adjacency_matrix_file_name=" + "x" * 23 + "\u2026"
 
 
-def test_full_exchange_is_without_chunks_or_with_all_of_them_both_ways():
-    everything = {"chunking": True, "sensitivity_percentage": 100.0}
-    assert is_dense({"chunking": False, "sensitivity_percentage": 5.0})
-    assert is_dense(everything)
-    assert not is_dense({**everything, "sensitivity_percentage": 80.0})
-    assert not is_dense({**everything, "dynamic_sensitivity_percentage": True})
-    assert not is_dense({**everything, "sensitivity_policy": "knee"})
-    assert not is_dense({**everything, "sensitivity_budget_mb": 1.0})
-    assert not is_dense({**everything, "downlink_sensitivity_percentage": 10.0})
+def own(name, digit, setting="chunk_score"):
+    """Settings that name a user's component, whose source has this digit again and again as its SHA-256."""
+    return {setting: name, "components": {setting: {"name": name, "place": "/x/mine.py:3", "sha256": digit * 64}}}
+
+
+def test_other_sources_of_one_name_are_other_experiments_and_their_labels_say_so():
+    configs = [own("./mine.py:signed", digit) for digit in "ab"]
+    assert len(grouped(runs(*configs, own("./mine.py:signed", "a")))) == 2
+    assert differing(configs) == [
+        {"chunk_score": "./mine.py:signed@aaaaaaaa"}, {"chunk_score": "./mine.py:signed@bbbbbbbb"},
+    ]  # fmt: skip
+    assert names_of(*configs) == ["chunk_score=./mine.py:signed@aaaaaaaa", "chunk_score=./mine.py:signed@bbbbbbbb"]
+
+
+def test_where_the_name_tells_no_digits_are_shown():
+    assert names_of(own("./mine.py:signed", "a"), {"chunk_score": "gradient"}) == [
+        "chunk_score=./mine.py:signed", "chunk_score=gradient",
+    ]  # fmt: skip
+    assert names_of({**own("./m.py:f", "a"), "mu": 1.0}, {**own("./m.py:f", "a"), "mu": 2.0}) == ["mu=1", "mu=2"]
+
+
+def test_a_run_from_the_sources_that_are_kept_in_a_runs_folder_is_the_same_experiment():
+    first, again = own("./mine.py:signed", "a"), own("./components/aaaaaaaa/mine.py:signed", "a")
+    assert len(grouped(runs(first, again))) == 1
+    assert names_of({**first, "mu": 1.0}, {**again, "mu": 2.0}) == ["mu=1", "mu=2"]
+    other = own("./mine.py:unsigned", "a")  # another function of the same file
+    assert len(grouped(runs(first, other))) == 2
+
+
+def test_what_is_recorded_makes_no_other_experiment():
+    plain = {"mu": 0.1, "metrics": [], "recorders": []}
+    more = {"mu": 0.1, "metrics": ["f1_macro", "./m.py:own"], "recorders": ["jsonl"]}
+    more["components"] = {"metrics./m.py:own": {"name": "./m.py:own", "place": "", "sha256": "a" * 64}}
+    more["method"] = {"score": None, "policy": None, "exchange_rule": None, "encoding": "float32"}
+    assert len(grouped(runs(plain, more))) == 1
+    assert differing([{**plain, "mu": 0.2}, more]) == [{"mu": 0.2}, {"mu": 0.1}]
+
+
+def test_empty_options_count_as_none():
+    older, newer = {"mu": 0.1}, {"mu": 0.1, "chunk_score_options": {}, "sensitivity_schedule": []}
+    assert len(grouped(runs(older, newer))) == 1
+    assert names_of({"mu": 0.2}, newer) == ["mu=0.2", "mu=0.1"]
+
+
+def test_mappings_and_lists_stand_in_labels_as_in_a_settings_file():
+    found = names_of(
+        {"chunk_score_options": {"power": 1.5}, "sensitivity_schedule": [50.0, 5.0]},
+        {"chunk_score_options": {"power": 2.0}, "sensitivity_schedule": [50.0, 20.0]},
+        {"chunk_score_options": {}, "sensitivity_schedule": [50.0, 20.0]},
+    )
+    assert found == [
+        "chunk_score_options={power: 1.5}, sensitivity_schedule=[50, 5]",
+        "chunk_score_options={power: 2}, sensitivity_schedule=[50, 20]",
+        "chunk_score_options={}, sensitivity_schedule=[50, 20]",
+    ]
+
+
+def test_the_order_of_options_says_nothing():
+    one, other = {"model_options": {"a": 1, "b": 2}}, {"model_options": {"b": 2, "a": 1}}
+    assert len(grouped(runs(one, other))) == 1
+    assert differing([one, other]) == [{}, {}]
+
+
+def test_values_that_differ_at_their_ends_are_shown_whole():
+    long = "./a/very/long/folder/of/mine.py:"
+    assert names_of({"model_type": long + "one"}, {"model_type": long + "two"}) == [
+        f"model_type={long}one", f"model_type={long}two",
+    ]  # fmt: skip
+
+
+def test_the_digits_of_a_long_name_stay():
+    long = "./a/very/long/folder/of/mine.py:signed"
+    first, second = names_of(own(long, "a"), own(long, "b"))
+    assert first == f"chunk_score={long[:23]}\u2026@aaaaaaaa"
+    assert second.endswith("\u2026@bbbbbbbb")

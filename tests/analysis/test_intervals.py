@@ -1,4 +1,5 @@
 import pytest
+
 from fedchunk.analysis.intervals import Interval, student_t
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from fedchunk.analysis.layers import LayerMark, layer_marks
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from fedchunk.analysis import load_run
 from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.core.records import SCHEMAS, table_from_rows
@@ -41,11 +42,11 @@ def test_a_run_is_read_only(write_run, small):
     with pytest.raises(TypeError):
         run.config["chunking_parts"] = 6
     with pytest.raises(ValueError, match="read-only"):
-        run.clients[0].scores_RC[0, 0] = 1
+        run.recorded_clients[0].scores_RC[0, 0] = 1
 
 
 def test_clients_have_the_rounds_in_which_their_update_counted(write_run, small):
-    clients = load_run(write_run(small)).clients
+    clients = load_run(write_run(small)).recorded_clients
     assert [client.client for client in clients] == [0, 1, 2]
     assert [client.rounds_R.tolist() for client in clients] == [[1, 2], [1], [1]]
     assert clients[0].scores_RC.tolist() == [[4, 3, 2, 1, 0], [0, 1, 2, 3, 4]]
@@ -57,10 +58,10 @@ def test_clients_have_the_rounds_in_which_their_update_counted(write_run, small)
 
 def test_the_order_of_rows_does_not_matter(write_run, small):
     path = write_run(small)
-    expected = load_run(path).clients
+    expected = load_run(path).recorded_clients
     order = np.random.default_rng(1).permutation(small.tables()["chunks"].num_rows)
     replace_table(path, "chunks", lambda table: table.take(order))
-    for got, wanted in zip(load_run(path).clients, expected, strict=True):
+    for got, wanted in zip(load_run(path).recorded_clients, expected, strict=True):
         assert got.selected_RC.tolist() == wanted.selected_RC.tolist()
         assert got.distances_RC.tolist() == wanted.distances_RC.tolist()
 
@@ -94,13 +95,13 @@ def test_a_run_before_its_first_round_is_empty(write_run, small):
     shutil.rmtree(path / "tables")
     (path / "tables").mkdir()
     run = load_run(path)
-    assert (run.num_rounds, run.num_chunks, run.clients) == (0, 0, ())
+    assert (run.num_rounds, run.num_chunks, run.recorded_clients) == (0, 0, ())
 
 
 def test_chunks_that_were_not_recorded(write_run, small):
     small.config = {"record_chunks": False}
     path = write_run(small)
-    assert [len(client.rounds_R) for client in load_run(path).clients] == [0, 0, 0]
+    assert [len(client.rounds_R) for client in load_run(path).recorded_clients] == [0, 0, 0]
     (path / "tables" / "chunks.parquet").unlink()
     assert load_run(path).tables["chunks"].num_rows == 0
 
@@ -111,7 +112,7 @@ def test_a_nullable_column_that_an_old_run_lacks_is_null(write_run, small):
     replace_table(path, "chunks", lambda table: table.drop_columns(["distance"]))
     run = load_run(path)
     assert run.tables["rounds"]["client_accuracy_min"].null_count == 2
-    assert np.isnan(run.clients[0].distances_RC).all()
+    assert np.isnan(run.recorded_clients[0].distances_RC).all()
 
 
 def test_a_missing_folder(tmp_path):
@@ -184,4 +185,4 @@ def test_a_client_that_lacks_a_chunk(write_run, small):
     path = write_run(small)
     replace_table(path, "chunks", lambda table: table.slice(1))
     with pytest.raises(RecordsError, match="client 0 in round 1 has 4 rows, expected one for each of 5 chunks"):
-        _ = load_run(path).clients
+        _ = load_run(path).recorded_clients

@@ -2,10 +2,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from fedchunk.analysis import overlap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from fedchunk.analysis import overlap
 
 two_masks = st.integers(1, 40).flatmap(lambda n: st.tuples(hnp.arrays(np.bool_, n), hnp.arrays(np.bool_, n)))
 

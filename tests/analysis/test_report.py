@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from fedchunk.analysis import load_run
 from fedchunk.analysis.figures import figure_data
 from fedchunk.analysis.report import last_rows, write_report

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from fedchunk.orchestrator.core.records import SCHEMA_VERSION, SCHEMAS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")

@@ -5,12 +5,13 @@ import sqlite3
 
 import numpy as np
 import pytest
+
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec, RoundResult
 from fedchunk.orchestrator.contract.ports import DataDescription, FederationInfo, RunSummary
 from fedchunk.orchestrator.core.records import table_from_columns, table_from_rows
 from fedchunk.orchestrator.experiment import weights_sha256
 from fedchunk.orchestrator.recording.run_folder import RunFolder
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.whole import Settings
 
 CLIENTS, CHUNKS = 3, 4
 
@@ -67,11 +68,16 @@ def round_result(r, *, chunks=True, **changed) -> RoundResult:
         "age": np.zeros(rows, np.int32),
     }
     ledger = [{"round": r, "sender": 0, "receiver": -1, "kind": "values", "bytes": 300}]
+    metrics = [
+        {"round": r, "client": None, "name": "top5", "value": 0.75 + r / 1000},
+        *({"round": r, "client": i, "name": "top5", "value": 0.5 + i / 8} for i in range(CLIENTS)),
+    ]
     tables = {
         "rounds": table_from_rows("rounds", [round_row(r, **changed)]),
         "clients": table_from_rows("clients", clients),
         "chunks": table_from_columns("chunks", chunk_columns),
         "ledger": table_from_rows("ledger", ledger),
+        "metrics": table_from_rows("metrics", metrics),
     }
     return RoundResult(r, tables, ())
 

@@ -3,10 +3,11 @@
 from itertools import chain
 
 import pytest
-from fedchunk.orchestrator.methods import grouping
-from fedchunk.orchestrator.settings.sections import FederationSettings
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fedchunk.orchestrator.methods import grouping
+from fedchunk.orchestrator.settings.sections import FederationSettings
 
 COHORTS = st.sets(st.integers(0, 10_000), min_size=1, max_size=300).map(lambda clients: tuple(sorted(clients)))
 SIZES = st.integers(1, 400)

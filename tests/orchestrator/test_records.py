@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
 
 

@@ -4,10 +4,11 @@ import pickle
 
 import hypothesis.strategies as st
 import pytest
+from hypothesis import given
+
 from fedchunk.orchestrator.core import errors
 from fedchunk.orchestrator.core.round_rules import Decision, InOrder, cohort, first_attempts, needed
 from fedchunk.orchestrator.core.seeds import generator, torch_seed
-from hypothesis import given
 
 
 @given(st.permutations(range(12)))

@@ -3,10 +3,13 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from fedchunk.orchestrator.methods.sensitivity import Count, decide
-from fedchunk.orchestrator.settings.sections import ChunkingSettings
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+
+from fedchunk.orchestrator.methods.chooser import Chooser, Count
+from fedchunk.orchestrator.methods.scorer import Ages
+from fedchunk.orchestrator.settings.joined import Sections
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
 STEEP = np.array([8, 4, 2, 1, 0.5, 0.2, 0.1, 0.1, 0.1, 0.1], np.float32)
 FLAT = np.ones(10, np.float32)
@@ -19,8 +22,14 @@ def rules(policy, **changes):
     return ChunkingSettings(chunking=True, sensitivity_policy=policy, **{**NUMBERS.get(policy, {}), **changes})
 
 
-def count(settings, scores_C, *, round_index=9, overdue=0, affordable=None):
-    return decide(settings, scores_C, round_index=round_index, overdue=overdue, affordable=affordable)
+def count(settings, scores_C, *, round_index=9, overdue=None, affordable=None):
+    """K where so many chunks have waited ``chunk_max_age`` rounds; None: there is no such age."""
+    ages_C = np.zeros(len(scores_C), np.int32)
+    if overdue is not None:
+        settings = settings.model_copy(update={"chunk_max_age": 3})
+        ages_C[:] = 2
+        ages_C[:overdue] = 3
+    return Chooser(Sections(chunking=settings)).count(scores_C, Ages(round_index, ages_C), affordable)
 
 
 @pytest.mark.parametrize(

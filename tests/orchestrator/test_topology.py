@@ -5,29 +5,33 @@ import itertools
 import networkx as nx
 import numpy as np
 import pytest
-from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.methods.topology import Topology, build_topology, metropolis_weights
-from fedchunk.orchestrator.settings.sections import FederationSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.methods.topology import Topology, build_topology, metropolis_weights
+from fedchunk.orchestrator.settings.joined import Sections
+from fedchunk.orchestrator.settings.sections import FederationSettings
 
-def federation(topology, clients, **values):
+
+def sections(topology, clients, **values):
+    """Settings that nobody has checked as a whole yet: a topology refuses what it cannot be by itself."""
     schema = "TraditionalFederatedLearning" if topology == "star" else "DecentralizedFederatedLearning"
-    return FederationSettings(
+    federation = FederationSettings(
         federated_learning_schema=schema, federated_learning_topology=topology, number_of_clients=clients, **values
     )
+    return Sections(federation=federation)
 
 
-def built(topology, clients, base_folder=None, **values):
-    graph = build_topology(federation(topology, clients, **values), base_folder)
+def built(topology, clients, **values):
+    graph = build_topology(sections(topology, clients, **values))
     assert graph is not None
     return graph
 
 
-def faults(topology, clients, base_folder=None, **values):
+def faults(topology, clients, **values):
     with pytest.raises(ConfigError) as caught:
-        built(topology, clients, base_folder, **values)
+        built(topology, clients, **values)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -43,7 +47,7 @@ def check(graph, clients):
 
 
 def test_a_star_has_no_neighbours_to_speak_of():
-    assert build_topology(federation("star", 5)) is None
+    assert build_topology(sections("star", 5)) is None
 
 
 def test_a_ring():
@@ -117,15 +121,15 @@ def test_what_a_topology_needs_is_asked_for():
 
 def written(folder, text):
     (folder / "graph.csv").write_text(text, encoding="utf-8")
-    return folder
+    return str(folder / "graph.csv")
 
 
 def custom(folder, text, clients=4):
-    return built("custom", clients, written(folder, text), adjacency_matrix_file_name="graph.csv")
+    return built("custom", clients, adjacency_matrix_file_name=written(folder, text))
 
 
 def custom_faults(folder, text, clients=4):
-    found = faults("custom", clients, written(folder, text), adjacency_matrix_file_name="graph.csv")
+    found = faults("custom", clients, adjacency_matrix_file_name=written(folder, text))
     return [fault.removeprefix(str(folder)) for fault in found]
 
 
@@ -177,9 +181,14 @@ def test_all_faults_of_a_matrix_come_together_and_a_wrong_table_is_cut_short(tmp
     assert len(custom_faults(tmp_path, "0.1,0.2,0.3,0.4,0.5,0.6\n" * 6, 6)) == 20
 
 
-def test_a_missing_file_says_where_it_looked(tmp_path, in_folder):
-    (fault,) = faults("custom", 4, tmp_path / "there", adjacency_matrix_file_name="no.csv")
-    assert f"No such file or directory; looked for {tmp_path / 'there' / 'no.csv'}" in fault
+def test_a_file_name_counts_from_the_current_folder(in_folder):
+    written(in_folder, PATH)
+    assert built("custom", 4, adjacency_matrix_file_name="graph.csv").edges == 3
+
+
+def test_a_missing_file_says_where_it_looked(in_folder):
+    (fault,) = faults("custom", 4, adjacency_matrix_file_name="there/no.csv")
+    assert f"No such file or directory; looked for {in_folder / 'there' / 'no.csv'}" in fault
     (fault,) = faults("custom", 4, adjacency_matrix_file_name="no.csv")
     assert fault.startswith("no.csv: adjacency_matrix_file_name: cannot be read")
     assert f"looked for {in_folder / 'no.csv'}" in fault
@@ -188,7 +197,7 @@ def test_a_missing_file_says_where_it_looked(tmp_path, in_folder):
 @pytest.mark.parametrize("content", [b"PK\x03\x04\xff\xfe", b"\xff\xfe0\x00,\x001\x00"])
 def test_a_file_that_is_no_text_is_refused(tmp_path, content):
     (tmp_path / "graph.xlsx").write_bytes(content)
-    (fault,) = faults("custom", 4, tmp_path, adjacency_matrix_file_name="graph.xlsx")
+    (fault,) = faults("custom", 4, adjacency_matrix_file_name=str(tmp_path / "graph.xlsx"))
     assert "is not a CSV file" in fault
 
 

@@ -1,1 +1,1 @@
-"""Data sets as arrays."""
+"""Data sets: each a file, a function that gives a ``Dataset``."""

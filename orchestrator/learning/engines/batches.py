@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 
 def batch_slices(num_samples: int, batch_size: int, *, drop_single: bool) -> tuple[slice, ...]:

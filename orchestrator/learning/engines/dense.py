@@ -6,14 +6,16 @@ them, and without autograd there are fewer calls and no copies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from fedchunk.orchestrator.learning.engines.batches import Timetable
 from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
 from fedchunk.orchestrator.learning.transfer import to_device
-from torch import Tensor, nn
 
 MOST_VIEWS = 256
 """Shapes of batches whose views are kept; uneven clients have many."""
@@ -37,6 +39,8 @@ class DenseLayer:
 def dense_layers(module: nn.Module) -> tuple[DenseLayer, ...] | None:
     """The layers of a net of linear layers and ReLUs that ends with a linear one; None for any other module."""
     if not all(parameter.requires_grad for parameter in module.parameters()) or any(True for _ in module.buffers()):
+        return None
+    if any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
         return None
     layers: list[DenseLayer] = []
     place, seen = 0, set[int]()
@@ -111,6 +115,10 @@ class DenseStack:
                 views.backward()
                 steps.take()
         return losses_E
+
+    def takes(self, x_S: Tensor) -> bool:
+        """Whether samples of this shape and type are what the first layer reads, once they are flat."""
+        return x_S.is_floating_point() and math.prod(x_S.shape[1:]) == self._layers[0].inputs
 
     def forget(self) -> None:
         """To be called when the memory of weights or gradients is another than before: views of it are kept."""

@@ -13,10 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fedchunk.orchestrator.learning.engines.dense import dense_layers
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
+
+from fedchunk.orchestrator.learning.engines.dense import dense_layers
+from fedchunk.orchestrator.learning.loss import Loss
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 Engine = Literal["one_by_one", "dense", "vmap"]
 
@@ -38,10 +40,13 @@ def one_by_one(why: str) -> Plan:
     return Plan("one_by_one", f"one by one: {why}")
 
 
-def plan_training(module: nn.Module, settings: TrainingSettings, device_type: str) -> Plan:
+def plan_training(module: nn.Module, settings: TrainingSettings, loss: Loss, device_type: str) -> Plan:
     """How to train clients of this module on a device of type ``cpu`` or ``cuda``."""
     if settings.vectorize_clients == "off":
         return one_by_one("vectorize_clients is off")
+    if loss.smoothing is None:
+        whose = "is a loss of one's own" if loss.bound.is_own else "is no cross entropy"
+        return one_by_one(f"{loss.bound.short_name} {whose}")
     dropout = next((part for part in module.modules() if isinstance(part, _DropoutNd) and part.p > 0), None)
     if dropout is not None:
         return one_by_one(f"{type(dropout).__name__} draws from a stream of its own for each client")

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from fedchunk.orchestrator.contract.messages import ModelState
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.engines.engine_choice import Plan, one_by_one, plan_training
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.rows import Rows, as_array, in_order
 from fedchunk.orchestrator.learning.engines.stacked import Group, Outcome, StackTrainer
 from fedchunk.orchestrator.learning.engines.stacked_module import NotVectorizable
 from fedchunk.orchestrator.learning.engines.training import LocalTrainer
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.settings.sections import TrainingSettings
-from numpy.typing import NDArray
-from torch import Tensor
+from fedchunk.orchestrator.learning.loss import Loss
+from fedchunk.orchestrator.registry import KINDS
+from fedchunk.orchestrator.settings.joined import Sections
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,18 @@ class GroupTrainer:
             turns out to be unable to train the model at once.
     """
 
-    def __init__(self, model: FlatModel, settings: TrainingSettings, *, with_gradient: bool) -> None:
+    def __init__(self, model: FlatModel, settings: Sections, *, with_gradient: bool) -> None:
         """``with_gradient``: whether anybody asks for gradients; training without is faster."""
+        training, loss = settings.training, Loss.of(settings)
         self._model = model
+        self._learning_rate = training.learning_rate
         self._with_gradient = with_gradient
-        self.plan = plan_training(model.module, settings, model.device.type)
-        self._alone = LocalTrainer(model, settings)
-        self._stacks = StackTrainer(model, settings, self.plan.engine)
+        self.plan = plan_training(model.module, training, loss, model.device.type)
+        self._alone = LocalTrainer(model, training, loss)
+        self._stacks = StackTrainer(model, training, self.plan.engine, loss.smoothing or 0.0)
         self._rows = Rows(model.spec, model.device, 0, with_gradient=with_gradient)
+        own = [one for one in settings.components.own if one.kind in ("model", "loss")]
+        self._own = ", ".join(f"{KINDS[one.kind].key} {one.name} ({one.where})" for one in own)
 
     def train(
         self,
@@ -76,23 +83,26 @@ class GroupTrainer:
         *,
         seed: int,
         round_index: int,
+        learning_rate: float | None = None,
     ) -> TrainedGroup:
         """Trains each client as ``train_local`` would, at once equal to it up to float32 rounding.
 
         Args:
             starts: each client's model (G of them); those that are the same object are copied on the device. No views
                 of an earlier answer, whose memory is written to.
-            x_S: images of all clients one behind the other, (S, c, h, w), as ``preprocess.to_device`` makes them.
+            x_S: samples of all clients one behind the other, (S, ...), as ``preprocess.to_device`` makes them.
             y_S: their labels, (S,) int64, on the model's device.
             offsets: client g has the samples from ``offsets[g]`` to ``offsets[g + 1]``; G + 1 of them.
             client_ids: the clients.
             seed: ``random_seed``.
             round_index: the round.
+            learning_rate: of the round; None: that of the settings.
 
         Returns:
             What became of them. A client that fails takes no other along.
         """
-        group = Group(starts, x_S, y_S, offsets, client_ids, seed, round_index)
+        rate = self._learning_rate if learning_rate is None else learning_rate
+        group = Group(starts, x_S, y_S, offsets, client_ids, seed, round_index, rate)
         if len(starts) > len(self._rows):
             self._rows = Rows(self._model.spec, self._model.device, len(starts), with_gradient=self._with_gradient)
             self._stacks.make_room(len(starts))
@@ -122,7 +132,7 @@ class GroupTrainer:
                     outcome.train_loss_G[place] = self._train_alone(group, place)
                 except ClientFailed as failure:
                     outcome.failures[place] = failure.reason
-                except (ArithmeticError, ValueError, RuntimeError, MemoryError) as failure:
+                except Exception as failure:  # whatever it is, it is this client's alone
                     outcome.failures[place] = reason_of(failure)
             self._model.save_buffers(self._rows.buffers_GB[place], self._rows.counters_GI[place])
         return outcome
@@ -134,10 +144,15 @@ class GroupTrainer:
             group.x_S[own],
             group.y_S[own],
             None if rows.gradient_GP is None else rows.gradient_GP[place],
+            group.learning_rate,
             seed=group.seed,
             round_index=group.round_index,
             client_id=group.client_ids[place],
         )
+
+    def _said(self, reason: str) -> str:
+        """Why a client failed; numbers that are not finite may come from what the user made."""
+        return f"{reason}; or look at {self._own}" if self._own and reason.startswith("FloatingPointError") else reason
 
     def _trained(self, outcome: Outcome, plan: Plan) -> TrainedGroup:
         rows, order = self._rows, outcome.rows_G
@@ -147,7 +162,7 @@ class GroupTrainer:
             counters_GI=as_array(in_order(rows.counters_GI, order)),
             gradients=None if rows.gradient_GP is None else in_order(rows.gradient_GP, order),
             train_loss_G=outcome.train_loss_G,
-            failures=outcome.failures,
+            failures={place: self._said(reason) for place, reason in outcome.failures.items()},
             engine=plan.engine,
             reason=plan.reason,
         )

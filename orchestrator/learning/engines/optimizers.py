@@ -6,14 +6,15 @@ the first one is made, which costs an actor seconds before its first step.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import torch
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
+
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 ADAM: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
 RMSPROP: dict[str, Any] = {"alpha": 0.99, "eps": 1e-8, "centered": False}
@@ -27,12 +28,12 @@ class Optimizer:
     It starts afresh when it is made.
     """
 
-    def __init__(self, settings: TrainingSettings, weights: Tensor) -> None:
-        """For ``weights`` of shape (P,) or (G, P), which are changed in place."""
+    def __init__(self, settings: TrainingSettings, weights: Tensor, learning_rate: float) -> None:
+        """For ``weights`` of shape (P,) or (G, P), which are changed in place at the round's learning rate."""
         self._weights = weights
         self._name = settings.optimizer
         self._options: dict[str, Any] = {
-            "lr": settings.learning_rate,
+            "lr": learning_rate,
             "weight_decay": settings.weight_decay or 0.0,
             "foreach": False,  # for lists of many tensors; there is one
         }
@@ -50,6 +51,8 @@ class Optimizer:
                 self._adam(gradient)
             case "rmsprop":
                 self._rmsprop(gradient)
+            case _:
+                assert_never(self._name)
 
     def narrow(self, rows: int) -> None:
         """From now on only the first ``rows`` rows take steps; the others stay as they are."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from fedchunk.orchestrator.learning.engines.optimizers import Optimizer
 from fedchunk.orchestrator.settings.sections import TrainingSettings
-from torch import Tensor
 
 CLIP_EPSILON = 1e-6
 """Added to a norm before dividing by it: as ``torch.nn.utils.clip_grad_norm_`` does."""
@@ -18,7 +19,7 @@ class RowSteps:
         gradient_GP: where the gradients of the next step are written; where ``is_fused``, what they are added to, or of
             no rows where nobody asks for them.
         is_fused: a step is the gradient times the learning rate, taken without writing the gradient down.
-        learning_rate: of the settings.
+        learning_rate: of the round.
     """
 
     def __init__(
@@ -27,18 +28,19 @@ class RowSteps:
         weights_GP: Tensor,
         gradient_GP: Tensor,
         gradient_sum_GP: Tensor | None,
+        learning_rate: float,
         *,
         is_fused: bool,
     ) -> None:
         """For rows at their start; sums up gradients in ``gradient_sum_GP``."""
         self.gradient_GP = gradient_GP if gradient_sum_GP is None or not is_fused else gradient_sum_GP
         self.is_fused = is_fused
-        self.learning_rate = settings.learning_rate
+        self.learning_rate = learning_rate
         self._settings = settings
         self._weights_nP = weights_GP
         self._gradient_nP = gradient_GP[: len(weights_GP)]
         self._sum_nP = gradient_sum_GP
-        self._optimizer = Optimizer(settings, weights_GP)
+        self._optimizer = Optimizer(settings, weights_GP, learning_rate)
         self._start_nP = weights_GP.clone() if settings.proximal_mu else None
 
     def narrow(self, rows: int) -> None:

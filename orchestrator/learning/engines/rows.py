@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState
-from fedchunk.orchestrator.learning.transfer import fill, host_copy, to_device
 from numpy.typing import NDArray
 from torch import Tensor
+
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState
+from fedchunk.orchestrator.learning.transfer import fill, host_copy, to_device
 
 
 class Rows:

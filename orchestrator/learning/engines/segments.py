@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from fedchunk.orchestrator.learning.transfer import host_copy, to_device
 from numpy.typing import NDArray
 from torch import Tensor, segment_reduce
+
+from fedchunk.orchestrator.learning.transfer import host_copy, to_device
 
 
 def squared_norms(rows_GP: Tensor, sizes_C: NDArray[np.int64]) -> NDArray[np.float64]:

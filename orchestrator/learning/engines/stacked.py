@@ -8,11 +8,15 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from fedchunk.orchestrator.contract.messages import ModelState
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.engines.batches import ClientBatches, Timetable, client_batches, timetable
 from fedchunk.orchestrator.learning.engines.dense import DenseStack, dense_layers
 from fedchunk.orchestrator.learning.engines.engine_choice import Engine
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.optimizers import is_plain
 from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
 from fedchunk.orchestrator.learning.engines.rows import Rows, finite_rows
@@ -22,13 +26,9 @@ from fedchunk.orchestrator.learning.engines.training import (
     bad_weights,
     has_batch_norm,
     single_sample_reason,
-    smoothing,
 )
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
 from fedchunk.orchestrator.learning.transfer import host_copy, to_device
 from fedchunk.orchestrator.settings.sections import TrainingSettings
-from numpy.typing import NDArray
-from torch import Tensor
 
 STACK_VALUES = 1 << 20
 """Values of the weights that a CPU's core trains at once, 4 MiB. Larger groups are trained in parts: half as many lose
@@ -46,6 +46,7 @@ class Group:
     client_ids: Sequence[int]
     seed: int
     round_index: int
+    learning_rate: float
 
     @property
     def sizes(self) -> list[int]:
@@ -66,7 +67,8 @@ class Outcome:
 class StackTrainer:
     """Trains groups with an engine that stacks. Keeps its working memory."""
 
-    def __init__(self, model: FlatModel, settings: TrainingSettings, engine: Engine) -> None:
+    def __init__(self, model: FlatModel, settings: TrainingSettings, engine: Engine, smoothing: float) -> None:
+        """``smoothing``: how much of a label the loss spreads over all classes."""
         self._model = model
         self._settings = settings
         self._drop_single = has_batch_norm(model.module)
@@ -75,8 +77,8 @@ class StackTrainer:
         self._needs_gradient = engine != "one_by_one" and not self._is_fused
         self._gradient_GP = torch.empty(0, model.spec.num_parameters, device=model.device)
         layers = dense_layers(model.module) if engine == "dense" else None
-        self._dense = DenseStack(layers, smoothing(settings), model.device) if layers else None
-        self._module = ModuleStack(model, settings)
+        self._dense = DenseStack(layers, smoothing, model.device) if layers else None
+        self._module = ModuleStack(model, smoothing)
 
     def make_room(self, num_clients: int) -> None:
         """To be called before the first group, and when the memory of its rows is another than before."""
@@ -92,6 +94,8 @@ class StackTrainer:
         Raises:
             NotVectorizable: torch cannot train these clients at once.
         """
+        if self._dense is not None and not self._dense.takes(group.x_S):
+            raise NotVectorizable(f"its first layer does not take samples of {tuple(group.x_S.shape[1:])}", always=True)
         batches = [client_batches(size, self._settings, drop_single=self._drop_single) for size in group.sizes]
         outcome = Outcome(
             rows_G=[0] * len(batches),
@@ -122,7 +126,9 @@ class StackTrainer:
         table = timetable(own_batches, [group.offsets[place] for place, _ in clients], rngs)
         weights_GP = rows.weights_GP[part]
         sum_GP = None if rows.gradient_GP is None else rows.gradient_GP[part]
-        steps = RowSteps(self._settings, weights_GP, self._gradient_GP, sum_GP, is_fused=self._is_fused)
+        steps = RowSteps(
+            self._settings, weights_GP, self._gradient_GP, sum_GP, group.learning_rate, is_fused=self._is_fused
+        )
         if self._dense is not None:
             losses_E = self._dense.train(weights_GP, table, group.x_S, group.y_S, steps)
         elif self._drop_single and not table.is_even:
@@ -138,18 +144,21 @@ class StackTrainer:
         finite_G = finite_rows(weights_GP)
         for row, (place, own) in enumerate(clients):
             where = f"in round {group.round_index} of client {ids[row]}"
-            fault = self._fault(loss_TG[: own.steps, row], bool(finite_G[row]), own.per_epoch, where)
+            fault = _fault(loss_TG[: own.steps, row], bool(finite_G[row]), own.per_epoch, where, group.learning_rate)
             if fault is None:
                 outcome.train_loss_G[place] = loss_G[row]
             else:
                 outcome.failures[place] = f"FloatingPointError: {fault}"
 
-    def _fault(self, loss_T: NDArray[np.float64], is_finite: bool, per_epoch: int, where: str) -> str | None:
-        """What is wrong with a client's losses and weights, as one by one it would be said."""
-        bad_T = np.flatnonzero(~np.isfinite(loss_T))
-        if len(bad_T):
-            return bad_loss(float(loss_T[bad_T[0]]), int(bad_T[0]), per_epoch, where, self._settings)
-        return None if is_finite else bad_weights(where, self._settings)
+
+def _fault(
+    loss_T: NDArray[np.float64], is_finite: bool, per_epoch: int, where: str, learning_rate: float
+) -> str | None:
+    """What is wrong with a client's losses and weights, in the words of training one by one."""
+    bad_T = np.flatnonzero(~np.isfinite(loss_T))
+    if len(bad_T):
+        return bad_loss(float(loss_T[bad_T[0]]), int(bad_T[0]), per_epoch, where, learning_rate)
+    return None if is_finite else bad_weights(where, learning_rate)
 
 
 def even_parts(count: int, most: int) -> list[slice]:

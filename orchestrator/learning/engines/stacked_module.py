@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from fedchunk.orchestrator.learning.engines.batches import Timetable
-from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
-from fedchunk.orchestrator.learning.engines.training import smoothing
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.learning.transfer import to_device
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional
+
+from fedchunk.orchestrator.learning.engines.batches import Timetable
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
+from fedchunk.orchestrator.learning.transfer import to_device
 
 
 class NotVectorizable(Exception):
@@ -33,9 +32,10 @@ class NotVectorizable(Exception):
 class ModuleStack:
     """Trains stacked clients of a module."""
 
-    def __init__(self, model: FlatModel, settings: TrainingSettings) -> None:
+    def __init__(self, model: FlatModel, smoothing: float) -> None:
+        """``smoothing``: how much of a label the loss spreads over all classes."""
         self._model = model
-        self._gradients: Callable[..., Any] = vmap(grad_and_value(_make_loss(model, settings), has_aux=True))
+        self._gradients: Callable[..., Any] = vmap(grad_and_value(_make_loss(model, smoothing), has_aux=True))
 
     def train(
         self,
@@ -62,7 +62,7 @@ class ModuleStack:
             The loss of each entry of the timetable, (E,) float32 on the device.
 
         Raises:
-            NotVectorizable: torch cannot; the rows are good for nothing then.
+            NotVectorizable: torch cannot; what the rows hold then has no meaning.
         """
         device, counts = self._model.device, timetable.counts_T
         samples_E = to_device(timetable.samples_E, device)
@@ -88,8 +88,9 @@ class ModuleStack:
                 gradients, (_, loss_GB) = self._gradients(parameters, at_work, x_GB, y_GB, shares.view(shape))
             except torch.OutOfMemoryError:
                 raise
-            except RuntimeError as error:
-                why = f"torch cannot do this model at once: {str(error).strip().splitlines()[0]}"
+            except Exception as error:  # whatever a model's own code says of stacked clients
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                why = f"torch cannot do this model at once: {first}"
                 raise NotVectorizable(why, always=True) from error
             for name, target in self._parameters(steps.gradient_GP[:rows]).items():
                 target.copy_(gradients[name])
@@ -116,15 +117,15 @@ class ModuleStack:
         }
 
 
-def _make_loss(model: FlatModel, settings: TrainingSettings) -> Callable[..., tuple[Tensor, Tensor]]:
+def _make_loss(model: FlatModel, smoothing: float) -> Callable[..., tuple[Tensor, Tensor]]:
     """The loss of one client's batch, and that of each sample, as a function of its parameters."""
-    spread, module = smoothing(settings), model.module
+    module = model.module
 
     def loss(
         parameters: Mapping[str, Tensor], state: Mapping[str, Tensor], x_B: Tensor, y_B: Tensor, share_B: Tensor
     ) -> tuple[Tensor, Tensor]:
         logits_B = functional_call(module, {**parameters, **state}, (x_B,))
-        loss_B = functional.cross_entropy(logits_B, y_B, reduction="none", label_smoothing=spread)
+        loss_B = functional.cross_entropy(logits_B, y_B, reduction="none", label_smoothing=smoothing)
         return (loss_B * share_B).sum(), loss_B.detach()
 
     return loss

@@ -9,21 +9,20 @@ from itertools import cycle
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from fedchunk.orchestrator.core.errors import ClientFailed
 from fedchunk.orchestrator.core.seeds import generator, torch_seed
 from fedchunk.orchestrator.learning.engines.batches import batch_slices
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.optimizers import Optimizer, is_plain
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
+from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.learning.preprocess import seeded
 from fedchunk.orchestrator.learning.transfer import host_copy, to_device
+from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import TrainingSettings
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
-
-LABEL_SMOOTHING = 0.1
-"""Of SmoothCrossEntropy. Source: Szegedy et al., "Rethinking the Inception Architecture" (2016), section 7."""
 
 DRAWS_NOTHING = (
     nn.Sequential, nn.Flatten, nn.Linear, nn.ReLU, nn.Conv2d, nn.MaxPool2d, nn.BatchNorm1d, nn.BatchNorm2d,
@@ -36,7 +35,7 @@ class TrainingResult:
     """What local training leaves beside the model's new values."""
 
     train_loss: float
-    """Mean loss over all samples seen, in nats; without FedProx's term."""
+    """Mean loss over all samples seen; without FedProx's term."""
     gradient_P: NDArray[np.float32]
     """Mean over all batches of the gradient of the batch's mean loss, before clipping and without FedProx's term."""
     num_samples: int
@@ -47,11 +46,12 @@ def train_local(
     model: FlatModel,
     x_S: Tensor,
     y_S: Tensor,
-    settings: TrainingSettings,
+    settings: Sections,
     *,
     seed: int,
     round_index: int,
     client_id: int,
+    learning_rate: float | None = None,
 ) -> TrainingResult:
     """Trains ``model`` in place for ``number_of_epochs``, or ``local_steps`` batches, over one client's samples.
 
@@ -61,34 +61,47 @@ def train_local(
 
     Args:
         model: at the client's weights; afterwards at its trained weights, in train mode.
-        x_S: the client's images (S, c, h, w), as ``preprocess.to_device`` makes them, on the model's device.
+        x_S: the client's samples (S, ...), as ``preprocess.to_device`` makes them, on the model's device.
         y_S: their labels (S,), int64, same device.
-        settings: how to train.
+        settings: how to train, and on which loss.
         seed: ``random_seed``.
         round_index: the round.
         client_id: the client.
+        learning_rate: of the round; None: that of the settings.
 
     Raises:
         ClientFailed: the model has BatchNorm and all batches would be of one sample.
+        ComponentFailed: a user's model or loss raised, or gave back what it must not.
         FloatingPointError: the loss or a weight became infinite or nan.
     """
     gradient_P = torch.empty_like(model.weights)
-    where = {"seed": seed, "round_index": round_index, "client_id": client_id}
-    train_loss = LocalTrainer(model, settings).train(x_S, y_S, gradient_P, **where)
+    rate = settings.training.learning_rate if learning_rate is None else learning_rate
+    train_loss = LocalTrainer(model, settings.training, Loss.of(settings)).train(
+        x_S, y_S, gradient_P, rate, seed=seed, round_index=round_index, client_id=client_id
+    )
     return TrainingResult(train_loss, host_copy(gradient_P), len(x_S))
 
 
 class LocalTrainer:
     """Trains one client after another on the same model, as :func:`train_local` says."""
 
-    def __init__(self, model: FlatModel, settings: TrainingSettings) -> None:
+    def __init__(self, model: FlatModel, settings: TrainingSettings, loss: Loss) -> None:
         self._model = model
         self._settings = settings
+        self._loss = loss
         self._drop_single = has_batch_norm(model.module)
         self._draws = any(type(part) not in DRAWS_NOTHING for part in model.module.modules())
 
     def train(
-        self, x_S: Tensor, y_S: Tensor, gradient_P: Tensor | None, *, seed: int, round_index: int, client_id: int
+        self,
+        x_S: Tensor,
+        y_S: Tensor,
+        gradient_P: Tensor | None,
+        learning_rate: float,
+        *,
+        seed: int,
+        round_index: int,
+        client_id: int,
     ) -> float:
         """Trains the model in place, from the weights that it has; the mean loss over all samples seen.
 
@@ -104,14 +117,14 @@ class LocalTrainer:
         self._model.module.train()
         with self._randomness(seed, round_index, client_id):
             rng = generator(seed, "batches", round_index, client_id)
-            step = _Step(self._model, settings, gradient_P)
+            step = _Step(self._model, settings, self._loss, gradient_P, learning_rate)
             losses = self._steps(step, x_S, y_S, batches, num_batches, rng)
         where = f"in round {round_index} of client {client_id}"
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
-            raise FloatingPointError(bad_loss(losses[bad], bad, len(batches), where, settings))
+            raise FloatingPointError(bad_loss(losses[bad], bad, len(batches), where, learning_rate))
         if not all_finite(self._model.weights):
-            raise FloatingPointError(bad_weights(where, settings))
+            raise FloatingPointError(bad_weights(where, learning_rate))
         if gradient_P is not None:
             gradient_P /= num_batches
         loss_sum, num_seen = 0.0, 0
@@ -157,27 +170,34 @@ class LocalTrainer:
 class _Step:
     """One training step after another: loss, gradient, FedProx's pull, clipping, optimizer."""
 
-    def __init__(self, model: FlatModel, settings: TrainingSettings, gradient_sum_P: Tensor | None) -> None:
+    def __init__(
+        self,
+        model: FlatModel,
+        settings: TrainingSettings,
+        loss: Loss,
+        gradient_sum_P: Tensor | None,
+        learning_rate: float,
+    ) -> None:
         self._model = model
         self._settings = settings
+        self._loss = loss
+        self._learning_rate = learning_rate
         self._weights = model.by_parameter(model.weights)
         self._sums = None if gradient_sum_P is None else model.by_parameter(gradient_sum_P)
-        self._optimizer = Optimizer(settings, model.weights)
+        self._optimizer = Optimizer(settings, model.weights, learning_rate)
         self._is_plain = is_plain(settings)
         self._start_P = model.weights.clone() if settings.proximal_mu else None
-        self._smoothing = smoothing(settings)
 
     def take(self, x_B: Tensor, y_B: Tensor) -> Tensor:
         """Trains on one batch; its mean loss before the step, on the device."""
-        settings = self._settings
-        with precision(settings, self._model.device.type):
+        with precision(self._settings, self._model.device.type):
             logits_B = self._model.logits(x_B)
-        loss = functional.cross_entropy(logits_B.float(), y_B, label_smoothing=self._smoothing)
+        loss = self._loss(logits_B, y_B)
         gradients = self._model.gradients(loss)
         if self._sums is not None:
             torch._foreach_add_(self._sums, gradients)
         if self._is_plain:  # from where the gradient lies, without a vector of it
-            torch._foreach_add_(self._weights, gradients, alpha=-settings.learning_rate)
+            torch._foreach_add_(self._weights, gradients, alpha=-self._learning_rate)
         else:
             self._descend(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         return loss.detach()
@@ -198,11 +218,6 @@ def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(part, _BatchNorm) for part in module.modules())
 
 
-def smoothing(settings: TrainingSettings) -> float:
-    """How much of a label is spread over all classes."""
-    return LABEL_SMOOTHING if settings.loss_function == "SmoothCrossEntropy" else 0.0
-
-
 def precision(settings: TrainingSettings, device_type: str) -> AbstractContextManager[object]:
     """Inside, activations are of the type that ``mixed_precision`` says; weights and their gradients stay float32."""
     if settings.mixed_precision == "none":
@@ -215,16 +230,16 @@ def all_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
-def bad_loss(loss: float, number: int, per_epoch: int, where: str, settings: TrainingSettings) -> str:
+def bad_loss(loss: float, number: int, per_epoch: int, where: str, learning_rate: float) -> str:
     """What is said of a loss that is not finite, of batch ``number`` counted from 0."""
     epoch, place = divmod(number, per_epoch)
     at = f"in epoch {epoch + 1}, batch {place + 1} of {per_epoch}"
-    return f"the loss became {loss} {where}, {at}; {_remedy(settings)}"
+    return f"the loss became {loss} {where}, {at}; {_remedy(learning_rate)}"
 
 
-def bad_weights(where: str, settings: TrainingSettings) -> str:
+def bad_weights(where: str, learning_rate: float) -> str:
     """What is said of weights that are not finite."""
-    return f"weights were not finite {where}, after the last batch; {_remedy(settings)}"
+    return f"weights were not finite {where}, after the last batch; {_remedy(learning_rate)}"
 
 
 def single_sample_reason(num_samples: int) -> str:
@@ -234,5 +249,5 @@ def single_sample_reason(num_samples: int) -> str:
     return "a model with BatchNorm cannot train on batches of one sample: set train_batch_size to 2 or more"
 
 
-def _remedy(settings: TrainingSettings) -> str:
-    return f"learning_rate is {settings.learning_rate:g}: lower it, or set max_grad_norm"
+def _remedy(learning_rate: float) -> str:
+    return f"learning_rate is {learning_rate:g}: lower it, or set max_grad_norm"

@@ -1,1 +1,1 @@
-"""Models, fitted to the data, and as one flat vector."""
+"""Models: each a file, a function that makes an ``nn.Module``."""

@@ -1,1 +1,1 @@
-"""Who holds which samples."""
+"""Partitions: each a file, a function that says who holds which samples."""

@@ -12,17 +12,17 @@ from fedchunk.orchestrator.settings.rules import chunks, general, peers, receive
 from fedchunk.orchestrator.settings.rules.remark import Remark
 
 if TYPE_CHECKING:
-    from fedchunk.orchestrator.settings.sections import Settings
+    from fedchunk.orchestrator.settings.joined import Sections
 
 __all__ = ["Remark", "contradictions", "without_effect"]
 
 
-def contradictions(settings: Settings) -> list[Remark]:
+def contradictions(settings: Sections) -> list[Remark]:
     """What cannot be meant, or cannot be run. Each names all the settings it depends on."""
     return [remark for topic in (chunks, receivers, peers, general) for remark in topic.contradictions(settings)]
 
 
-def without_effect(settings: Settings) -> list[Remark]:
+def without_effect(settings: Sections) -> list[Remark]:
     """Settings that were changed and change nothing, and values that are rarely meant."""
     idle = [
         Remark(keys, f"{_no_effect(keys)} {reason}")
@@ -33,7 +33,7 @@ def without_effect(settings: Settings) -> list[Remark]:
     return [*idle, *(remark for topic in (chunks, receivers, general) for remark in topic.suspicions(settings))]
 
 
-def _changed(settings: Settings, names: tuple[str, ...]) -> tuple[str, ...]:
+def _changed(settings: Sections, names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of ``names`` that do not have their default."""
     values = settings.flat()
     defaults: dict[str, Any] = type(settings)().flat()

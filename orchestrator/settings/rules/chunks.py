@@ -8,46 +8,34 @@ from typing import TYPE_CHECKING
 from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 
 if TYPE_CHECKING:
-    from fedchunk.orchestrator.settings.sections import ChunkingSettings, Settings
+    from fedchunk.orchestrator.settings.joined import Sections
+    from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
-CHUNKING_KEYS = (
-    "sensitivity_percentage", "dynamic_sensitivity_percentage", "sensitivity_energy", "sensitivity_policy",
-    "sensitivity_threshold", "sensitivity_schedule", "sensitivity_budget_mb", "sensitivity_warmup_rounds",
-    "sensitivity_warmup_percentage", "chunking_parts", "chunk_score", "chunking_with_gradients",
-    "chunking_random_section", "chunk_age_exponent", "chunk_max_age", "distance_metric", "chunk_reconstruction",
-    "stale_copy_step", "downlink_sensitivity_percentage",
-    "withheld_share", "chunk_agreement", "agreement_scores", "agreement_interval",
-    "chunk_encoding", "chunk_compression",
-)  # fmt: skip
-"""What nothing reads without chunks; full exchange is always plain float32."""
-
-POLICY_VALUES = {
-    "energy": "sensitivity_energy",
-    "threshold": "sensitivity_threshold",
-    "schedule": "sensitivity_schedule",
-    "budget": "sensitivity_budget_mb",
+POLICY_NEEDS = {
+    "sensitivity_threshold": "the score from which on a chunk is sent",
+    "sensitivity_schedule": "a percentage for each of the first rounds, such as [50, 20, 5]",
 }
-"""The setting that belongs to a policy."""
+"""Settings without a default that a policy may ask for, and what they are."""
 
-WITHOUT_MEANING = {"random": "random scores", "round_robin": "scores that only take turns"}
-"""Scores that say nothing of a chunk's importance."""
-
-
-def sends_everything(chunking: ChunkingSettings) -> bool:
-    """Whether, with chunking on, every client sends every chunk in every round."""
-    return (
-        chunking.policy == "fixed"
-        and chunking.sensitivity_percentage == 100
-        and chunking.sensitivity_budget_mb is None
-        and (chunking.sensitivity_warmup_rounds == 0 or chunking.sensitivity_warmup_percentage == 100)
-    )
+THIS_ROUND = frozenset(
+    {"gradient_P", "gradient_C", "change_P", "change_C", "before_P", "before_C", "after_P", "after_C", "distances_C"}
+)
+"""What a score may ask for that says something of a chunk, in this round."""
+SINCE_SENT = frozenset({"withheld_P", "withheld_C"})
+"""The same since the chunk was last sent."""
 
 
-def contradictions(settings: Settings) -> Iterator[Remark]:
+def sees_this_round_only(settings: Sections) -> bool:
+    """Whether scores say something of what happened to a chunk in this round, and nothing of what was not sent yet."""
+    asks = set(settings.signature("score").names)
+    return bool(asks & THIS_ROUND) and not asks & SINCE_SENT
+
+
+def contradictions(settings: Sections) -> Iterator[Remark]:
     """What cannot be meant, or cannot be run."""
     yield from _score_contradictions(settings.chunking)
     if settings.chunking.chunking:
-        yield from _policy_contradictions(settings.chunking)
+        yield from _policy_contradictions(settings)
 
 
 def _score_contradictions(chunking: ChunkingSettings) -> Iterator[Remark]:
@@ -64,7 +52,8 @@ def _score_contradictions(chunking: ChunkingSettings) -> Iterator[Remark]:
         )
 
 
-def _policy_contradictions(chunking: ChunkingSettings) -> Iterator[Remark]:
+def _policy_contradictions(settings: Sections) -> Iterator[Remark]:
+    chunking = settings.chunking
     policy = chunking.policy
     if chunking.dynamic_sensitivity_percentage and policy != "energy":
         yield Remark(
@@ -72,16 +61,10 @@ def _policy_contradictions(chunking: ChunkingSettings) -> Iterator[Remark]:
             f"got {policy} together with dynamic_sensitivity_percentage: true, which is the policy energy; remove one "
             "of them",
         )
-    if policy == "threshold" and chunking.sensitivity_threshold is None:
-        yield Remark(
-            ("sensitivity_threshold", "sensitivity_policy"),
-            "is missing; the policy threshold needs the score from which on a chunk is sent",
-        )
-    if policy == "schedule" and not chunking.sensitivity_schedule:
-        yield Remark(
-            ("sensitivity_schedule", "sensitivity_policy"),
-            "is missing; the policy schedule needs a percentage for each of the first rounds, such as [50, 20, 5]",
-        )
+    asks = settings.signature("policy").names
+    for key, what in POLICY_NEEDS.items():
+        if key in asks and not getattr(chunking, key):
+            yield Remark((key, "sensitivity_policy"), f"is missing; the policy {policy} needs {what}")
     if policy == "budget" and chunking.sensitivity_budget_mb is None:
         yield Remark(
             ("sensitivity_budget_mb", "sensitivity_policy"),
@@ -89,30 +72,34 @@ def _policy_contradictions(chunking: ChunkingSettings) -> Iterator[Remark]:
         )
 
 
-def idle(settings: Settings) -> Iterator[Idle]:
+def idle(settings: Sections) -> Iterator[Idle]:
     """Settings that nothing reads as things are, with the reason."""
     chunking = settings.chunking
     if not chunking.chunking:
-        yield CHUNKING_KEYS, "chunking is false: the whole model is exchanged"
+        yield (
+            tuple(key for key in type(chunking).model_fields if key != "chunking"),
+            "chunking is false: the whole model is exchanged",
+        )
         return
-    for policy, key in POLICY_VALUES.items():
-        if policy not in (chunking.policy, "budget"):  # a budget caps the other policies too
-            yield (key,), f"the policy is {chunking.policy}, not {policy}"
+    for key in settings.unread("policy"):
+        if key != "sensitivity_percentage":  # which is the ceiling of every policy
+            yield (key,), f"the policy is {chunking.policy}, which does not ask for it"
     if chunking.sensitivity_warmup_rounds == 0:
         yield ("sensitivity_warmup_percentage",), "sensitivity_warmup_rounds is 0"
 
 
-def suspicions(settings: Settings) -> Iterator[Remark]:
+def suspicions(settings: Sections) -> Iterator[Remark]:
     """Values that are rarely meant."""
     chunking = settings.chunking
     if not chunking.chunking:
         return
-    yield from _percentage_suspicions(chunking)
-    if chunking.policy in ("energy", "threshold", "knee", "utopia") and chunking.score in WITHOUT_MEANING:
+    yield from _percentage_suspicions(settings)
+    says_nothing = not set(settings.signature("score").names) & (THIS_ROUND | SINCE_SENT)
+    if says_nothing and "scores_C" in settings.signature("policy").names:
         first = "sensitivity_policy" if chunking.sensitivity_policy else "dynamic_sensitivity_percentage"
         yield Remark(
             (first, "chunk_score", "chunking_random_section"),
-            f"adapts to {WITHOUT_MEANING[chunking.score]} here, which say nothing of a chunk",
+            f"adapts to scores of {chunking.score} here, which say nothing of a chunk",
         )
     rounds = settings.federation.federated_learning_rounds
     if chunking.sensitivity_warmup_rounds >= rounds:
@@ -122,7 +109,8 @@ def suspicions(settings: Settings) -> Iterator[Remark]:
         )
 
 
-def _percentage_suspicions(chunking: ChunkingSettings) -> Iterator[Remark]:
+def _percentage_suspicions(settings: Sections) -> Iterator[Remark]:
+    chunking = settings.chunking
     percentage = chunking.sensitivity_percentage
     if percentage < 1:
         yield Remark(
@@ -131,5 +119,5 @@ def _percentage_suspicions(chunking: ChunkingSettings) -> Iterator[Remark]:
             f"if you meant {100 * percentage:g} %",
         )
     plain = chunking.chunk_encoding == "float32" and chunking.chunk_compression == "none"
-    if sends_everything(chunking) and plain:
+    if settings.sends_everything and plain:
         yield Remark(("sensitivity_percentage", "chunking"), "is 100: every chunk is sent and nothing is saved")

@@ -5,37 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fedchunk.orchestrator.registry import KINDS, has_function
 from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 
 if TYPE_CHECKING:
-    from fedchunk.orchestrator.settings.sections import Settings
-
-OWN_MODELS = ("mlp", "cnn", "lenet", "logistic")
-"""Models that torchvision has no trained weights for."""
-SAMPLES = {"digits": 1797, "mnist": 60_000, "fmnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
-"""Samples that clients can share at most (digits: before its test part is taken)."""
-SYNTHETIC_KEYS = (
-    "synthetic_samples", "synthetic_test_samples", "synthetic_classes", "synthetic_channels", "synthetic_size",
-)  # fmt: skip
+    from fedchunk.orchestrator.settings.joined import Sections
 
 
-def contradictions(settings: Settings) -> Iterator[Remark]:
+def contradictions(settings: Sections) -> Iterator[Remark]:
     """What cannot be meant, or cannot be run."""
     yield from _data_contradictions(settings)
     yield from _device_contradictions(settings)
 
 
-def _data_contradictions(settings: Settings) -> Iterator[Remark]:
+def _data_contradictions(settings: Sections) -> Iterator[Remark]:
     data, training, clients = settings.data, settings.training, settings.federation.number_of_clients
-    samples = SAMPLES.get(data.dataset_type, data.synthetic_samples)
-    if clients > samples:
+    samples = settings.constants("dataset").get("TRAIN_SAMPLES")
+    if samples is not None and clients > samples:
         size_keys = ("synthetic_samples",) if data.dataset_type == "synthetic" else ()
         yield Remark(
             ("number_of_clients", "dataset_type", *size_keys),
-            f"got {clients}, but {data.dataset_type} has only {samples} samples and each client needs one; allowed "
-            f"here: at most {samples}",
+            f"got {clients}, but {data.dataset_type} has only {samples} training samples and each client needs one; "
+            f"allowed here: at most {samples}",
         )
-    if training.pretrained_models and training.model_type in OWN_MODELS:
+    if training.pretrained_models and not _has_trained_weights(settings):
         yield Remark(
             ("pretrained_models", "model_type"),
             f"got true, but there are no trained weights for model_type {training.model_type}; "
@@ -49,7 +42,12 @@ def _data_contradictions(settings: Settings) -> Iterator[Remark]:
         )
 
 
-def _device_contradictions(settings: Settings) -> Iterator[Remark]:
+def _has_trained_weights(settings: Sections) -> bool:
+    kind, name = KINDS["model"], settings.training.model_type
+    return settings.components.get(kind, name) is None and has_function(kind, name, "pretrained")
+
+
+def _device_contradictions(settings: Sections) -> Iterator[Remark]:
     device, gpus = settings.runtime.device, settings.runtime.gpus_per_actor
     if gpus is not None and device == "cpu":
         yield Remark(
@@ -60,7 +58,7 @@ def _device_contradictions(settings: Settings) -> Iterator[Remark]:
         yield Remark(("gpus_per_actor",), f"got {gpus:g}; allowed: a share up to 1, or a whole number: Ray's rule")
 
 
-def idle(settings: Settings) -> Iterator[Idle]:
+def idle(settings: Sections) -> Iterator[Idle]:
     """Settings that nothing reads as things are, with the reason."""
     training, data = settings.training, settings.data
     if training.aggregation_strategy != "FedProx":
@@ -69,17 +67,17 @@ def idle(settings: Settings) -> Iterator[Idle]:
         yield ("number_of_epochs",), "local_steps says how long clients train"
     if training.optimizer not in ("sgd", "rmsprop"):
         yield ("momentum",), f"optimizer {training.optimizer} has moments of its own"
-    if data.data_distribution_kind not in ("dir", "iid-diff-quantity"):
+    if "dirichlet_beta" not in settings.signature("partition").names:
         yield ("dirichlet_beta",), f"data_distribution_kind is {data.data_distribution_kind}"
-    if data.dataset_type != "synthetic":
-        yield SYNTHETIC_KEYS, f"dataset_type is {data.dataset_type}"
+    if unread := settings.unread("dataset"):
+        yield unread, f"dataset_type is {data.dataset_type}"
     if not settings.runtime.ray_dashboard:
         yield ("ray_dashboard_port",), "ray_dashboard is false"
     if not settings.tracking.mlflow_enabled:
         yield ("mlflow_tracking_uri", "mlflow_experiment_prefix"), "mlflow_enabled is false"
 
 
-def suspicions(settings: Settings) -> Iterator[Remark]:
+def suspicions(settings: Sections) -> Iterator[Remark]:
     """Values that are rarely meant."""
     federation, runtime = settings.federation, settings.runtime
     if settings.training.proximal_mu == 0 and settings.training.aggregation_strategy == "FedProx":

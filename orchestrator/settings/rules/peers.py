@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fedchunk.orchestrator.registry import KINDS, builtin_names, constants
 from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 
 if TYPE_CHECKING:
-    from fedchunk.orchestrator.settings.sections import FederationSettings, Settings
+    from fedchunk.orchestrator.settings.joined import Sections
+    from fedchunk.orchestrator.settings.sections import FederationSettings
 
 PEER_TOPOLOGIES = "ring, k_connected, complete or custom"
 
 
-def contradictions(settings: Settings) -> Iterator[Remark]:
+def contradictions(settings: Sections) -> Iterator[Remark]:
     """What cannot be meant, or cannot be run."""
     federation, chunking = settings.federation, settings.chunking
     yield from _schema_contradictions(federation)
     yield from topology_contradictions(federation)
-    if not peer_to_peer(federation):
-        if chunking.chunking and chunking.chunk_reconstruction == "stale_copies":
-            yield Remark(
-                ("chunk_reconstruction", "federated_learning_schema"),
-                "got stale_copies, which keeps a copy of each neighbour, in a star, where there are none; allowed "
-                "here: contributors, own_weights, error_feedback",
-            )
+    if chunking.chunking:
+        yield from _rule_contradictions(settings)
+    if not federation.peer_to_peer:
         return
     if federation.client_sampling_rate < 1:
         yield Remark(
@@ -40,13 +38,13 @@ def contradictions(settings: Settings) -> Iterator[Remark]:
 def _schema_contradictions(federation: FederationSettings) -> Iterator[Remark]:
     keys = ("federated_learning_topology", "federated_learning_schema")
     topology = federation.federated_learning_topology
-    if not peer_to_peer(federation) and topology != "star":
+    if not federation.peer_to_peer and topology != "star":
         yield Remark(
             keys,
             f"got {topology}, but TraditionalFederatedLearning has a coordinator; set it to star, or "
             "federated_learning_schema to DecentralizedFederatedLearning",
         )
-    if peer_to_peer(federation) and topology == "star":
+    if federation.peer_to_peer and topology == "star":
         yield Remark(
             keys,
             f"got star, but DecentralizedFederatedLearning has no coordinator; set it to {PEER_TOPOLOGIES}, or "
@@ -54,14 +52,25 @@ def _schema_contradictions(federation: FederationSettings) -> Iterator[Remark]:
         )
 
 
-def _chunks_without_coordinator(settings: Settings) -> Iterator[Remark]:
-    chunking = settings.chunking
-    if chunking.chunk_reconstruction == "error_feedback":
+def _rule_contradictions(settings: Sections) -> Iterator[Remark]:
+    """Exchange rules that need a coordinator, or neighbours, where there are none."""
+    here = "peers" if settings.federation.peer_to_peer else "star"
+    kind, rule = KINDS["exchange_rule"], settings.chunking.chunk_reconstruction
+    if here not in settings.constants("exchange_rule").get("WHERE", (here,)):
+        others = [name for name in builtin_names(kind) if here in constants(kind, name).get("WHERE", (here,))]
+        place = (
+            "peer to peer, where no model is shared"
+            if here == "peers"
+            else "in a star, where clients have no neighbours"
+        )
         yield Remark(
             ("chunk_reconstruction", "federated_learning_schema"),
-            "got error_feedback peer to peer, but it needs a model that all share and change together; allowed here: "
-            "contributors, own_weights, stale_copies (which keeps what was not sent, for each neighbour)",
+            f"got {rule} {place}; allowed here: {', '.join(others)}",
         )
+
+
+def _chunks_without_coordinator(settings: Sections) -> Iterator[Remark]:
+    chunking = settings.chunking
     if chunking.chunk_agreement == "consensus":
         yield Remark(
             ("chunk_agreement", "federated_learning_schema"),
@@ -76,18 +85,13 @@ def _chunks_without_coordinator(settings: Settings) -> Iterator[Remark]:
         )
 
 
-def _transport_contradictions(settings: Settings) -> Iterator[Remark]:
+def _transport_contradictions(settings: Sections) -> Iterator[Remark]:
     if settings.runtime.transport == "tcp":
         yield Remark(
             ("transport", "federated_learning_schema"),
             "got tcp peer to peer; the sockets that prove the ledger join clients and coordinator: allowed here: "
             "object_store",
         )
-
-
-def peer_to_peer(federation: FederationSettings) -> bool:
-    """Whether clients exchange with neighbours and there is no coordinator's model."""
-    return federation.federated_learning_schema == "DecentralizedFederatedLearning"
 
 
 def topology_contradictions(federation: FederationSettings) -> Iterator[Remark]:
@@ -137,17 +141,21 @@ def _nearest(clients: int, degree: int) -> str:
     return f"nearest allowed: {' or '.join(nearest)}"
 
 
-def idle(settings: Settings) -> Iterator[Idle]:
+def idle(settings: Sections) -> Iterator[Idle]:
     """Settings that nothing reads as things are, with the reason."""
     federation = settings.federation
     topology = federation.federated_learning_topology
-    if topology != "k_connected":
-        yield ("k_value",), f"federated_learning_topology is {topology}"
-    if topology != "custom":
-        yield ("adjacency_matrix_file_name",), f"federated_learning_topology is {topology}"
-    if peer_to_peer(federation):
+    for key in settings.unread("topology"):
+        yield (key,), f"federated_learning_topology is {topology}"
+    if federation.peer_to_peer:
         yield ("clients_per_group", "clients_per_call"), "peers train one by one, each in a call of its own"
-        yield ("server_learning_rate",), "peer to peer, there is no coordinator's model"
+        server = (
+            "server_learning_rate",
+            "server_learning_rate_schedule",
+            "server_optimizer",
+            "server_optimizer_options",
+        )
+        yield server, "peer to peer, there is no coordinator's model"
         yield ("evaluate_clients",), "peer to peer, the clients' models are always measured"
-        if settings.chunking.chunking and settings.chunking.chunk_reconstruction == "stale_copies":
+        if settings.chunking.chunking and "stale_copy_step" in settings.signature("exchange_rule").names:
             yield ("aggregation_sample_scaling",), "the weights of stale_copies come from the topology"

@@ -4,10 +4,11 @@ import pickle
 
 import hypothesis.strategies as st
 import numpy as np
+from hypothesis import given, settings
+
 from fedchunk.orchestrator.chunking.aggregation import BufferMean, ChunkSum, PartialSum, RoundSum, Update
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.reconstruction import from_contributors, with_own_weights
-from hypothesis import given, settings
 
 LAYOUT = Layout(7, 3)  # 0..2, 2..4, 4..7
 

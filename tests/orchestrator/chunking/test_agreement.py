@@ -2,9 +2,10 @@
 
 import hypothesis.strategies as st
 import numpy as np
-from fedchunk.orchestrator.chunking import agreement, selection
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+
+from fedchunk.orchestrator.chunking import agreement, selection
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 2.0**100, width=32))
 STEP = 2 ** (agreement.OCTAVES / 255)

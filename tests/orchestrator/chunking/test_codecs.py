@@ -3,9 +3,10 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from fedchunk.orchestrator.chunking.codecs import LEVELS, pack, scale_bytes, unpack, value_bytes
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+
+from fedchunk.orchestrator.chunking.codecs import LEVELS, pack, scale_bytes, unpack, value_bytes
 
 VALUES = st.floats(-60_000, 60_000, width=32)
 

@@ -3,20 +3,15 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from fedchunk.orchestrator.chunking.encoding import (
-    COMPRESSIONS,
-    ENCODINGS,
-    PLAIN,
-    Packing,
-    decode,
-    encode,
-    message_bytes,
-)
-from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.core.errors import PayloadError
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
+from fedchunk.orchestrator.chunking import codecs
+from fedchunk.orchestrator.chunking.encoding import COMPRESSIONS, PLAIN, Packing, decode, encode, message_bytes
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.core.errors import PayloadError
+
+ENCODINGS = tuple(codecs.BUILT_IN)
 LAYOUT = Layout(100, 10)
 FLOATS = st.floats(-60_000, 60_000, width=32)
 NOTHING = (np.empty(0, np.float32), np.empty(0, np.int64))
@@ -35,7 +30,7 @@ def messages(draw):
         "sender": draw(st.integers(-1, 2**31 - 1)),
         "num_samples": draw(st.integers(0, 2**32 - 1)),
         "buffers": draw(st.sampled_from([None, (buffers_B, counters_I)])),
-        "packing": Packing(draw(st.sampled_from(ENCODINGS)), draw(st.sampled_from(COMPRESSIONS))),
+        "packing": Packing.built_in(draw(st.sampled_from(ENCODINGS)), draw(st.sampled_from(COMPRESSIONS))),
         "is_change": draw(st.booleans()),
         "shares_K": draw(st.sampled_from([None, shares])),
         "choice_C": draw(st.sampled_from([None, ~mask_C])),
@@ -55,7 +50,7 @@ def test_decoding_gives_back_what_the_sender_says_will_be_seen(message):
         assert getattr(decoded, name) == fields[name]
     assert np.array_equal(decoded.mask_C, mask_C)
     assert decoded.values.tobytes() == encoded.seen.tobytes()
-    if fields["packing"].encoding == "float32":
+    if fields["packing"].codec is codecs.FLOAT32:
         assert decoded.values.tobytes() == vector_P[np.repeat(mask_C, layout.sizes_C)].tobytes()
     for name in ("shares_K", "choice_C"):
         found, sent = getattr(decoded, name), fields[name]
@@ -86,7 +81,7 @@ def test_sizes_are_what_len_says_at_both_ends_and_need_no_encoding(message):
         *(counts if fields["buffers"] is not None else (0, 0)),
         0 if fields["shares_K"] is None else int(mask_C.sum()),
         num_selected=int(mask_C.sum()),
-        encoding=fields["packing"].encoding,
+        codec=fields["packing"].codec,
         with_mask=fields["with_mask"],
         with_choice=fields["choice_C"] is not None,
     )
@@ -99,7 +94,7 @@ def test_sizes_are_what_len_says_at_both_ends_and_need_no_encoding(message):
 def test_compression_is_used_where_it_helps():
     payload = encode(
         Layout(10_000, 4), np.zeros(10_000, np.float32), np.ones(4, bool), round_index=1, sender=0, num_samples=1,
-        buffers=None, packing=Packing("float32", "zstd"),
+        buffers=None, packing=Packing.built_in("float32", "zstd"),
     ).payload  # fmt: skip
     assert len(payload) < 200
 
@@ -116,7 +111,7 @@ def example(**changes):
 
 
 @settings(max_examples=300)
-@given(st.data(), st.sampled_from([PLAIN, Packing("int4", "zstd"), Packing("float16", "lz4")]))
+@given(st.data(), st.sampled_from([PLAIN, Packing.built_in("int4", "zstd"), Packing.built_in("float16", "lz4")]))
 def test_every_flipped_bit_is_noticed(data, packing):
     payload = example(packing=packing)
     bit = data.draw(st.integers(0, 8 * len(payload) - 1))

@@ -3,12 +3,14 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from fedchunk.orchestrator.chunking.encoding import ENCODINGS, Packing, decode, encode
+from hypothesis import given, settings
+
+from fedchunk.orchestrator.chunking import codecs
+from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import norms
 from fedchunk.orchestrator.chunking.selection import best
-from hypothesis import given, settings
 
 LAYOUT = Layout(90, 11)
 
@@ -16,7 +18,7 @@ LAYOUT = Layout(90, 11)
 def send(pending_P, mask_C, encoding):
     message = encode(
         LAYOUT, pending_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None,
-        packing=Packing(encoding), is_change=True,
+        packing=Packing.built_in(encoding), is_change=True,
     )  # fmt: skip
     seen = decode(message.payload, LAYOUT, 0, 0).values
     received_P = np.zeros(90, np.float32)
@@ -35,7 +37,7 @@ def test_sent_and_residual_are_exactly_the_residual_before_and_the_change(seed, 
     assert not (received_P.astype(bool) & withheld_P.astype(bool)).any()
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", tuple(codecs.BUILT_IN))
 @given(st.integers(0, 2**32 - 1), st.integers(1, 11))
 def test_all_that_was_ever_sent_and_the_residual_are_the_sum_of_all_changes(encoding, seed, count):
     rng = np.random.default_rng(seed)

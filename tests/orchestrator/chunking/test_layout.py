@@ -3,9 +3,10 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from fedchunk.orchestrator.chunking.layout import Layout
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+
+from fedchunk.orchestrator.chunking.layout import Layout
 
 
 @st.composite

@@ -3,6 +3,8 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
+
 from fedchunk.orchestrator.chunking.aggregation import ChunkSum
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.mixing import (
@@ -14,7 +16,6 @@ from fedchunk.orchestrator.chunking.mixing import (
     mix_stale_copies,
     update_copy,
 )
-from hypothesis import given
 
 
 def cut(vector_P, mask_C, layout):

@@ -5,11 +5,12 @@ import math
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
 from fedchunk.orchestrator.chunking import distance, scoring, selection
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.core.seeds import generator
-from hypothesis import given
-from hypothesis.extra import numpy as hnp
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1e6, width=32))
 SMALLEST = 1e-38

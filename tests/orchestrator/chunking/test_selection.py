@@ -2,9 +2,10 @@
 
 import hypothesis.strategies as st
 import numpy as np
-from fedchunk.orchestrator.chunking import selection
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+
+from fedchunk.orchestrator.chunking import selection
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]))
 

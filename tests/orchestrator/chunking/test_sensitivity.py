@@ -6,10 +6,11 @@ from fractions import Fraction
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from fedchunk.orchestrator.chunking import sensitivity
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from kneed import KneeLocator
+
+from fedchunk.orchestrator.chunking import sensitivity
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 1e6, width=32))
 SPREADS = {

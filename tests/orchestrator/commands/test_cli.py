@@ -7,8 +7,9 @@ import sys
 from importlib import metadata
 
 import pytest
-from fedchunk.orchestrator.cli import app
 from typer.testing import CliRunner
+
+from fedchunk.orchestrator.cli import app
 
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy", "matplotlib", "sklearn", "psutil", "safetensors"}
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from fedchunk.orchestrator.cli import app
 from typer.testing import CliRunner
+
+from fedchunk.orchestrator.cli import app
 
 SMALL = """
 dataset_type: synthetic

@@ -2,6 +2,7 @@ import doctest
 import json
 
 import pytest
+
 from fedchunk.orchestrator.commands import console
 from fedchunk.orchestrator.commands.console import answering, duration, percent, size
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, RoundFailed

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
+
 from fedchunk.analysis import load_run
 from fedchunk.orchestrator.cli import app
-from typer.testing import CliRunner
 
 SMALL = """
 dataset_type: synthetic

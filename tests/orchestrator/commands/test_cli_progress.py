@@ -3,6 +3,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from fedchunk.orchestrator.commands.progress import MEASURED, ProgressLine, Totals
 from fedchunk.orchestrator.commands.run_summary import summary_dict, summary_text
 from fedchunk.orchestrator.contract.messages import RoundResult

@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from fedchunk.orchestrator.commands.doctor import (
     Check,
     check_disk,

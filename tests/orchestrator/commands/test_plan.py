@@ -1,21 +1,23 @@
 import json
 
 import pytest
-from fedchunk.orchestrator.commands.plan import data_shape, make_plan, model_input
+
+from fedchunk.orchestrator.commands.plan import make_plan
 from fedchunk.orchestrator.commands.plan_messages import Bounds
 from fedchunk.orchestrator.commands.plan_report import plan_text
 from fedchunk.orchestrator.commands.plan_star import Downloads
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ParameterSpec
 from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.learning.datasets.dataset import load_dataset
+from fedchunk.orchestrator.learning.data.facts import DataFacts, data_facts
+from fedchunk.orchestrator.learning.data.load import load_dataset
 from fedchunk.orchestrator.settings.sections import (
     ChunkingSettings,
     DataSettings,
     FederationSettings,
     RuntimeSettings,
-    Settings,
     TrainingSettings,
 )
+from fedchunk.orchestrator.settings.whole import Settings
 
 HEADER, MASK = 36, 4
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
@@ -280,15 +282,18 @@ def test_peers_pay_for_every_edge_in_both_directions():
     ],
 )
 def test_shape_of_data_is_what_loading_gives(data):
-    dataset = load_dataset(data, seed=1)
+    settings = Settings(data=data)
+    dataset = load_dataset(settings)
     arrays = (dataset.train_x, dataset.train_y, dataset.test_x, dataset.test_y)
 
-    assert model_input(data) == (dataset.image_shape, dataset.num_classes)
-    assert data_shape(data).num_bytes == sum(array.nbytes for array in arrays)
+    num_bytes = sum(array.nbytes for array in arrays)
+    assert data_facts(settings) == DataFacts(dataset.input_shape, dataset.num_classes, num_bytes)
 
 
 def test_resized_images_reach_the_model_in_their_new_size():
-    assert model_input(DataSettings(dataset_type="cifar100", transform_input_size=224)) == ((3, 224, 224), 100)
+    facts = data_facts(Settings(data=DataSettings(dataset_type="cifar100", transform_input_size=224)))
+
+    assert (facts.input_shape, facts.num_classes) == ((3, 224, 224), 100)
 
 
 def test_memory_grows_with_clients_in_the_store_and_with_the_optimizer_in_an_actor():

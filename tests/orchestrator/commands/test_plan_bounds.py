@@ -4,13 +4,15 @@ import functools
 from dataclasses import dataclass
 
 import pytest
+
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.orchestrator.commands.plan import Plan, make_plan
 from fedchunk.orchestrator.commands.plan_messages import Bounds
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import RunSummary
 from fedchunk.orchestrator.experiment import run_experiment
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.schema import sections
+from fedchunk.orchestrator.settings.whole import Settings
 
 SMALL = {
     "dataset_type": "synthetic", "synthetic_samples": 120, "synthetic_test_samples": 16, "synthetic_classes": 4,
@@ -135,12 +137,12 @@ class Notebook:
 
 def settings_of(flat) -> Settings:
     values = {**SMALL, **flat}
-    sections = {}
-    for name, field in Settings.model_fields.items():
-        known = field.annotation.model_fields
-        sections[name] = field.annotation(**{key: values.pop(key) for key in list(values) if key in known})
+    parts = {
+        name: section(**{key: values.pop(key) for key in list(values) if key in section.model_fields})
+        for name, section in sections().items()
+    }
     assert not values, f"unknown settings {sorted(values)}"
-    return Settings(**sections)
+    return Settings(**parts)
 
 
 @functools.cache

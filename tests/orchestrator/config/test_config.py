@@ -2,10 +2,12 @@ import subprocess
 import sys
 
 import pytest
+
 from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.settings import loading
 from fedchunk.orchestrator.settings.loading import parse
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, Settings, TrainingSettings
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 def faults(text, *overrides):
@@ -70,15 +72,15 @@ def test_a_fault_says_what_was_got_and_what_is_allowed():
         ("stop_avg_accuracy: 95", "write 0.95 for 95 %"),
         ("distance_metric: cosin", "did you mean cosine?"),
         ("aggregation_strategy: FedPox", "did you mean FedProx?"),
-        ("model_type: swin", "one of mlp, cnn, lenet"),
+        ("model_type: swin", "one of cnn, lenet, logistic, mlp"),
         ("dataset_type: [digits]", "got ['digits']"),
         ("federation_id: true", "put text in quotes"),
         ("data_dir: ''", "text of at least 1 character"),
         (f"data_dir: {{{'x' * 99}: 1}}", "got a mapping"),
         (f"device: {'x' * 999}", "xxx..."),
         ("mlflow_tracking_uri: ''", "or null"),
-        ("chunk_score: norm", "one of gradient, distance, random, update"),
-        ("federated_learning_topology: mesh", "one of star, ring, k_connected, complete, custom"),
+        ("chunk_score: norm", "one of accumulated, distance, gradient, random"),
+        ("federated_learning_topology: mesh", "one of complete, custom, k_connected, ring, star"),
         ("federated_learning_schema: ClusterFederatedLearning", "no clustered federations"),
         ("client_k_neighbors: 0", "a whole number from 1 to"),
         ("sensitivity_schedule: [50, 0]", "got [50, 0]; allowed: a list of numbers above 0 and at most 100"),

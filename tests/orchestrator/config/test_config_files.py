@@ -3,10 +3,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+
 from fedchunk.orchestrator.settings import loading
 from fedchunk.orchestrator.settings.fedpilot_keys import ALIASES, KEYS
 from fedchunk.orchestrator.settings.loading import parse
-from fedchunk.orchestrator.settings.sections import Settings
+from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.settings.yaml_source import read_document
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -79,7 +80,9 @@ def test_the_schema_is_a_draft_7_schema_with_every_key_described():
 @pytest.mark.parametrize(
     "text",
     [
-        "alpha: 1", "chunking: 1", "chunking_parts: 0", "sensitivity_percentage: 0", "model_type: swin",
+        "alpha: 1", "chunking: 1", "chunking_parts: 0", "sensitivity_percentage: 0", "optimizer: sdg",
+        "model_type: [mlp]", "model_type: 5", "model_options: 5", "metrics: accuracy", "metrics: [5]",
+        "learning_rate_schedule: [0.1, 0]", "patience: 0",
         "ray_dashboard_port: 65536", "number_of_actors: 4097", "momentum: 1", "data_dir: ''", "fedprox_mu: -1",
         "sensitivity_schedule: [50, 0]", "sensitivity_schedule: 50", "client_k_neighbors: 0",
     ],
@@ -95,6 +98,8 @@ def test_editors_mark_what_we_refuse(text):
         "number_of_actors: null", "chunking_parts: 5.0", "number_of_epochs: null", "distance_metric: null",
         "federated_learning_schema: traditional", "dp_enabled: false", "mlflow_tracking_uri: null",
         "sensitivity_schedule: [50, 2.5]", "k_value: null", "adjacency_matrix_file_name: a.csv",
+        "model_type: LENET", "learning_rate_schedule: cosine\nlearning_rate_schedule_options: {final: 0.1}",
+        "server_learning_rate_schedule: [1, 0.5]", "metrics: []", "recorders: [jsonl]", "patience: null",
         "federated_learning_schema: decentralized\nfederated_learning_topology: k_connect\nclient_k_neighbors: 4",
     ],
 )  # fmt: skip

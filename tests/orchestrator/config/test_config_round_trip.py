@@ -2,14 +2,39 @@ import pickle
 import sys
 
 import pytest
-from fedchunk.orchestrator.settings.loading import parse, to_yaml
-from fedchunk.orchestrator.settings.schema import choices, field_schemas, kinds, sections
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, Settings, TrackingSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedchunk.orchestrator.registry import KINDS, builtin_signature
+from fedchunk.orchestrator.settings.loading import parse, to_yaml
+from fedchunk.orchestrator.settings.schema import choices, component_of, field_schemas, kinds, sections
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, TrackingSettings
+from fedchunk.orchestrator.settings.whole import Settings
+
 ODD_TEXTS = ("yes", "null", "1e-3", "0x1F", "a: b", "# c", "x\n", "- a", "*a", "!t", "{", "é\u2028", "\x85", "🙂", "")
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda parts: st.lists(parts, max_size=4) | st.dictionaries(TEXTS, parts, max_size=4),
+    max_leaves=8,
+)
+"""What an option may be: anything that YAML has."""
+MINE = """\
+def scores(gradient_C, **options):
+    return gradient_C
+
+
+class Net:
+    def __init__(self, input_shape, width=8, heads=()):
+        pass
+
+
+def brier(outputs, targets):
+    return 0.0, 1.0
+"""
 
 
 def numbers_of(schema):
@@ -19,9 +44,13 @@ def numbers_of(schema):
 
 
 def values_of(key):
-    schema = field_schemas()[key]
-    if choices(key):
+    schema, kind = field_schemas()[key], component_of(key)
+    if kind and kind.many:
+        values = st.lists(st.sampled_from(choices(key)), max_size=3).map(tuple)
+    elif choices(key):
         values = st.sampled_from(choices(key))
+        if "array" in kinds(key):
+            values |= st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
     elif "boolean" in kinds(key):
         values = st.booleans()
     elif "string" in kinds(key):
@@ -35,7 +64,13 @@ def values_of(key):
     return values | st.none() if "null" in kinds(key) else values
 
 
-ANY_VALUES = st.fixed_dictionaries({}, optional={key: values_of(key) for key in field_schemas()})
+ANY_VALUES = st.fixed_dictionaries({}, optional={k: values_of(k) for k in field_schemas() if "object" not in kinds(k)})
+
+
+def options_of(kind, name):
+    """Some of the options that a built-in component has."""
+    names = [name for name in builtin_signature(kind, name).names if name not in kind.on_offer]
+    return st.dictionaries(st.sampled_from(names), PLAIN) if names else st.just({})
 
 
 @st.composite
@@ -48,11 +83,21 @@ def some_settings(draw):
             for name, section in sections().items()
         }
         try:
-            return Settings(**parts)
+            settings = Settings(**parts)
         except ValidationError as error:
             for remark in error.errors()[0]["ctx"]["remarks"]:
                 for key in remark.keys:
                     values.pop(key, None)
+            continue
+        for kind in KINDS.values():
+            if kind.options_key:
+                values[kind.options_key] = draw(options_of(kind, settings.name_of(kind)))
+        return Settings(
+            **{
+                name: part.model_copy(update={k: values[k] for k in type(part).model_fields if "object" in kinds(k)})
+                for name, part in parts.items()
+            }
+        )
 
 
 @settings(deadline=None)
@@ -61,6 +106,54 @@ def test_resolved_yaml_reads_back_to_equal_settings(original):
     text = to_yaml(original)
     assert parse(text, "config.yaml").settings == original
     assert to_yaml(parse(text, "config.yaml").settings) == text
+
+
+def test_every_mapping_of_options_belongs_to_a_component():
+    mappings = {key for key in field_schemas() if "object" in kinds(key)}
+    assert mappings == {kind.options_key for kind in KINDS.values() if kind.options_key}
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A folder with components of a user."""
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.py").write_text(MINE, encoding="utf-8")
+    return folder
+
+
+@settings(deadline=None)
+@given(st.dictionaries(TEXTS.filter(lambda name: name not in KINDS["score"].on_offer), PLAIN, max_size=5))
+def test_options_of_any_shape_read_back(mine, options):
+    plain = parse("chunk_score: ./mine.py:scores", str(mine / "f.yaml")).settings
+    chunking = plain.chunking.model_copy(update={"chunk_score_options": options})
+    original = Settings(chunking=chunking, components=plain.components)
+    text = to_yaml(original)
+    assert parse(text, str(mine / "config.yaml")).settings == original
+    assert to_yaml(parse(text, str(mine / "config.yaml")).settings) == text
+
+
+def test_components_of_users_read_back_and_survive_pickling(mine):
+    text = """\
+chunk_score: ./mine.py:scores
+chunk_score_options: {strength: 2, "yes": [null, 1e-3, {"": x}]}
+model_type: ./mine.py:Net
+model_options: {width: 24, heads: [1, 2]}
+metrics: [accuracy, ./mine.py:brier]
+learning_rate_schedule: [0.1, 0.01]
+server_optimizer: ADAM
+server_optimizer_options: {beta_1: 0.5}
+"""
+    original = parse(text, str(mine / "f.yaml")).settings
+    assert len(original.components.own) == 3
+    assert original.chunking.chunk_score_options == {"strength": 2, "yes": [None, 0.001, {"": "x"}]}
+    assert original.training.model_options == {"width": 24, "heads": [1, 2]}
+    assert original.training.learning_rate_schedule == (0.1, 0.01)
+    assert original.federation.server_optimizer == "adam"
+    assert original.tracking.metrics == ("accuracy", "./mine.py:brier")
+    again = parse(to_yaml(original), str(mine / "config.yaml")).settings
+    assert again == original
+    assert again.components == original.components
+    assert pickle.loads(pickle.dumps(original)) == original
 
 
 def test_resolved_yaml_holds_every_setting_and_a_comment_per_section():

@@ -2,6 +2,9 @@ import math
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fedchunk.orchestrator.settings import yaml_source
 from fedchunk.orchestrator.settings.yaml_source import (
     MAX_BYTES,
@@ -11,8 +14,6 @@ from fedchunk.orchestrator.settings.yaml_source import (
     read_override,
     written_value,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def values(text):

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-from fedchunk.orchestrator.learning.engines.batches import batch_slices, client_batches, timetable
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fedchunk.orchestrator.learning.engines.batches import batch_slices, client_batches, timetable
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 
 def alone(size: int, training: TrainingSettings, rng: np.random.Generator) -> list[list[int]]:

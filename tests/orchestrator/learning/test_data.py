@@ -10,15 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fedchunk.orchestrator.core.errors import DataError
-from fedchunk.orchestrator.learning.datasets.dataset import Dataset, channel_statistics, digest, load_dataset
-from fedchunk.orchestrator.learning.datasets.files import DEBIAN_FASHION_MNIST, IDX_NAMES
-from fedchunk.orchestrator.settings.sections import DataSettings
+from fedchunk.orchestrator.learning.data import load
+from fedchunk.orchestrator.learning.data.dataset import LoadedDataset, channel_statistics, digest
+from fedchunk.orchestrator.learning.data.files import IDX_NAMES
+from fedchunk.orchestrator.learning.datasets.fmnist import DEBIAN
+from fedchunk.orchestrator.settings.joined import Sections
+from fedchunk.orchestrator.settings.sections import DataSettings, FederationSettings
 
 SYNTHETIC = DataSettings(
     dataset_type="synthetic", synthetic_samples=300, synthetic_test_samples=200, synthetic_classes=7,
     synthetic_channels=2, synthetic_size=6,
 )  # fmt: skip
+
+
+def load_dataset(data: DataSettings, seed: int) -> LoadedDataset:
+    return load.load_dataset(Sections(data=data, federation=FederationSettings(random_seed=seed)))
 
 
 def write_idx_dataset(folder: Path, suffix: str = "", side: int = 5) -> dict[str, np.ndarray]:
@@ -35,14 +43,14 @@ def write_idx_dataset(folder: Path, suffix: str = "", side: int = 5) -> dict[str
     return written
 
 
-def same(a: Dataset, b: Dataset) -> bool:
+def same(a: LoadedDataset, b: LoadedDataset) -> bool:
     return all(np.array_equal(vars(a)[key], vars(b)[key]) for key in vars(a))
 
 
 def test_digits_are_the_same_whatever_the_seed_and_stratified() -> None:
     dataset = load_dataset(DataSettings(), seed=1)
     assert same(dataset, load_dataset(DataSettings(), seed=2))
-    assert (dataset.image_shape, dataset.num_classes) == ((1, 8, 8), 10)
+    assert (dataset.input_shape, dataset.num_classes) == ((1, 8, 8), 10)
     assert len(dataset.train_x) + len(dataset.test_x) == 1797
     tested, trained = (np.bincount(y, minlength=10) for y in (dataset.test_y, dataset.train_y))
     np.testing.assert_allclose(tested / (tested + trained), 0.2, atol=0.005)
@@ -62,10 +70,10 @@ def test_digits_train_and_test_share_no_image() -> None:
 def test_idx_files_are_found_plain_or_zipped(tmp_path: Path, name: str, suffix: str, in_raw_folder: bool) -> None:
     folder = tmp_path / {"mnist": "MNIST", "fmnist": "FashionMNIST"}[name] / "raw" if in_raw_folder else tmp_path
     written = write_idx_dataset(folder, suffix)
-    dataset = load_dataset(DataSettings(dataset_type=name, data_dir=str(tmp_path)), seed=0)  # type: ignore[arg-type]
+    dataset = load_dataset(DataSettings(dataset_type=name, data_dir=str(tmp_path)), seed=0)
     np.testing.assert_array_equal(dataset.train_x[:, 0], written["train-images-idx3-ubyte"])
     np.testing.assert_array_equal(dataset.test_y, written["t10k-labels-idx1-ubyte"])
-    assert (dataset.name, dataset.image_shape, dataset.num_classes) == (name, (1, 5, 5), 10)
+    assert (dataset.name, dataset.input_shape, dataset.num_classes) == (name, (1, 5, 5), 10)
 
 
 def test_missing_files_are_named_with_places_and_remedies(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_train_and_test_images_of_other_sizes_are_refused(tmp_path: Path) -> Non
         load_dataset(DataSettings(dataset_type="mnist", data_dir=str(tmp_path)), seed=0)
 
 
-@pytest.mark.skipif(not DEBIAN_FASHION_MNIST.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 def test_the_real_fashion_mnist_of_debian(tmp_path: Path) -> None:
     dataset = load_dataset(DataSettings(dataset_type="fmnist", data_dir=str(tmp_path)), seed=0)
     assert (dataset.train_x.shape, dataset.test_x.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
@@ -129,7 +137,7 @@ def test_cifar_files_become_channels_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, label_key: str, classes: int
 ) -> None:
     pixels = write_cifar(tmp_path, name, label_key, monkeypatch)
-    dataset = load_dataset(DataSettings(dataset_type=kind, data_dir=str(tmp_path)), seed=0)  # type: ignore[arg-type]
+    dataset = load_dataset(DataSettings(dataset_type=kind, data_dir=str(tmp_path)), seed=0)
     np.testing.assert_array_equal(dataset.train_x, pixels.reshape(6, 3, 32, 32))
     assert dataset.train_y.tolist() == [0, 9, 4, 0, 9, 4]
     assert (dataset.test_x.shape, dataset.num_classes) == ((3, 3, 32, 32), classes)
@@ -191,8 +199,8 @@ def test_digest_tells_samples_labels_and_partitions_apart() -> None:
 
 def test_data_needs_no_torch() -> None:
     code = (
-        "import sys, fedchunk.orchestrator.learning.datasets.dataset;"
-        "import fedchunk.orchestrator.learning.partitions.partition;"
+        "import sys, fedchunk.orchestrator.learning.data.dataset;"
+        "import fedchunk.orchestrator.learning.partition;"
         " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

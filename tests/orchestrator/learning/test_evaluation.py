@@ -7,15 +7,25 @@ from operator import add
 import numpy as np
 import pytest
 import torch
-from fedchunk.orchestrator.contract.messages import ModelState
-from fedchunk.orchestrator.learning.datasets.shards import shards
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.learning.tasks.evaluation import evaluate
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.data.shards import shards
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.evaluation import evaluate
+from fedchunk.orchestrator.learning.loss import Loss
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
+
+
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
+
+
+CROSS_ENTROPY = Loss.of(Settings())
 
 
 def test_sums_by_hand() -> None:
@@ -24,7 +34,7 @@ def test_sums_by_hand() -> None:
     model.load(ModelState(np.eye(2, dtype=np.float32).reshape(-1), np.zeros(0, np.float32), np.zeros(0, np.int64)))
     x_S = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
     y_S = torch.tensor([0, 0, 0])
-    sums = evaluate(model, x_S, y_S, batch_size=2)
+    sums = evaluate(model, x_S, y_S, 2, CROSS_ENTROPY)
     expected = math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2)) + math.log(1 + math.exp(-3))
     assert (sums.correct, sums.num_samples) == (2, 3)
     assert sums.loss_sum == pytest.approx(expected, rel=1e-12)
@@ -38,7 +48,7 @@ def test_dropout_and_batch_norm_are_off_and_the_mode_comes_back(training: bool) 
     model.module.train(training)
     x_S, y_S = torch.randn(30, 3), torch.zeros(30, dtype=torch.int64)
     before = model.state()
-    assert evaluate(model, x_S, y_S, 7) == evaluate(model, x_S, y_S, 7)
+    assert evaluate(model, x_S, y_S, 7, CROSS_ENTROPY) == evaluate(model, x_S, y_S, 7, CROSS_ENTROPY)
     assert model.module.training is training
     np.testing.assert_array_equal(model.state().buffers_B, before.buffers_B)
     assert all(parameter.grad is None for parameter in model.module.parameters())
@@ -63,8 +73,8 @@ def test_shards_by_any_actor_add_up_to_the_same_bits() -> None:
     assert len(parts) == 5
 
     def total(num_actors: int, order: list[int]) -> tuple[int, str]:
-        actors = [FlatModel(build_model(settings, (1, 8, 8), 10, seed=5), "cpu") for _ in range(num_actors)]
-        done = {i: evaluate(actors[i % num_actors], x_S[parts[i]], y_S[parts[i]], 8) for i in order}
+        actors = [FlatModel(build_model(whole(settings, 5), (1, 8, 8), 10), "cpu") for _ in range(num_actors)]
+        done = {i: evaluate(actors[i % num_actors], x_S[parts[i]], y_S[parts[i]], 8, CROSS_ENTROPY) for i in order}
         sums = reduce(add, (done[i] for i in range(len(parts))))
         return sums.correct, sums.loss_sum.hex()
 

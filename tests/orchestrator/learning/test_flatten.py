@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from fedchunk.orchestrator.contract.messages import BufferSpec, ModelState, ParameterSpec
-from fedchunk.orchestrator.learning.models.flatten import FlatModel, spec_of
 from torch import Tensor, nn
+
+from fedchunk.orchestrator.contract.messages import BufferSpec, ModelState, ParameterSpec
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel, spec_of
 
 
 class Odd(nn.Module):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fedchunk.orchestrator.core.errors import DataError
-from fedchunk.orchestrator.learning.datasets.idx import read_idx, read_images_and_labels
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
+from fedchunk.orchestrator.core.errors import DataError
+from fedchunk.orchestrator.learning.data.idx import read_idx, read_images_and_labels
 
 
 def idx_bytes(array: np.ndarray, magic: bytes | None = None) -> bytes:

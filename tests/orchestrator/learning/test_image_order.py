@@ -6,14 +6,20 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from fedchunk.orchestrator.learning.models import flatten
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.learning.models.image_order import image_order
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch.nn import functional
 
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines import flatten
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.engines.image_order import image_order
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
+
 SHAPE = (3, 32, 32)
+
+
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +33,7 @@ SHAPE = (3, 32, 32)
     ],
 )
 def test_channels_go_last_where_kernels_have_few_values(model_type: str, order: torch.memory_format) -> None:
-    module = build_model(TrainingSettings(model_type=model_type), SHAPE, 10, seed=0)
+    module = build_model(whole(TrainingSettings(model_type=model_type), 0), SHAPE, 10)
 
     assert image_order(module, "cpu") == order
     assert image_order(module, "cuda") == torch.contiguous_format
@@ -40,7 +46,7 @@ def test_answers_and_gradients_are_the_same_but_for_rounding(shape: tuple[int, i
     found = []
     for order in (torch.contiguous_format, torch.channels_last):
         with patch.object(flatten, "image_order", return_value=order):
-            model = FlatModel(build_model(TrainingSettings(model_type="lenet"), shape, 10, seed=3), "cpu")
+            model = FlatModel(build_model(whole(TrainingSettings(model_type="lenet"), 3), shape, 10), "cpu")
         logits_B = model.logits(x_B)
         gradients = model.gradients(functional.cross_entropy(logits_B, y_B))
         found.append((logits_B.detach(), *gradients))

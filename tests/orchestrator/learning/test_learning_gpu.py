@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
 from fedchunk.orchestrator.learning.engines.training import train_local
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
 from fedchunk.orchestrator.learning.preprocess import configure_torch, to_device
-from fedchunk.orchestrator.settings.sections import TrainingSettings
-from torch import Tensor
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 pytestmark = [
     pytest.mark.gpu,
@@ -23,6 +25,10 @@ pytestmark = [
 ]
 SHAPE = (1, 12, 12)
 SIZES = (23, 9, 16)
+
+
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,7 +45,7 @@ def deterministic() -> Iterator[None]:
 def samples(device: str) -> tuple[Tensor, Tensor, list[int]]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (sum(SIZES), *SHAPE), dtype=np.uint8)
-    x_S = to_device(images, np.array([0.5], np.float32), np.array([0.3], np.float32), None, device)
+    x_S = to_device(images, (np.array([0.5], np.float32), np.array([0.3], np.float32)), None, device)
     y_S = torch.from_numpy(rng.integers(0, 10, sum(SIZES))).to(device)
     return x_S, y_S, np.cumsum([0, *SIZES]).tolist()
 
@@ -48,8 +54,8 @@ def group(device: str, model_type: Any, *, with_gradient: bool = True, **changes
     training = TrainingSettings(
         model_type=model_type, train_batch_size=8, number_of_epochs=2, learning_rate=0.05, **changes
     )
-    model = FlatModel(build_model(training, SHAPE, 10, seed=1), device)
-    trainer = GroupTrainer(model, training, with_gradient=with_gradient)
+    model = FlatModel(build_model(whole(training, 1), SHAPE, 10), device)
+    trainer = GroupTrainer(model, whole(training), with_gradient=with_gradient)
     x_S, y_S, offsets = samples(device)
     return trainer.train([model.state()] * len(SIZES), x_S, y_S, offsets, (4, 5, 6), seed=3, round_index=1)
 
@@ -90,8 +96,8 @@ def test_the_same_group_gives_the_same_bits_again(model_type: str, vectorize: st
 
 def test_values_come_back_from_the_gpu_as_they_went_there() -> None:
     training = TrainingSettings(model_type="resnet18")
-    there = FlatModel(build_model(training, (3, 32, 32), 10, seed=1), "cuda")
-    here = FlatModel(build_model(training, (3, 32, 32), 10, seed=2), "cpu")
+    there = FlatModel(build_model(whole(training, 1), (3, 32, 32), 10), "cuda")
+    here = FlatModel(build_model(whole(training, 2), (3, 32, 32), 10), "cpu")
     there.load(here.state())
     for ours, theirs in zip(vars(here.state()).values(), vars(there.state()).values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -101,11 +107,11 @@ def test_a_loss_that_is_not_finite_is_reported_as_on_the_cpu() -> None:
     answers = []
     for device in ("cpu", "cuda"):
         training = TrainingSettings(model_type="mlp", train_batch_size=8)
-        model = FlatModel(build_model(training, SHAPE, 10, seed=1), device)
+        model = FlatModel(build_model(whole(training, 1), SHAPE, 10), device)
         x_S, y_S, _ = samples(device)
         x_S[7] = float("nan")
         with pytest.raises(FloatingPointError) as caught:
-            train_local(model, x_S, y_S, training, seed=3, round_index=1, client_id=2)
+            train_local(model, x_S, y_S, whole(training), seed=3, round_index=1, client_id=2)
         answers.append(str(caught.value))
     assert answers[0] == answers[1]
 
@@ -118,8 +124,8 @@ def test_the_gpu_is_not_waited_for_after_each_batch(vectorize: str) -> None:
             local_steps=8 * epochs,
             vectorize_clients=vectorize,  # type: ignore[arg-type]
         )
-        model = FlatModel(build_model(training, SHAPE, 10, seed=1), "cuda")
-        trainer = GroupTrainer(model, training, with_gradient=True)
+        model = FlatModel(build_model(whole(training, 1), SHAPE, 10), "cuda")
+        trainer = GroupTrainer(model, whole(training), with_gradient=True)
         x_S, y_S, offsets = samples("cuda")
         start = model.state()
         with warnings.catch_warnings(record=True) as caught:

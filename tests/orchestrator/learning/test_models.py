@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from fedchunk.orchestrator.core.errors import ConfigError, DataError
-from fedchunk.orchestrator.learning.engines.training import train_local
-from fedchunk.orchestrator.learning.models.build import build_model, model_spec
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import nn
+
+from fedchunk.orchestrator.core.errors import ConfigError, DataError
+from fedchunk.orchestrator.learning.build import build_model, model_spec
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.engines.training import train_local
+from fedchunk.orchestrator.settings.joined import Sections
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 SMALL: list[tuple[str, tuple[int, int, int], int]] = [
     ("logistic", (1, 8, 8), 10),
@@ -24,7 +27,7 @@ SMALL: list[tuple[str, tuple[int, int, int], int]] = [
     ("lenet", (3, 13, 13), 7),
     ("resnet18", (1, 8, 8), 10),
     ("resnet18", (3, 32, 32), 5),
-    ("mobilenet", (1, 8, 8), 10),
+    ("mobilenet", (1, 17, 17), 10),
     ("resnet50", (2, 8, 8), 3),
 ]
 ON_META: list[tuple[str, tuple[int, int, int], int]] = [
@@ -37,6 +40,10 @@ ON_META: list[tuple[str, tuple[int, int, int], int]] = [
 ]
 
 
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
+
+
 def named(model_type: str, **others: Any) -> TrainingSettings:
     return TrainingSettings(model_type=model_type, **others)  # type: ignore[arg-type]
 
@@ -46,10 +53,10 @@ def test_a_model_trains_on_its_images_and_its_spec_was_known_before(
     model_type: str, shape: tuple[int, int, int], classes: int
 ) -> None:
     settings = named(model_type, train_batch_size=4)
-    model = FlatModel(build_model(settings, shape, classes, seed=0), "cpu")
-    assert model_spec(settings, shape, classes) == model.spec
+    model = FlatModel(build_model(whole(settings, 0), shape, classes), "cpu")
+    assert model_spec(whole(settings), shape, classes) == model.spec
     x_S, y_S = torch.randn(4, *shape), torch.arange(4) % classes
-    result = train_local(model, x_S, y_S, settings, seed=0, round_index=1, client_id=0)
+    result = train_local(model, x_S, y_S, whole(settings), seed=0, round_index=1, client_id=0)
     assert all(result.gradient_P[place.start : place.stop].any() for place in model.spec.parameters)
     model.module.eval()
     assert model.module(x_S).shape == (4, classes)
@@ -61,11 +68,11 @@ def test_a_large_model_passes_its_images_forward_and_back(
 ) -> None:
     """On the meta device, where shapes are checked and nothing is computed."""
     with torch.device("meta"):
-        model = FlatModel(build_model(named(model_type), shape, classes, seed=0), "meta")
+        model = FlatModel(build_model(whole(named(model_type), 0), shape, classes), "meta")
         answer = model.module(torch.empty(2, *shape))
     assert answer.shape == (2, classes)
     answer.sum().backward()
-    assert model_spec(named(model_type), shape, classes) == model.spec
+    assert model_spec(whole(named(model_type)), shape, classes) == model.spec
 
 
 @pytest.mark.parametrize(
@@ -84,13 +91,13 @@ def test_a_large_model_passes_its_images_forward_and_back(
     ],
 )
 def test_published_sizes(model_type: str, shape: tuple[int, int, int], classes: int, num_parameters: int) -> None:
-    assert model_spec(named(model_type), shape, classes).num_parameters == num_parameters
+    assert model_spec(whole(named(model_type)), shape, classes).num_parameters == num_parameters
 
 
 @pytest.mark.parametrize("model_type", ["mlp", "resnet18"])
 def test_the_seed_alone_makes_the_values_and_torch_s_state_stays(model_type: str) -> None:
     def values(seed: int) -> bytes:
-        return FlatModel(build_model(named(model_type), (1, 8, 8), 10, seed), "cpu").state().weights_P.tobytes()
+        return FlatModel(build_model(whole(named(model_type), seed), (1, 8, 8), 10), "cpu").state().weights_P.tobytes()
 
     before = torch.get_rng_state()
     first = values(1)
@@ -101,12 +108,13 @@ def test_the_seed_alone_makes_the_values_and_torch_s_state_stays(model_type: str
 
 
 @pytest.mark.parametrize(
-    ("model_type", "size", "minimum"), [("cnn", 5, "6"), ("lenet", 3, "4"), ("vgg16", 31, "32"), ("vit", 263, "16")]
+    ("model_type", "size", "minimum"),
+    [("cnn", 5, "6"), ("lenet", 3, "4"), ("vgg16", 31, "32"), ("mobilenet", 16, "17"), ("vit", 263, "16")],
 )
 def test_a_size_that_cannot_be_is_a_fault_that_says_what_can(model_type: str, size: int, minimum: str) -> None:
     for make in (
-        lambda: build_model(named(model_type), (1, size, size), 10, seed=0),
-        lambda: model_spec(named(model_type), (1, size, size), 10),
+        lambda: build_model(whole(named(model_type), 0), (1, size, size), 10),
+        lambda: model_spec(whole(named(model_type)), (1, size, size), 10),
     ):
         with pytest.raises(ConfigError) as caught:
             make()
@@ -120,17 +128,17 @@ def test_a_size_that_cannot_be_is_a_fault_that_says_what_can(model_type: str, si
     ("size", "patch"), [(1, 1), (8, 1), (28, 4), (32, 4), (64, 8), (96, 12), (224, 16), (384, 16), (512, 16)]
 )
 def test_vit_s_patches_divide_the_image(size: int, patch: int) -> None:
-    from fedchunk.orchestrator.learning.models.vision import patch_size
+    from fedchunk.orchestrator.learning.models.vit import _patch_size
 
-    assert patch_size(size) == patch
+    assert _patch_size(size) == patch
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7, 10])
 def test_the_pool_of_vgg_is_adaptive_pooling(side: int) -> None:
-    from fedchunk.orchestrator.learning.models.vision import AveragePool
+    from fedchunk.orchestrator.learning.models.vgg16 import _AveragePool
 
     maps = torch.randn(2, 3, side, side)
-    torch.testing.assert_close(AveragePool(side, 7)(maps), nn.AdaptiveAvgPool2d(7)(maps))
+    torch.testing.assert_close(_AveragePool(side, 7)(maps), nn.AdaptiveAvgPool2d(7)(maps))
 
 
 @pytest.fixture
@@ -150,12 +158,12 @@ def publish(folder: Path, module: nn.Module) -> None:
 
 
 def test_pretrained_weights_are_fitted_to_channels_and_classes(weights_folder: Path) -> None:
-    published = build_model(named("mobilenet"), (3, 32, 32), 1000, seed=7)
+    published = build_model(whole(named("mobilenet"), 7), (3, 32, 32), 1000)
     publish(weights_folder, published)
     source = published.state_dict()
-    fitted = build_model(named("mobilenet", pretrained_models=True), (1, 32, 32), 10, seed=1).state_dict()
+    fitted = build_model(whole(named("mobilenet", pretrained_models=True), 1), (1, 32, 32), 10).state_dict()
     torch.testing.assert_close(fitted["features.0.0.weight"], source["features.0.0.weight"].sum(dim=1, keepdim=True))
-    fresh = build_model(named("mobilenet"), (1, 32, 32), 10, seed=1).state_dict()
+    fresh = build_model(whole(named("mobilenet"), 1), (1, 32, 32), 10).state_dict()
     for name, values in fitted.items():
         if name.startswith("classifier.1."):
             assert torch.equal(values, fresh[name])
@@ -164,16 +172,16 @@ def test_pretrained_weights_are_fitted_to_channels_and_classes(weights_folder: P
 
 
 def test_pretrained_weights_of_the_same_form_are_taken_whole(weights_folder: Path) -> None:
-    published = build_model(named("mobilenet"), (3, 32, 32), 1000, seed=7)
+    published = build_model(whole(named("mobilenet"), 7), (3, 32, 32), 1000)
     publish(weights_folder, published)
-    taken = build_model(named("mobilenet", pretrained_models=True), (3, 32, 32), 1000, seed=1)
+    taken = build_model(whole(named("mobilenet", pretrained_models=True), 1), (3, 32, 32), 1000)
     for name, values in taken.state_dict().items():
         assert torch.equal(values, published.state_dict()[name]), name
 
 
 def test_pretrained_weights_that_are_missing_are_named_with_the_remedy(weights_folder: Path) -> None:
     with pytest.raises(DataError) as caught:
-        build_model(named("mobilenet", pretrained_models=True), (3, 32, 32), 10, seed=0)
+        build_model(whole(named("mobilenet", pretrained_models=True), 0), (3, 32, 32), 10)
     assert str(weights_folder) in str(caught.value)
     assert "download: true" in str(caught.value)
 
@@ -183,22 +191,22 @@ def test_pretrained_weights_that_cannot_be_read_are_named(weights_folder: Path) 
     (file,) = weights_folder.iterdir()
     file.write_bytes(b"not weights")
     with pytest.raises(DataError, match="holds no weights; delete it") as caught:
-        build_model(named("mobilenet", pretrained_models=True), (3, 32, 32), 10, seed=0)
+        build_model(whole(named("mobilenet", pretrained_models=True), 0), (3, 32, 32), 10)
     assert str(file) in str(caught.value)
 
 
 @pytest.mark.parametrize("model_type", ["logistic", "mlp", "cnn", "lenet"])
 def test_our_own_models_have_no_pretrained_weights(model_type: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        build_model(named(model_type, pretrained_models=True), (1, 8, 8), 10, seed=0, download=True)
+        build_model(Sections(training=named(model_type, pretrained_models=True)), (1, 8, 8), 10)
     assert caught.value.faults[0].key == "pretrained_models"
 
 
 def test_our_own_models_need_no_torchvision() -> None:
     code = (
-        "import sys, fedchunk.orchestrator.learning.engines.training, fedchunk.orchestrator.learning.tasks.evaluation\n"
-        "from fedchunk.orchestrator.learning.models.build import build_model\n"
-        "from fedchunk.orchestrator.settings.sections import TrainingSettings\n"
-        "build_model(TrainingSettings(), (1, 8, 8), 10, 0); sys.exit('torchvision' in sys.modules)"
+        "import sys, fedchunk.orchestrator.learning.engines.training, fedchunk.orchestrator.learning.evaluation\n"
+        "from fedchunk.orchestrator.learning.build import build_model\n"
+        "from fedchunk.orchestrator.settings.joined import Sections\n"
+        "build_model(Sections(), (1, 8, 8), 10); sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from fedchunk.orchestrator.learning.engines.optimizers import Optimizer, is_plain
 from fedchunk.orchestrator.settings.sections import TrainingSettings
-from torch import nn
 
 CASES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
     (torch.optim.SGD, {}, {}),
@@ -26,7 +27,7 @@ def test_steps_have_the_bits_of_torch_s_classes(theirs: Any, options: dict[str, 
     weights, gradients = torch.randn(37, generator=random), torch.randn(5, 37, generator=random)
     parameter = nn.Parameter(weights.clone())
     optimizer = theirs([parameter], lr=0.01, **{"weight_decay": 0.0} | options)
-    mine = Optimizer(TrainingSettings(learning_rate=0.01, **ours), weights)
+    mine = Optimizer(TrainingSettings(**ours), weights, learning_rate=0.01)
     for gradient in gradients:
         parameter.grad = gradient.clone()
         optimizer.step()
@@ -36,11 +37,11 @@ def test_steps_have_the_bits_of_torch_s_classes(theirs: Any, options: dict[str, 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
 def test_rows_that_are_done_stay_and_the_others_go_on_with_their_moments(name: Any) -> None:
-    training = TrainingSettings(optimizer=name, momentum=0.9, learning_rate=0.01)
+    training = TrainingSettings(optimizer=name, momentum=0.9)
     random = torch.Generator().manual_seed(0)
     rows, gradients = torch.randn(3, 8, generator=random), torch.randn(4, 3, 8, generator=random)
     alone = rows[0].clone()
-    stacked, single = Optimizer(training, rows), Optimizer(training, alone)
+    stacked, single = Optimizer(training, rows, 0.01), Optimizer(training, alone, 0.01)
     for number, gradient in enumerate(gradients):
         if number == 2:
             stacked.narrow(1)
@@ -69,12 +70,13 @@ def test_a_plain_step_is_the_gradient_times_the_learning_rate(changes: dict[str,
 
 def test_the_first_step_does_not_wait_for_torch_s_compiler() -> None:
     code = (
-        "import sys, torch; from fedchunk.orchestrator.learning.models.flatten import FlatModel\n"
+        "import sys, torch; from fedchunk.orchestrator.learning.engines.flatten import FlatModel\n"
         "from fedchunk.orchestrator.learning.engines.training import train_local\n"
+        "from fedchunk.orchestrator.settings.joined import Sections\n"
         "from fedchunk.orchestrator.settings.sections import TrainingSettings\n"
         "model = FlatModel(torch.nn.Linear(2, 2), 'cpu'); x, y = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)\n"
         "for name in ('sgd', 'adam', 'adamw', 'rmsprop'):\n"
-        "    settings = TrainingSettings(optimizer=name, momentum=0.5)\n"
+        "    settings = Sections(training=TrainingSettings(optimizer=name, momentum=0.5))\n"
         "    train_local(model, x, y, settings, seed=0, round_index=1, client_id=0)\n"
         "sys.exit('torch._dynamo' in sys.modules)"
     )

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.learning.partitions.partition import partition
-from fedchunk.orchestrator.settings.sections import DataSettings
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.learning.partition import partition as partition_of
+from fedchunk.orchestrator.settings.joined import Sections
+from fedchunk.orchestrator.settings.sections import DataSettings, FederationSettings
 
 SHARES = ["10", "20", "30", "40", "50", "60", "70", "80", "90"]
 KINDS = ["iid", "iid-diff-quantity", "dir", *SHARES]
@@ -20,7 +22,14 @@ def labels_of(num_samples: int, num_classes: int, seed: int = 0) -> NDArray[np.i
 
 
 def settings(kind: str, beta: float = 0.5) -> DataSettings:
-    return DataSettings(data_distribution_kind=kind, dirichlet_beta=beta)  # type: ignore[arg-type]
+    return DataSettings(data_distribution_kind=kind, dirichlet_beta=beta)
+
+
+def partition(
+    labels_S: NDArray[np.int64], num_classes: int, data: DataSettings, num_clients: int, seed: int
+) -> tuple[NDArray[np.int64], ...]:
+    federation = FederationSettings(number_of_clients=num_clients, random_seed=seed)
+    return partition_of(labels_S, None, num_classes, Sections(data=data, federation=federation))
 
 
 def fault_of(*arguments: Any) -> tuple[str, str]:

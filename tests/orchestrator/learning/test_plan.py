@@ -3,11 +3,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import nn
+
+from fedchunk.orchestrator.learning.build import build_model
 from fedchunk.orchestrator.learning.engines.dense import DenseLayer, dense_layers
 from fedchunk.orchestrator.learning.engines.engine_choice import plan_training
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.settings.sections import TrainingSettings
-from torch import nn
+from fedchunk.orchestrator.learning.loss import Loss
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
+
+
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
 
 
 def tied() -> nn.Module:
@@ -84,7 +91,7 @@ def test_any_other_module_has_no_dense_layers(net: nn.Module) -> None:
 def test_the_plan_follows_from_settings_layers_and_kind_of_device(
     model_type: Any, changes: dict[str, Any], device: str, engine: str, reason: str
 ) -> None:
-    training = TrainingSettings(model_type=model_type, **changes)
-    plan = plan_training(build_model(training, (1, 8, 8), 10, seed=0), training, device)
+    training, shape = TrainingSettings(model_type=model_type, **changes), (1, 32, 32)
+    plan = plan_training(build_model(whole(training), shape, 10), training, Loss.of(whole(training)), device)
     assert plan.engine == engine
     assert reason in plan.reason

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from fedchunk.orchestrator.learning.datasets.samples import Samples
+
+from fedchunk.orchestrator.learning.data.samples import Samples
 from fedchunk.orchestrator.learning.preprocess import to_device
 
 SCALE = np.array([0.4, 0.5], np.float32), np.array([0.2, 0.3], np.float32)
@@ -32,7 +33,7 @@ def test_samples_are_what_the_preprocessing_makes_of_them(kind, size, resident, 
 
     x_S, y_S = samples.take(places)
 
-    assert torch.equal(x_S, to_device(images[places], *SCALE, size, device))
+    assert torch.equal(x_S, to_device(images[places], SCALE, size, device))
     assert y_S.tolist() == labels[places].tolist()
     assert y_S.dtype == torch.int64
 

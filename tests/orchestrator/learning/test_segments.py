@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import squared_norms as on_the_host
 from fedchunk.orchestrator.learning.engines.segments import squared_norms

@@ -6,20 +6,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fedchunk.orchestrator.contract.messages import ModelState
-from fedchunk.orchestrator.learning.engines import stacked
-from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
-from fedchunk.orchestrator.learning.engines.stacked import Outcome, StackTrainer
-from fedchunk.orchestrator.learning.engines.training import train_local
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines import stacked
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
+from fedchunk.orchestrator.learning.engines.stacked import Outcome, StackTrainer
+from fedchunk.orchestrator.learning.engines.training import train_local
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
+
 SHAPE, CLASSES = (1, 2, 3), 3
 IDS = (4, 9, 11, 12, 30, 31, 47)
+
+
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
 
 
 def dense_net(bias: bool = True) -> nn.Module:
@@ -79,7 +85,7 @@ def train(
 ) -> TrainedGroup:
     model = FlatModel(make(), "cpu")
     starts = other_starts(model.state(), len(sizes)) if own_starts else [model.state()] * len(sizes)
-    trainer = GroupTrainer(model, training, with_gradient=with_gradient)
+    trainer = GroupTrainer(model, whole(training), with_gradient=with_gradient)
     x_S, y_S, offsets = data(sizes, scale)
     return trainer.train(starts, x_S, y_S, offsets, IDS[: len(sizes)], seed=5, round_index=2)
 
@@ -167,7 +173,7 @@ def test_one_by_one_gives_the_bits_of_train_local() -> None:
     for place, start in enumerate(starts):
         own = slice(offsets[place], offsets[place + 1])
         model.load(start)
-        result = train_local(model, x_S[own], y_S[own], training, seed=5, round_index=2, client_id=IDS[place])
+        result = train_local(model, x_S[own], y_S[own], whole(training), seed=5, round_index=2, client_id=IDS[place])
         np.testing.assert_array_equal(group.weights_GP[place], model.state().weights_P)
         np.testing.assert_array_equal(group.gradient_GP[place], result.gradient_P)
         assert group.train_loss_G[place] == result.train_loss
@@ -186,7 +192,7 @@ def test_the_same_group_gives_the_same_bits_whatever_was_trained_before() -> Non
     training = TrainingSettings(train_batch_size=4, number_of_epochs=2, learning_rate=0.2, momentum=0.5)
     model = FlatModel(dense_net(), "cpu")
     start = model.state()
-    trainer = GroupTrainer(model, training, with_gradient=True)
+    trainer = GroupTrainer(model, whole(training), with_gradient=True)
 
     def run(sizes: Sequence[int], seed: int) -> TrainedGroup:
         x_S, y_S, offsets = data(sizes)
@@ -250,7 +256,7 @@ def test_what_cannot_be_done_at_once_is_done_one_by_one_with_the_same_bits(make:
 
 def test_a_model_that_torch_refused_is_not_tried_again() -> None:
     model = FlatModel(Restless(), "cpu")
-    trainer = GroupTrainer(model, TrainingSettings(vectorize_clients="on"), with_gradient=False)
+    trainer = GroupTrainer(model, whole(TrainingSettings(vectorize_clients="on")), with_gradient=False)
     x_S, y_S, offsets = data((4, 4))
     assert trainer.plan.engine == "vmap"
     trainer.train([model.state()] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)
@@ -272,7 +278,9 @@ def test_clients_for_which_there_is_no_room_at_once_are_trained_one_by_one(
 
     monkeypatch.setattr(StackTrainer, "train", train_perhaps)
     model = FlatModel(make(), "cpu")
-    trainer = GroupTrainer(model, TrainingSettings(train_batch_size=4, vectorize_clients="on"), with_gradient=True)
+    trainer = GroupTrainer(
+        model, whole(TrainingSettings(train_batch_size=4, vectorize_clients="on")), with_gradient=True
+    )
     x_S, y_S, offsets = data((9, 8))
     first, second = (
         copied(trainer.train([model.state()] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)) for _ in range(2)
@@ -301,7 +309,9 @@ def test_a_client_that_fails_takes_no_other_along(make: Callable[[], nn.Module],
     x_S[11] = poison  # of the second client
     answers = []
     for vectorize in ("off", "on"):
-        trainer = GroupTrainer(model, training.model_copy(update={"vectorize_clients": vectorize}), with_gradient=True)
+        trainer = GroupTrainer(
+            model, whole(training.model_copy(update={"vectorize_clients": vectorize})), with_gradient=True
+        )
         answers.append(trainer.train([start] * 3, x_S, y_S, offsets, IDS[:3], seed=5, round_index=2))
     off, on = answers
     assert on.failures == off.failures
@@ -346,7 +356,7 @@ def test_starts_are_left_alone_and_may_be_read_only() -> None:
     start.weights_P.setflags(write=False)
     before = start.weights_P.copy()
     x_S, y_S, offsets = data((5, 6))
-    trainer = GroupTrainer(model, TrainingSettings(learning_rate=0.5), with_gradient=False)
+    trainer = GroupTrainer(model, whole(TrainingSettings(learning_rate=0.5)), with_gradient=False)
     group = trainer.train([start] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)
     np.testing.assert_array_equal(start.weights_P, before)
     assert not np.array_equal(group.weights_GP[0], before)
@@ -355,7 +365,7 @@ def test_starts_are_left_alone_and_may_be_read_only() -> None:
 @pytest.mark.parametrize("model_type", ["logistic", "mlp"])
 def test_our_dense_models_are_trained_at_once_by_default(model_type: Any) -> None:
     training = TrainingSettings(model_type=model_type, train_batch_size=10, learning_rate=0.1)
-    make = lambda: build_model(training, SHAPE, CLASSES, seed=1)  # noqa: E731
+    make = lambda: build_model(whole(training, 1), SHAPE, CLASSES)  # noqa: E731
     auto = train(make, training, (20, 33, 10))
     off = train(make, training.model_copy(update={"vectorize_clients": "off"}), (20, 33, 10))
     assert auto.engine == "dense"

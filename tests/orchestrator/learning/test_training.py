@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fedchunk.orchestrator.core.errors import ClientFailed
-from fedchunk.orchestrator.core.seeds import generator
-from fedchunk.orchestrator.learning.engines.batches import batch_slices
-from fedchunk.orchestrator.learning.engines.training import TrainingResult, train_local
-from fedchunk.orchestrator.learning.models.build import build_model
-from fedchunk.orchestrator.learning.models.flatten import FlatModel
-from fedchunk.orchestrator.learning.models.image_order import image_order
-from fedchunk.orchestrator.settings.sections import TrainingSettings
 from torch import Tensor, nn
 from torch.nn import functional
+
+from fedchunk.orchestrator.core.errors import ClientFailed
+from fedchunk.orchestrator.core.seeds import generator
+from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.engines.batches import batch_slices
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.engines.image_order import image_order
+from fedchunk.orchestrator.learning.engines.training import TrainingResult, train_local
+from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 OPTIMIZERS: dict[str, Any] = {
     "sgd": torch.optim.SGD,
@@ -25,6 +27,10 @@ OPTIMIZERS: dict[str, Any] = {
 }
 
 
+def whole(training: TrainingSettings, seed: int = 0) -> Settings:
+    return Settings(training=training, federation=FederationSettings(random_seed=seed))
+
+
 def data(num_samples: int, shape: tuple[int, ...], num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(seed)
     x_S = torch.randn(num_samples, *shape, generator=random)
@@ -32,7 +38,7 @@ def data(num_samples: int, shape: tuple[int, ...], num_classes: int, seed: int =
 
 
 def train(model: FlatModel, x_S: Tensor, y_S: Tensor, settings: TrainingSettings, **where: int) -> TrainingResult:
-    return train_local(model, x_S, y_S, settings, **{"seed": 3, "round_index": 1, "client_id": 2, **where})
+    return train_local(model, x_S, y_S, whole(settings), **{"seed": 3, "round_index": 1, "client_id": 2, **where})
 
 
 def linear(inputs: int = 2, classes: int = 2) -> FlatModel:
@@ -67,18 +73,18 @@ def test_sgd_on_the_flat_vector_gives_the_bits_of_a_plain_loop(model_type: Any, 
         learning_rate=0.1,
     )  # fmt: skip
     x_S, y_S = data(47, (1, 8, 8), 10)
-    model = FlatModel(build_model(settings, (1, 8, 8), 10, seed=1), "cpu")
+    model = FlatModel(build_model(whole(settings, 1), (1, 8, 8), 10), "cpu")
     train(model, x_S, y_S, settings)
-    assert torch.equal(model.weights, plain_loop(build_model(settings, (1, 8, 8), 10, seed=1), x_S, y_S, settings))
+    assert torch.equal(model.weights, plain_loop(build_model(whole(settings, 1), (1, 8, 8), 10), x_S, y_S, settings))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
 def test_other_optimizers_on_the_flat_vector_agree_with_a_plain_loop(optimizer: Any) -> None:
     settings = TrainingSettings(optimizer=optimizer, momentum=0.5, weight_decay=1e-2, train_batch_size=10)
     x_S, y_S = data(47, (1, 8, 8), 10)
-    model = FlatModel(build_model(settings, (1, 8, 8), 10, seed=1), "cpu")
+    model = FlatModel(build_model(whole(settings, 1), (1, 8, 8), 10), "cpu")
     train(model, x_S, y_S, settings)
-    expected = plain_loop(build_model(settings, (1, 8, 8), 10, seed=1), x_S, y_S, settings)
+    expected = plain_loop(build_model(whole(settings, 1), (1, 8, 8), 10), x_S, y_S, settings)
     torch.testing.assert_close(model.weights, expected)
 
 

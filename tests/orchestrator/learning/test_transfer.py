@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+
 from fedchunk.orchestrator.learning.transfer import fill, host_copy, to_device
 
 

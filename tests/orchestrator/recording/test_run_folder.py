@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors import safe_open
+
 from fedchunk.analysis.load import load_run
 from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, ROUND_TABLES, SCHEMAS
 from fedchunk.orchestrator.experiment import weights_sha256
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.run_folder import RunFolder, summary_json
-from fedchunk.orchestrator.settings.sections import FederationSettings, Settings
-from safetensors import safe_open
+from fedchunk.orchestrator.settings.sections import FederationSettings
+from fedchunk.orchestrator.settings.whole import Settings
 
 
 def rounds_in(folder, name):
@@ -55,7 +57,8 @@ def test_readable_before_the_first_round(run_folder, info):
     run = load_run(run_folder.path)
     assert (run.status, run.num_rounds, run.num_chunks) == ("running", 0, info.layout.num_rows)
     assert (run_folder.path / "config.yaml").read_text() == "federated_learning_rounds: 8\n"
-    assert json.loads((run_folder.path / "config.json").read_text()) == Settings().flat()
+    config = json.loads((run_folder.path / "config.json").read_text())
+    assert config == Settings().flat() | {"method": Settings().method_facts(), "components": {}}
 
 
 def test_rounds_are_readable_as_they_come_and_after_the_end(run_folder, info, make_round, make_summary, spec, model):
@@ -199,7 +202,7 @@ def test_killed_while_writing_the_tables_agree(tmp_path):
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import conftest as c\n"
         "from fedchunk.orchestrator.recording.run_folder import RunFolder\n"
-        "from fedchunk.orchestrator.settings.sections import Settings\n"
+        "from fedchunk.orchestrator.settings.whole import Settings\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
         "for r in range(1, 5000): folder.record_rounds([c.round_result(r)]); print(r, flush=True)\n"
     )

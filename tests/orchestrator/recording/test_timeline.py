@@ -1,8 +1,9 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.core.records import SCHEMAS
 from fedchunk.orchestrator.recording.timeline import Timeline, Window, one_at_a_time, round_windows, waits
-from hypothesis import given
-from hypothesis import strategies as st
 
 # Times are sums of powers of two, so that every difference is exact.
 

@@ -1,11 +1,12 @@
 import json
 from itertools import pairwise
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.recording.timeline import Timeline
 from fedchunk.orchestrator.recording.trace import in_order, rounds_shown, trace_events, write_trace
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def profile_of(*rounds):

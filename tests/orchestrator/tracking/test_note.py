@@ -1,5 +1,7 @@
 import pytest
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, Settings
+
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings
+from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.note import note
 
 PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning"}
@@ -31,33 +33,51 @@ def test_the_plain_case_has_no_more_than_it_needs(facts):
 @pytest.mark.parametrize(
     ("chunking", "words"),
     [
-        ({"dynamic_sensitivity_percentage": True}, "the fewest that hold 95 % of the energy, at most 80 %"),
+        ({"dynamic_sensitivity_percentage": True}, "energy: The fewest chunks that hold"),
         (
             {"sensitivity_policy": "threshold", "sensitivity_threshold": 0.5},
-            "with a score of 0.5 or more, at most 80 %",
+            "threshold: The chunks whose score is at least sensitivity_threshold",
         ),
-        ({"sensitivity_policy": "knee"}, "before the knee of the energy curve, at most 80 %"),
-        ({"sensitivity_policy": "utopia"}, "(utopia), at most 80 %"),
+        ({"sensitivity_policy": "knee"}, "knee: Up to the knee of the scores' energy curve"),
+        ({"sensitivity_policy": "utopia"}, "utopia: Nearest to all of the direction"),
         (
             {"sensitivity_policy": "schedule", "sensitivity_schedule": (50, 2.5)},
-            "50, 2.5 % in the first rounds, at most",
+            "schedule: The percentages of sensitivity_schedule",
         ),
         (
             {"sensitivity_policy": "budget", "sensitivity_budget_mb": 7.5},
-            "what the budget allows, at most 80 %, 7.5 MB",
+            "budget: As many as sensitivity_budget_mb allows",
         ),
-        ({"sensitivity_budget_mb": 3.0}, "sends 80 %, 3 MB in all"),
     ],
 )
 def test_policies_in_words(facts, chunking, words):
-    assert words in facts(sensitivity_percentage=80.0, **chunking)[0]
+    fact = facts(sensitivity_percentage=80.0, **chunking)[0]
+    assert f"of which a client sends at most 80 %, by the policy {words}" in fact
+    assert fact.endswith(", 7.5 MB in all") == ("sensitivity_budget_mb" in chunking)
+
+
+def test_a_budget_is_said_whatever_the_policy(facts):
+    assert "sends 80 %, 3 MB in all" in facts(sensitivity_percentage=80.0, sensitivity_budget_mb=3.0)[0]
+
+
+def test_users_own_components_are_called_so(info):
+    own = {"chunking": True, "sensitivity_policy": "./mine.py:third", "chunk_reconstruction": "lab.rules:mine"}
+    text = note(Settings().flat() | own, info)
+    assert "by the policy `./mine.py:third` (the user's own)" in text
+    assert "exchange rule `lab.rules:mine` (the user's own)" in text
 
 
 @pytest.mark.parametrize(
     ("chunking", "words"),
     [
-        ({"chunk_reconstruction": "own_weights"}, "receiver's own weights (own_weights)"),
-        ({"chunk_reconstruction": "error_feedback"}, "kept for later (error_feedback)"),
+        (
+            {"chunk_reconstruction": "own_weights"},
+            "exchange rule own_weights: Whoever did not send a chunk counts with",
+        ),
+        (
+            {"chunk_reconstruction": "error_feedback"},
+            "exchange rule error_feedback: Changes are sent, added to a model",
+        ),
         (
             {"chunk_agreement": "consensus", "agreement_interval": 5},
             "(consensus), agreed on with scores of a byte every 5",
@@ -76,12 +96,12 @@ def test_what_differs_from_the_plain_exchange_is_one_fact(facts, chunking, words
 @pytest.mark.parametrize(
     ("federation", "words"),
     [
-        ({"federated_learning_topology": "ring"}, "peers in a ring"),
-        ({"federated_learning_topology": "k_connected", "k_value": 4}, "each with 4 neighbours drawn at random"),
-        ({"federated_learning_topology": "complete"}, "everybody with everybody"),
+        ({"federated_learning_topology": "ring"}, "peers: ring: Each client has the one before and the one after it"),
+        ({"federated_learning_topology": "k_connected", "k_value": 4}, "peers: k_connected: A random graph"),
+        ({"federated_learning_topology": "complete"}, "peers: complete: Everybody is a neighbour of everybody"),
         (
             {"federated_learning_topology": "custom", "adjacency_matrix_file_name": "links.csv"},
-            "peers with the links of `links.csv`",
+            "peers: custom: The graph of adjacency_matrix_file_name",
         ),
     ],
 )
@@ -89,5 +109,5 @@ def test_topologies_in_words(facts, federation, words):
     peers = facts({**PEERS, **federation}, chunk_reconstruction="stale_copies", stale_copy_step=0.25)
 
     assert words in peers[1]
-    assert peers[2] == "peers keep what they last heard of each neighbour (stale_copies, step 0.25)"
+    assert peers[2].startswith("exchange rule stale_copies: Peers send changes and keep the last that they heard")
     assert words in facts({**PEERS, **federation}, chunking=False)[1]

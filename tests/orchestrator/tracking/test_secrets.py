@@ -3,13 +3,15 @@ import re
 import string
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fedchunk.orchestrator.core.errors import TrackingError
 from fedchunk.orchestrator.core.masking import MASK, mask_settings, mask_text, mask_uri
 from fedchunk.orchestrator.recording.run_folder import RunFolder
-from fedchunk.orchestrator.settings.sections import Settings, TrackingSettings
+from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
-from hypothesis import given
-from hypothesis import strategies as st
 
 SECRETS = ("hunter2", "s3cr3t-token", "adm1n-user")
 

@@ -4,11 +4,12 @@ import resource
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
 from fedchunk.orchestrator.tracking.sender import Sender, send_waiting
 from fedchunk.orchestrator.tracking.spool import MAX_BATCH, Point, Spool, StateFile, still_running
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.fixture

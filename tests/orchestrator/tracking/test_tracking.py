@@ -9,9 +9,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
 from fedchunk.orchestrator.recording.run_folder import RunFolder
-from fedchunk.orchestrator.settings.sections import Settings, TrackingSettings
+from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 from fedchunk.orchestrator.tracking.spool import StateFile
@@ -128,6 +130,8 @@ def test_a_finished_run_as_mlflow_shows_it(
     history = client.get_metric_history(recorder.run_id, "accuracy/global")
     assert [(point.step, point.value) for point in history] == [(1, 0.501), (2, 0.502), (3, 0.503)]
     assert run.data.metrics["bytes/uplink_total"] == 900
+    assert run.data.metrics["metrics/top5"] == 0.753
+    assert run.data.metrics["metrics/clients_mean/top5"] == 0.625
     assert run.data.metrics["final/accuracy"] == 0.9
     (dataset,) = run.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("digits", info.data.digest)
@@ -136,7 +140,7 @@ def test_a_finished_run_as_mlflow_shows_it(
     uploaded = {str(file.relative_to(artifacts)) for file in artifacts.rglob("*") if file.is_file()}
     assert uploaded == {
         "config.yaml", "config.json", "summary.json", "weights.safetensors", "figures/accuracy.png",
-        *(f"tables/{name}.parquet" for name in ("rounds", "clients", "chunks", "layout", "ledger")),
+        *(f"tables/{name}.parquet" for name in ("rounds", "clients", "chunks", "layout", "ledger", "metrics")),
     }  # fmt: skip
     (output,) = run.outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
@@ -197,7 +201,8 @@ def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, cli
     script = (
         "import sys, os, time; from pathlib import Path; sys.path.insert(0, sys.argv[3]); import conftest as c\n"
         "from fedchunk.orchestrator.recording.run_folder import RunFolder\n"
-        "from fedchunk.orchestrator.settings.sections import *\n"
+        "from fedchunk.orchestrator.settings.sections import TrackingSettings\n"
+        "from fedchunk.orchestrator.settings.whole import Settings\n"
         "from fedchunk.orchestrator.tracking.recorder import MlflowRecorder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"
         "recorder = MlflowRecorder(TrackingSettings(), Settings().flat(), folder.path, sys.argv[2])\n"
@@ -336,7 +341,7 @@ def test_a_server_that_dies_costs_no_point(
     finally:
         kill(server)
     assert first.metrics_sent > 0
-    assert first.artifacts_uploaded == len(list((tmp_path / "artifacts").rglob("*.*"))) == 9
+    assert first.artifacts_uploaded == len(list((tmp_path / "artifacts").rglob("*.*"))) == 10
     assert (second.metrics_sent, second.artifacts_uploaded) == (0, 0)
     assert query(POINTS) == [(10, 10)]
     assert query("select status from runs") == [("FINISHED",)]

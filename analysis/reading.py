@@ -1,0 +1,121 @@
+"""Reads the files of a run's folder, checked against the schemas.
+
+A run in progress, or one that was killed, is read up to its last finished round: until a run ends, each table is a
+folder of part files (``orchestrator/recording/table_files.py`` says how), and only the rounds that ``rounds`` names
+are whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
+
+YOUNGER_TABLES = ("metrics",)
+"""Tables that were added later: a run from before has none, which is the same as an empty one."""
+
+
+def read_rounds(folder: Path) -> pa.Table:
+    """The ``rounds`` table, which says what has finished."""
+    return _sorted(_read_table(folder, "rounds", may_miss=True))
+
+
+def read_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: pa.Table) -> pa.Table:
+    """Another table, without what belongs to rounds that have not finished."""
+    not_recorded = name in (*OPTIONAL_TABLES, *YOUNGER_TABLES)
+    not_recorded = not_recorded or (name == "chunks" and config.get("record_chunks") is False)
+    table = _whole_rounds(_read_table(folder, name, not rounds.num_rows or not_recorded), rounds)
+    return _sorted(table) if name == "clients" else table
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises RecordsError where it is none."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordsError(f"{file}: cannot be read as JSON ({error}); restore it, or repeat the run") from error
+    if not isinstance(value, dict):
+        raise RecordsError(f"{file}: expected a JSON object, got {type(value).__name__}; restore it, or repeat the run")
+    return value
+
+
+def _whole_rounds(table: pa.Table, rounds: pa.Table) -> pa.Table:
+    """The rows of rounds that have finished; the table itself, not a copy, where that is all of them."""
+    if "round" not in table.column_names:
+        return table
+    whole = pc.is_in(table["round"], rounds["round"])
+    return table if pc.all(whole).as_py() is not False else table.filter(whole)
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    keys = [(name, "ascending") for name in ("round", "client") if name in table.column_names]
+    return table.sort_by(keys)
+
+
+def _read_table(folder: Path, name: str, may_miss: bool) -> pa.Table:
+    """A table from its file, or from the part files that a run leaves until it has ended."""
+    place = folder / "tables" / f"{name}.parquet"
+    if not place.exists():  # a file system without links, or a crash while the parts became a file
+        place = folder / "tables" / f"{name}.parts"
+    if not place.exists():
+        if may_miss:
+            return SCHEMAS[name].empty_table()
+        raise RecordsError(f"{folder / 'tables' / f'{name}.parquet'}: there is no such table; restore it")
+    if place.is_file():
+        return _read_parquet(place, name)
+    parts = sorted(part for part in place.iterdir() if part.is_file() and not part.name.startswith("."))
+    return pa.concat_tables([_read_parquet(part, name) for part in parts] or [SCHEMAS[name].empty_table()])
+
+
+def _read_parquet(file: Path, name: str) -> pa.Table:
+    """One Parquet file in the schema of table ``name``.
+
+    ``ParquetFile`` and not ``read_table``: the latter makes columns of folders called ``key=value``.
+    """
+    try:
+        with pq.ParquetFile(file) as parquet:
+            table = parquet.read()
+    except (pa.ArrowException, OSError) as error:
+        raise RecordsError(
+            f"{file}: cannot be read as Parquet ({error}); it is damaged: restore it, or repeat the run"
+        ) from error
+    return _in_schema(table, name, file)
+
+
+def _in_schema(table: pa.Table, name: str, file: Path) -> pa.Table:
+    """``table`` with exactly the schema's columns; a nullable column that it lacks is younger than it, and null."""
+    version = (table.schema.metadata or {}).get(b"fedchunk_schema_version", SCHEMA_VERSION.encode()).decode()
+    if version != SCHEMA_VERSION:
+        raise RecordsError(
+            f"{file}: has schema version {version}, expected {SCHEMA_VERSION}; read it with the fedchunk that wrote it"
+        )
+    columns = []
+    for field in SCHEMAS[name]:
+        if field.name in table.column_names:
+            got = table.schema.field(field.name).type
+            if got != field.type:
+                raise _wrong_column(file, field, f"type {got}")
+            columns.append(table[field.name])
+        elif field.nullable:
+            columns.append(pa.nulls(table.num_rows, field.type))
+        else:
+            raise _wrong_column(file, field, "no such column")
+    try:
+        return checked(name, pa.Table.from_arrays(columns, schema=SCHEMAS[name]))
+    except ValueError as error:
+        raise RecordsError(f"{file}: {error}; the file was not written by fedchunk: restore it") from error
+
+
+def _wrong_column(file: Path, field: pa.Field, got: str) -> RecordsError:
+    return RecordsError(
+        f"{file}: column {field.name!r}: got {got}, expected type {field.type}; "
+        "the file was not written by this version of fedchunk"
+    )

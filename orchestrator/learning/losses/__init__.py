@@ -1,0 +1,1 @@
+"""Losses: each a file, a function of outputs and targets."""

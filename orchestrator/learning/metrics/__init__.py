@@ -1,0 +1,1 @@
+"""Metrics: each a file, a function or a class."""

@@ -1,0 +1,1 @@
+"""How the values that N clients sent for one chunk become one."""

@@ -1,0 +1,1 @@
+"""Encodings: how values travel. A file for each."""

@@ -1,0 +1,13 @@
+"""15 levels and a scale for each chunk, half a byte a value."""
+
+from __future__ import annotations
+
+from fedchunk.orchestrator.chunking.codecs import BUILT_IN, Codec
+
+LEVELS = True
+"""Values are rounded to few levels: without a residual that is lost each round."""
+
+
+def int4() -> Codec:
+    """The codec."""
+    return BUILT_IN["int4"]

@@ -1,0 +1,131 @@
+"""What an exchange rule has to say, for a star and for peers. A rule overrides what differs from the plain case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.aggregation import ChunkRule, RoundSum
+from fedchunk.orchestrator.chunking.encoding import Encoded, Message, Packing
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.contract.messages import ClientState, ModelState
+from fedchunk.orchestrator.methods.server_step import ServerStep
+
+NEVER = -1
+"""``known_round`` of a client that has not been told anything yet."""
+
+
+class GlobalModel(Protocol):
+    """The coordinator's own model: what it takes from a round, and what a client has still to be told of it."""
+
+    @property
+    def layout(self) -> Layout:
+        """The cut."""
+        ...
+
+    @property
+    def state(self) -> ModelState:
+        """The model as it is now."""
+        ...
+
+    @property
+    def round_index(self) -> int:
+        """The last round that is in it; 0 for the initial model."""
+        ...
+
+    def change_of(self, total: RoundSum) -> NDArray[np.float32]:
+        """How far a round's updates move the model, (P,), before any server optimizer."""
+        ...
+
+    def after(self, round_index: int, total: RoundSum) -> GlobalModel:
+        """This model after a round's updates."""
+        ...
+
+    def message_key(self, known_round: int) -> bytes:
+        """What :meth:`message_since` depends on: clients for whom this is equal are sent the same message."""
+        ...
+
+    def message_since(
+        self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
+    ) -> Encoded:
+        """What a client that knows the model of ``known_round`` must be sent."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServerSide:
+    """What the coordinator's model is made with."""
+
+    layout: Layout
+    packing: Packing
+    step: ServerStep
+
+
+@dataclass(frozen=True)
+class PeerView:
+    """What a peer has when it mixes."""
+
+    client_id: int
+    own_P: NDArray[np.float32]
+    """Its weights after its own training."""
+    messages: Mapping[int, Message]
+    """What was sent in this round, by sender; its own message is among them."""
+    neighbours: Sequence[int]
+    trust: Sequence[float]
+    """How much it trusts each neighbour, see ``topology.metropolis_weights``."""
+    weight_of: Callable[[int], float]
+    """A client's weight in a mean."""
+    copies: tuple[NDArray[np.float32], ...]
+    """Of rules that keep copies: its own, then one of each neighbour."""
+    layout: Layout
+    aggregate: ChunkRule | None
+    """The rule of a chunk's aggregate; None: the weighted mean."""
+
+
+class ExchangeRule:
+    """What is sent, what a receiver makes of it, and what stays behind."""
+
+    sends_changes = False
+    """Whether messages hold changes to be added, not values."""
+    sends_shares = False
+    """Whether the contributors' share of the cohort's weight goes down with each chunk."""
+    keeps_residual = False
+    """Whether clients of a star train from one shared model and keep what they did not send."""
+    keeps_copies = False
+    """Whether peers keep what they last heard of each neighbour."""
+
+    def start(self, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Where the training of a client of a star begins, (P,)."""
+        return shared_P
+
+    def sent_vector(self, pending: ClientState) -> NDArray[np.float32]:
+        """The vector whose chunks are sent, (P,)."""
+        assert pending.model is not None
+        return pending.model.weights_P
+
+    def after_sending(
+        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], encoded: Encoded, layout: Layout
+    ) -> tuple[NDArray[np.float32], float | None]:
+        """What stays with the sender once a message is sent, (P,), and its L2 norm where it is a residual.
+
+        Of values that are sent whole nothing stays in the chunks that went; the rest is what scores look at.
+        """
+        kept_P = withheld_P.copy()
+        layout.paste(np.zeros(layout.num_values(selected_C), np.float32), selected_C, kept_P)
+        return kept_P, None
+
+    def global_model(self, server: ServerSide, state: ModelState) -> GlobalModel:
+        """The coordinator's model before the first round."""
+        raise NotImplementedError(f"{type(self).__name__} is not for a star")
+
+    def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:
+        """The copies that a peer begins with."""
+        return ()
+
+    def mix(self, view: PeerView) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
+        """A peer's next weights, (P,), and its copies."""
+        raise NotImplementedError(f"{type(self).__name__} is not for peers")

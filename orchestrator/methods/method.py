@@ -1,0 +1,183 @@
+"""What the settings say of an exchange, resolved once in each process: the one choice of rule, score and policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking import reconstruction, sensitivity
+from fedchunk.orchestrator.chunking.aggregation import ChunkRule
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, Codec
+from fedchunk.orchestrator.chunking.encoding import PLAIN, Message, Packing, message_bytes
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.components import Bound
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.methods.chooser import Chooser
+from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, ServerSide
+from fedchunk.orchestrator.methods.exchange_rules.contributors import Contributors
+from fedchunk.orchestrator.methods.own_codec import OwnCodec
+from fedchunk.orchestrator.methods.own_rule import OwnRule
+from fedchunk.orchestrator.methods.rates import server_rate_of_round
+from fedchunk.orchestrator.methods.scorer import Scorer
+from fedchunk.orchestrator.methods.server_step import ServerStep
+from fedchunk.orchestrator.registry import KINDS, constants
+from fedchunk.orchestrator.settings.joined import Sections
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings
+
+
+@dataclass(frozen=True)
+class Method:
+    """How clients exchange: what is sent, how much of it, and what a receiver makes of it."""
+
+    layout: Layout
+    rule: ExchangeRule
+    scorer: Scorer
+    chooser: Chooser
+    packing: Packing
+
+    @classmethod
+    def of(cls, settings: Sections, num_parameters: int) -> Method:
+        """The method that the settings name, for a model of P parameters.
+
+        Raises:
+            ConfigError: more chunks than parameters.
+        """
+        layout = layout_for(settings.chunking, num_parameters)
+        return cls(layout, rule_of(settings), Scorer(settings, layout), Chooser(settings), packing_of(settings))
+
+    @property
+    def withholds(self) -> bool:
+        """Whether clients keep what they did not send: to send it later, or to score by it."""
+        return self.rule.keeps_residual or self.scorer.uses_withheld
+
+    @property
+    def own_codec(self) -> Codec | None:
+        """The encoding in force where it is a user's."""
+        return self.packing.codec if self.packing.codec.wire_id >= FIRST_OWN_ID else None
+
+
+def layout_for(settings: ChunkingSettings, num_parameters: int) -> Layout:
+    """The cut in force: ``chunking_parts`` chunks, or the whole model as one when chunking is off.
+
+    Raises ConfigError when there would be more chunks than parameters.
+    """
+    num_chunks = settings.chunking_parts if settings.chunking else 1
+    try:
+        return Layout(num_parameters, num_chunks)
+    except ValueError as error:
+        raise ConfigError([Fault("", "chunking_parts", str(error))]) from error
+
+
+def rule_of(settings: Sections) -> ExchangeRule:
+    """The exchange rule in force; full exchange is that of contributors, whatever else is said."""
+    if not settings.chunking.chunking:
+        return Contributors()
+    bound = settings.bound("exchange_rule")
+    rule = bound(**settings.on_offer("exchange_rule"))
+    if not isinstance(rule, ExchangeRule):
+        raise bound.failed(f"returned {type(rule).__name__}, expected an ExchangeRule")
+    return OwnRule(bound, rule) if bound.is_own else rule
+
+
+def packing_of(settings: Sections) -> Packing:
+    """How values travel; full exchange is always plain float32."""
+    chunking = settings.chunking
+    if not chunking.chunking:
+        return PLAIN
+    bound = settings.bound("encoding")
+    codec = bound()
+    return Packing(OwnCodec(bound, codec) if bound.is_own else codec, chunking.chunk_compression)
+
+
+def server_side(settings: Sections, layout: Layout) -> ServerSide:
+    """What the coordinator's model is made with."""
+    named = settings.federation.server_optimizer
+    optimizer = None if named == "none" else settings.bound("server_optimizer")
+    step = ServerStep(optimizer, partial(server_rate_of_round, settings))
+    return ServerSide(layout, packing_of(settings), step)
+
+
+def aggregate_of(settings: Sections) -> ChunkRule | None:
+    """The rule of a chunk's aggregate; None where it is the weighted mean, which sums are enough for."""
+    if adds_up(settings):
+        return None
+    return partial(_aggregate, settings.bound("aggregation"))
+
+
+def adds_up(settings: Sections) -> bool:
+    """Whether sums of clients' updates are all that the aggregation needs, so that they may be added anywhere."""
+    kind, name = KINDS["aggregation"], settings.training.aggregation_strategy
+    return settings.components.get(kind, name) is None and bool(constants(kind, name).get("BY_SUMS"))
+
+
+def _aggregate(bound: Bound, values_NK: NDArray[np.float32], weights_N: NDArray[np.float64]) -> NDArray[np.float32]:
+    answer: Any = bound(values_NK=values_NK, weights_N=weights_N)
+    with bound.named():
+        aggregate_K = np.asarray(answer, np.float32)
+    if bound.is_own and aggregate_K.shape != values_NK.shape[1:]:
+        raise bound.failed(f"returned shape {aggregate_K.shape} for a chunk of {values_NK.shape[1]} values")
+    if bound.is_own and not np.isfinite(aggregate_K).all():
+        raise bound.failed("returned values that are not finite")
+    return aggregate_K
+
+
+def client_weight(settings: FederationSettings, num_samples: int) -> float:
+    """A client's weight in the mean."""
+    return float(num_samples) if settings.aggregation_sample_scaling else 1.0
+
+
+def keeps_states(settings: Sections) -> bool:
+    """Whether clients have anything to remember: in full exchange the next message replaces all that they are."""
+    return settings.chunking.chunking or settings.federation.evaluate_clients
+
+
+def affordable_chunks(
+    codec: Codec, layout: Layout, num_float: int, num_integer: int, most_bytes: int | None
+) -> int | None:
+    """How many chunks fit into a message of ``most_bytes``, counted with the largest chunk; None: no limit."""
+    if most_bytes is None:
+        return None
+
+    def length(chunks: int) -> int:
+        sizes = message_bytes(
+            layout.num_chunks,
+            chunks * int(layout.sizes_C.max()),
+            num_float,
+            num_integer,
+            num_selected=chunks,
+            codec=codec,
+        )
+        return sum(sizes.values())
+
+    return sensitivity.budget(layout.num_chunks, most_bytes, length)
+
+
+def reconstruct(own: ModelState | None, message: Message, layout: Layout) -> ModelState:
+    """A receiver's next model from its own and from what arrived; the message says by which rule.
+
+    Changes are added; values with shares are mixed with the receiver's own; other values take their place. A
+    receiver that has no model yet must have been sent the whole of it.
+    """
+    whole = message.mask_C.all() and not message.is_change and message.shares_K is None
+    if whole:
+        weights_P = message.values
+    elif own is None:
+        raise AssertionError("a client without weights was sent a part of the model")
+    elif message.is_change:
+        weights_P = own.weights_P.copy()
+        layout.add(message.values, message.mask_C, weights_P)
+    elif message.shares_K is None:
+        weights_P = reconstruction.from_contributors(own.weights_P, message.mask_C, message.values, layout)
+    else:
+        weights_P = reconstruction.with_own_weights(
+            own.weights_P, message.mask_C, message.values, message.shares_K, layout
+        )
+    if message.buffers_B is not None and message.counters_I is not None:
+        return ModelState(weights_P, message.buffers_B, message.counters_I)
+    assert own is not None, "a client without buffers was sent none"
+    return ModelState(weights_P, own.buffers_B, own.counters_I)

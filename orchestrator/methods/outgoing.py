@@ -1,0 +1,60 @@
+"""The last steps of a client's round, as functions: what is pending becomes a payload and the state after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.encoding import Encoded, encode
+from fedchunk.orchestrator.contract.messages import ClientState
+from fedchunk.orchestrator.methods.method import Method
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A payload, and what the client remembers once it is sent."""
+
+    encoded: Encoded
+    state: ClientState
+    residual_norm: float | None
+    """L2 norm of what it keeps back; None where values are sent."""
+
+
+def emit(
+    method: Method,
+    round_index: int,
+    sender: int,
+    num_samples: int,
+    pending: ClientState,
+    selected_C: NDArray[np.bool_],
+    *,
+    with_mask: bool = True,
+) -> Outgoing:
+    """Encodes the chunks ``selected_C`` of what a client has to send.
+
+    What the receiver does not see of it stays with the client as its exchange rule says. ``with_mask`` is False where
+    the receiver made the choice.
+
+    Raises:
+        ValueError: a value does not fit the encoding.
+    """
+    assert pending.model is not None
+    encoded = encode(
+        method.layout,
+        method.rule.sent_vector(pending),
+        selected_C,
+        round_index=round_index,
+        sender=sender,
+        num_samples=num_samples,
+        buffers=(pending.model.buffers_B, pending.model.counters_I),
+        packing=method.packing,
+        is_change=method.rule.sends_changes,
+        with_mask=with_mask,
+    )
+    withheld_P, residual_norm = pending.withheld_P, None
+    if withheld_P is not None:
+        withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, encoded, method.layout)
+    last_sent_C = np.where(selected_C, np.int32(round_index), pending.last_sent_C)
+    return Outgoing(encoded, replace(pending, last_sent_C=last_sent_C, withheld_P=withheld_P), residual_norm)

@@ -1,0 +1,1 @@
+"""Factors that a rate is multiplied with, round by round."""

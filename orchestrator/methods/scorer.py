@@ -1,0 +1,157 @@
+"""Scores a client's chunks by the settings' score, which is given what it asks for and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking import distance, scoring
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.settings.joined import Sections
+
+_T = TypeVar("_T")
+
+WITHHELD = frozenset({"withheld_P", "withheld_C"})
+GRADIENTS = frozenset({"gradient_P", "gradient_C"})
+CHANGES = frozenset({"change_C"})
+BOTH_ENDS = frozenset({"before_C", "after_C"})
+
+
+@dataclass(frozen=True)
+class LocalChange:
+    """What a client knows after local training."""
+
+    before_P: NDArray[np.float32]
+    after_P: NDArray[np.float32]
+    withheld_P: NDArray[np.float32] | None
+    """Everything not sent yet, this round's change included; None where the settings have no use for it."""
+    gradient_C: NDArray[np.float64] | None
+    """Squared norms of the gradient's chunks; None where the rule in force has no use for them."""
+    moved: distance.Squares | None
+    """Squared norms of after, before, and their difference; None where nobody asks for them."""
+    gradient_P: NDArray[np.float32] | None = None
+    """The gradient itself, where the score asks for it."""
+
+
+@dataclass(frozen=True)
+class Ages:
+    """What a choice has to know of the past."""
+
+    round_index: int
+    ages_C: NDArray[np.int32]
+    """Rounds since each chunk was sent, before this choice; 0 if it was sent last round."""
+    first: int = 0
+    """The chunk that a client begins with when chunks go in turn."""
+    client: int = -1
+    """Whose choice it is; -1 for the coordinator's."""
+
+
+class Scorer:
+    """The score in force, and what has to be worked out for it."""
+
+    def __init__(self, settings: Sections, layout: Layout) -> None:
+        chunking = settings.chunking
+        self._bound = settings.bound("score") if chunking.chunking else None
+        self._layout = layout
+        self._metric = chunking.distance_metric
+        self._age_exponent = chunking.chunk_age_exponent
+        asks = frozenset(self._bound.asks) if self._bound else frozenset[str]()
+        self.uses_gradient = bool(asks & GRADIENTS)
+        """Whether training must add gradients up."""
+        self.wants_gradient = "gradient_P" in asks
+        """Whether the score looks at the gradient itself."""
+        self.uses_withheld = bool(asks & WITHHELD)
+        """Whether clients keep what they did not send, to score by it."""
+        self.uses_distances = chunking.chunking and (settings.tracking.record_chunks or "distances_C" in asks)
+        """Whether the score or the records need the distance of each chunk between after and before training."""
+        self.uses_moves = self.uses_distances or bool(asks & (CHANGES | BOTH_ENDS))
+        """Whether the score or the records ask how far chunks moved."""
+        self.uses_lengths = (self.uses_distances and self._metric == "cosine") or bool(asks & BOTH_ENDS)
+        """Whether they ask how long chunks are before and after."""
+
+    def distances(self, change: LocalChange) -> NDArray[np.float32] | None:
+        """Distance of each chunk between after and before training; None where nobody needs it."""
+        if not self.uses_distances:
+            return None
+        return distance.distances(self._metric, change.after_P, change.before_P, self._layout, change.moved)
+
+    def scores(
+        self,
+        change: LocalChange,
+        distances_C: NDArray[np.float32] | None,
+        ages: Ages,
+        make_rng: Callable[[], np.random.Generator],
+    ) -> NDArray[np.float32]:
+        """How much each chunk matters, (C,), its age taken in; 0 in full exchange, where nobody asks.
+
+        ``make_rng`` is called if the score draws.
+
+        Raises:
+            ComponentFailed: a user's score raised, or gave back something else than C finite numbers.
+        """
+        if self._bound is None:
+            return np.zeros(self._layout.num_chunks, np.float32)
+        offers = self._offers(change, distances_C, ages, make_rng)
+        scores_C = self._bound(**{name: offers[name]() for name in self._bound.asks})
+        if self._bound.is_own:
+            scores_C = self._checked(scores_C)
+        return scoring.with_age(scores_C, ages.ages_C, self._age_exponent)
+
+    def _offers(
+        self,
+        change: LocalChange,
+        distances_C: NDArray[np.float32] | None,
+        ages: Ages,
+        make_rng: Callable[[], np.random.Generator],
+    ) -> dict[str, Callable[[], Any]]:
+        """What a score may ask for, each worked out when it is asked for."""
+        moved = change.moved
+        return {
+            "gradient_P": lambda: change.gradient_P,
+            "before_P": lambda: change.before_P,
+            "after_P": lambda: change.after_P,
+            "change_P": lambda: change.after_P - change.before_P,
+            "withheld_P": lambda: change.withheld_P,
+            "gradient_C": partial(_root, change.gradient_C),
+            "before_C": partial(_root, moved.v_C if moved else None),
+            "after_C": partial(_root, moved.u_C if moved else None),
+            "change_C": partial(_root, moved.difference_C if moved else None),
+            "withheld_C": lambda: scoring.norms(_there(change.withheld_P), self._layout),
+            "distances_C": lambda: distances_C,
+            "ages_C": lambda: ages.ages_C,
+            "layout": lambda: self._layout,
+            "num_chunks": lambda: self._layout.num_chunks,
+            "first_chunk": lambda: ages.first,
+            "round_index": lambda: ages.round_index,
+            "client": lambda: ages.client,
+            "rng": make_rng,
+        }
+
+    def _checked(self, answer: Any) -> NDArray[np.float32]:
+        assert self._bound is not None
+        with self._bound.named():
+            scores_C = np.asarray(answer)
+        if scores_C.shape != (self._layout.num_chunks,):
+            shape = f"({self._layout.num_chunks},): a number for each chunk"
+            raise self._bound.failed(f"returned scores of shape {scores_C.shape}, expected {shape}")
+        if scores_C.dtype.kind not in "fiub":
+            raise self._bound.failed(f"returned scores of type {scores_C.dtype}, expected numbers")
+        scores_C = scores_C.astype(np.float32)
+        bad = np.flatnonzero(~np.isfinite(scores_C))
+        if len(bad):
+            raise self._bound.failed(f"returned {scores_C[bad[0]]} for chunk {bad[0]}; scores must be finite")
+        return scores_C
+
+
+def _root(squares_C: NDArray[np.float64] | None) -> NDArray[np.float32]:
+    return np.sqrt(_there(squares_C)).astype(np.float32)
+
+
+def _there(value: _T | None) -> _T:
+    assert value is not None, "the score asks for it, so it was worked out"
+    return value

@@ -1,0 +1,52 @@
+"""Server momentum (FedAvgM): the model moves by the fading sum of all changes; server_momentum 0 is plain FedAvg."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.methods.server_optimizers._chunks import check_beta, step_where_sent
+
+
+def momentum(
+    change_P: NDArray[np.float32],
+    sent_C: NDArray[np.bool_],
+    state: Mapping[str, NDArray[Any]],
+    layout: Layout,
+    server_momentum: float = 0.9,
+) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    """``v = server_momentum * v + change``, and the step is v (Hsu et al. 2019, FedAvgM).
+
+    The change is not multiplied by ``1 - server_momentum``: a change that comes again and again is stepped
+    ``1 / (1 - server_momentum)`` times as far. Equal to Flower's ``FedAvgM``, whose default is 0: plain FedAvg.
+
+    A chunk that nobody sent keeps its v and is not stepped: its momentum waits instead of fading or moving on.
+
+    Args:
+        change_P: the aggregated change, in units of the model; 0 in chunks that nobody sent.
+        sent_C: which chunks somebody sent.
+        state: what the round before returned, or empty; only read.
+        layout: how the vector is cut.
+        server_momentum: what stays of v per round in which the chunk is sent, 0 <= server_momentum < 1; often 0.9.
+
+    Returns:
+        The step, (P,), before it is multiplied by the server's learning rate; and the state: ``velocity_P``.
+
+    Example:
+        >>> change_P, sent_C, layout = np.array([2, 4], np.float32), np.array([True, True]), Layout(2, 2)
+        >>> _, state = momentum(change_P, sent_C, {}, layout, server_momentum=0.5)
+        >>> momentum(change_P, sent_C, state, layout, server_momentum=0.5)[0].tolist()
+        [3.0, 6.0]
+    """
+    check_beta("server_momentum", server_momentum)
+
+    def rule(change: NDArray[np.float32], old: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        velocity = server_momentum * old
+        velocity += change
+        return velocity.copy(), velocity
+
+    return step_where_sent(rule, ("velocity_P",), change_P, sent_C, state, layout)

@@ -1,0 +1,1 @@
+"""Topologies: who may send to whom. A file for each."""

@@ -1,0 +1,1 @@
+"""Recorders: who else is told of every round. A file for each."""

@@ -1,0 +1,121 @@
+"""The sections of one experiment together, and the components that their names stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from fedchunk.orchestrator.components import Bound, Components
+from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants
+from fedchunk.orchestrator.settings.sections import (
+    ChunkingSettings,
+    DataSettings,
+    FederationSettings,
+    RuntimeSettings,
+    Section,
+    TrackingSettings,
+    TrainingSettings,
+)
+
+
+class Sections(Section):
+    """The six sections of one experiment, each by itself right; :class:`~settings.whole.Settings` joins them."""
+
+    chunking: ChunkingSettings = ChunkingSettings()
+    training: TrainingSettings = TrainingSettings()
+    data: DataSettings = DataSettings()
+    federation: FederationSettings = FederationSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    components: Components = Field(Components(), exclude=True, repr=False)
+    """The code behind names that are not built in. Not a setting: it comes with them."""
+
+    def flat(self) -> dict[str, Any]:
+        """All fields by their flat names, as they stand in a file."""
+        return {name: value for section in self.model_dump(mode="json").values() for name, value in section.items()}
+
+    def name_of(self, kind: Kind) -> str:
+        """The component in force of a kind that has one."""
+        if kind.name == "score":
+            return self.chunking.score
+        if kind.name == "policy":
+            return self.chunking.policy
+        value = self._value(kind.key)
+        return value if isinstance(value, str) else "constant"
+
+    def signature(self, kind: str) -> Signature:
+        """What the component in force asks for; imports nothing."""
+        return self.components.signature(KINDS[kind], self.name_of(KINDS[kind]))
+
+    def unread(self, kind: str) -> tuple[str, ...]:
+        """Settings on offer to a kind for which its component in force does not ask."""
+        asked = self.signature(kind).names
+        return tuple(key for key in KINDS[kind].settings if key not in asked)
+
+    def constants(self, kind: str) -> Mapping[str, Any]:
+        """The facts that a built-in component's file states in capitals; none of a user's. Imports nothing.
+
+        A word that names a setting on offer stands for its value.
+        """
+        one, offered = KINDS[kind], self.on_offer(kind)
+        name = self.name_of(one)
+        known = {} if self.components.get(one, name) else constants(one, name)
+        return {fact: _filled_in(value, offered) for fact, value in known.items()}
+
+    def bound(self, kind: str) -> Bound:
+        """The component in force, with its options, ready to be called."""
+        one = KINDS[kind]
+        assert one.options_key is not None
+        return self.components.bind(one, self.name_of(one), self._value(one.options_key))
+
+    def all_bound(self, kind: str) -> tuple[Bound, ...]:
+        """The components of a kind that may have several, in the order of the settings."""
+        one = KINDS[kind]
+        return tuple(self.components.bind(one, name) for name in self._value(one.key))
+
+    def method_facts(self) -> dict[str, Any]:
+        """What is in force of the exchange, resolved: for the records, so that no reader need guess."""
+        chunking = self.chunking
+        if not chunking.chunking:
+            names = dict.fromkeys(("score", "policy", "exchange_rule"))
+            return {**names, "encoding": "float32", "full_exchange": True}
+        return {
+            "score": chunking.score,
+            "policy": chunking.policy,
+            "exchange_rule": chunking.chunk_reconstruction,
+            "encoding": chunking.chunk_encoding,
+            "full_exchange": self.sends_everything and chunking.chunk_encoding == "float32",
+        }
+
+    @property
+    def sends_everything(self) -> bool:
+        """Whether every chunk goes in every round, in both directions; how values are encoded is not asked."""
+        chunking = self.chunking
+        if not chunking.chunking:
+            return True
+        downlink = chunking.downlink_sensitivity_percentage
+        return (
+            chunking.policy == "fixed"
+            and chunking.sensitivity_percentage == 100
+            and chunking.sensitivity_budget_mb is None
+            and (chunking.sensitivity_warmup_rounds == 0 or chunking.sensitivity_warmup_percentage == 100)
+            and (downlink in (None, 100) or chunking.chunk_reconstruction != "error_feedback")
+        )
+
+    def on_offer(self, kind: str) -> dict[str, Any]:
+        """The settings that a component of a kind may ask for."""
+        return {key: self._value(key) for key in KINDS[kind].settings}
+
+    def _value(self, key: str) -> Any:
+        for section in (self.chunking, self.training, self.data, self.federation, self.tracking):
+            if key in type(section).model_fields:
+                return getattr(section, key)
+        raise KeyError(key)
+
+
+def _filled_in(value: Any, offered: Mapping[str, Any]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_filled_in(one, offered) for one in value)
+    return offered.get(value, value) if isinstance(value, str) else value
