@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import pickle
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +49,8 @@ class Component:
 
 @lru_cache(maxsize=64)
 def _unpickled(code: bytes) -> Callable[..., Any]:
+    import pickle  # only where somebody brings something
+
     loaded: Callable[..., Any] = pickle.loads(code)
     return loaded
 

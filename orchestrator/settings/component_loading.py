@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fedchunk.orchestrator import registry
-from fedchunk.orchestrator.component_source import NotFound, find, from_object
 from fedchunk.orchestrator.components import Component, Components
 from fedchunk.orchestrator.core.errors import Fault
 from fedchunk.orchestrator.registry import KIND_OF_KEY, KINDS, Kind
@@ -35,6 +34,8 @@ def from_objects(objects: Mapping[str, Any]) -> tuple[dict[str, Entry], list[Com
     entries: dict[str, Entry] = {}
     components: list[Component] = []
     faults: list[Fault] = []
+    if objects:
+        from fedchunk.orchestrator.component_source import NotFound  # only where somebody brings something
     for key, value in objects.items():
         plain: Any = value
         kind = KIND_OF_KEY.get(key)
@@ -60,6 +61,8 @@ def _is_list(value: Any) -> bool:
 
 
 def _handed_over(kind: Kind, value: Any) -> Any:
+    from fedchunk.orchestrator.component_source import from_object
+
     return from_object(kind, value) if callable(value) else value
 
 
@@ -81,6 +84,8 @@ def find_components(
         for name in _names(kind, entry):
             if any(one.kind == kind.name and one.name == name for one in own):
                 continue
+            from fedchunk.orchestrator.component_source import NotFound, find
+
             try:
                 assert entry is not None
                 own.append(find(kind, name, folders.get(kind.key, folder)))
@@ -108,8 +113,10 @@ def _option_faults(kind: Kind, entries: Mapping[str, Entry], components: Compone
     """What a component asks for and cannot have, and options that it does not know."""
     entry, options_entry = entries.get(kind.key), entries.get(kind.options_key or "")
     options = options_entry.value if options_entry and isinstance(options_entry.value, dict) else {}
-    default = field_schemas()[kind.key].get("default")
-    names = (entry.value if entry is not None else default) or IN_FORCE.get(kind.name)
+    if entry is None and options_entry is None:
+        return
+    default = field_schemas()[kind.key].get("default") if entry is None else entry.value
+    names = default or IN_FORCE.get(kind.name)
     if options and options_entry is not None and isinstance(names, list) and not kind.many:
         yield Fault(options_entry.where, options_entry.key, f"{kind.key} is a list of rates, which has no options")
     for name in names if isinstance(names, list) else [names]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
 from fedchunk.orchestrator.components import Bound, Components
 from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants
@@ -29,7 +29,7 @@ class Sections(Section):
     federation: FederationSettings = FederationSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     tracking: TrackingSettings = TrackingSettings()
-    components: Components = Field(Components(), exclude=True, repr=False)
+    components: InstanceOf[Components] = Field(Components(), exclude=True, repr=False)
     """The code behind names that are not built in. Not a setting: it comes with them."""
 
     def flat(self) -> dict[str, Any]:
@@ -50,9 +50,12 @@ class Sections(Section):
         return self.components.signature(KINDS[kind], self.name_of(KINDS[kind]))
 
     def unread(self, kind: str) -> tuple[str, ...]:
-        """Settings on offer to a kind for which its component in force does not ask."""
+        """Settings on offer to a kind that were changed, and for which its component in force does not ask."""
+        changed = [key for key in KINDS[kind].settings if self._value(key) != self._default(key)]
+        if not changed:
+            return ()  # nobody's source need be looked at
         asked = self.signature(kind).names
-        return tuple(key for key in KINDS[kind].settings if key not in asked)
+        return tuple(key for key in changed if key not in asked)
 
     def constants(self, kind: str) -> Mapping[str, Any]:
         """The facts that a built-in component's file states in capitals; none of a user's. Imports nothing.
@@ -109,9 +112,15 @@ class Sections(Section):
         return {key: self._value(key) for key in KINDS[kind].settings}
 
     def _value(self, key: str) -> Any:
+        return getattr(self._section_of(key), key)
+
+    def _default(self, key: str) -> Any:
+        return type(self._section_of(key)).model_fields[key].get_default(call_default_factory=True)
+
+    def _section_of(self, key: str) -> Section:
         for section in (self.chunking, self.training, self.data, self.federation, self.tracking):
             if key in type(section).model_fields:
-                return getattr(section, key)
+                return section
         raise KeyError(key)
 
 

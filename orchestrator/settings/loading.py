@@ -25,10 +25,10 @@ from fedchunk.orchestrator.settings.rules import Remark, without_effect
 from fedchunk.orchestrator.settings.schema import (
     allowed_values,
     component_of,
-    field_schemas,
     json_schema,
-    kinds,
+    known_keys,
     sections,
+    takes_text,
     to_yaml,
 )
 from fedchunk.orchestrator.settings.sections import Section
@@ -142,7 +142,7 @@ def _without_foreign(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[
     known: dict[str, Entry] = {}
     faults, notices, ignored = [], [], []
     for key, entry in entries.items():
-        if key in field_schemas() and not fedpilot_keys.is_foreign(key, entry.value):
+        if key in known_keys() and not fedpilot_keys.is_foreign(key, entry.value):
             if entry.value is None and key in fedpilot_keys.NULL_IS_DEFAULT:
                 notices.append(Fault(entry.where, entry.key, "null; its default is used"))
             else:
@@ -193,7 +193,7 @@ def _of(section: type[Section], values: dict[str, Any]) -> dict[str, Any]:
 def _meant(key: str, entry: Entry) -> Any:
     """The value in fedchunk's spelling; text that looks like a number is text where text is wanted."""
     value = entry.value
-    if isinstance(value, int | float) and not isinstance(value, bool) and "string" in kinds(key):
+    if isinstance(value, int | float) and not isinstance(value, bool) and takes_text(key):
         return entry.written or str(value)
     if isinstance(value, str):
         return fedpilot_keys.SPELLINGS.get(key, {}).get(value.lower(), value)

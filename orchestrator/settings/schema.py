@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from fedchunk.orchestrator.registry import KINDS, Kind, builtin_names, help_of
 from fedchunk.orchestrator.settings import fedpilot_keys
@@ -29,6 +29,25 @@ def sections() -> Mapping[str, type[Section]]:
     """The sections by name, in the order in which people read them."""
     annotations = ((name, field.annotation) for name, field in Settings.model_fields.items())
     return {name: kind for name, kind in annotations if isinstance(kind, type) and issubclass(kind, Section)}
+
+
+@cache
+def known_keys() -> frozenset[str]:
+    """The names of all settings; without their schemas, which take longer than to read a file."""
+    return frozenset(key for section in sections().values() for key in section.model_fields)
+
+
+@cache
+def takes_text(key: str) -> bool:
+    """Whether a setting may be text."""
+    annotation = next(s.model_fields[key].annotation for s in sections().values() if key in s.model_fields)
+    return _has_text(annotation)
+
+
+def _has_text(annotation: Any) -> bool:
+    if annotation is str or isinstance(annotation, str):  # the latter: a word of a choice
+        return True
+    return get_origin(annotation) not in (tuple, list, dict) and any(map(_has_text, get_args(annotation)))
 
 
 @cache
