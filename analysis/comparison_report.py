@@ -59,7 +59,7 @@ def comparison_html(comparison: Comparison, runs: pa.Table, figures: tuple[Path,
     target = [("target", f"{100 * comparison.target:.2f} %: {comparison.target_source}")]
     sections = [
         Section("In short", table(HEADERS, [cells(group) for group in comparison.groups])),
-        Section("To be known", table(("", ""), [*target, *(("note", note) for note in comparison.notes)])),
+        Section("Notes", table(("", ""), [*target, *(("note", note) for note in comparison.notes)])),
         *(Section(TITLES[path.stem], image(path, TITLES[path.stem])) for path in figures),
     ]
     differ = [{"group": group.label, **group.settings} for group in comparison.groups]

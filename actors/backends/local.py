@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fedchunk.actors.backends.memory import spared_collections
 from fedchunk.actors.backends.wire import Payload, Transport, Wire, WireCounts, sizes_by_kind
 from fedchunk.actors.client.experiment_data import prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
@@ -117,11 +118,12 @@ class LocalFederation:
             if self._settings.runtime.transport == "tcp":
                 self._wire = opened.enter_context(Wire(self._sizes, self._settings.runtime.client_timeout_s))
             self._start()
+            opened.enter_context(spared_collections())
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Closes the sockets, if there are any."""
+        """Closes the sockets, if there are any, and gives the collector back what is there."""
         self._opened.close()
 
     def _start(self) -> None:

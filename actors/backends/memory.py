@@ -39,7 +39,30 @@ def uncollected() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
-        gc.unfreeze()
+        if not gc.get_freeze_count():  # else it would give back what somebody has set aside
+            gc.freeze()
+            gc.unfreeze()
         if collects:
             gc.enable()
+
+
+def set_aside() -> None:
+    """From here on full collections pass over all objects that exist now (:func:`gc.freeze`).
+
+    Some 350,000 are there once torch is imported, and a collection that looks at each takes as long as a short round.
+    """
+    gc.collect()  # what is garbage now would stay for good
+    gc.freeze()
+
+
+@contextmanager
+def spared_collections() -> Iterator[None]:
+    """:func:`set_aside`, in here only; a process that has frozen objects itself is left as it is."""
+    if gc.get_freeze_count():
+        yield
+        return
+    set_aside()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

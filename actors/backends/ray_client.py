@@ -11,7 +11,7 @@ import ray
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
+from fedchunk.actors.backends.memory import keep_freed_memory, set_aside, uncollected
 
 if TYPE_CHECKING:
     from fedchunk.actors.backends.placement import Placement
@@ -45,6 +45,7 @@ class _ClientShell:
     def ready(self) -> str:
         """The machine that this is on, once the client stands."""
         self._client = self._make_actor(self._settings, self._device, self._data)
+        set_aside()
         machine: str = ray.get_runtime_context().get_node_id()
         return machine
 
