@@ -32,7 +32,7 @@ from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.learning.preprocess import configure_torch
 from fedchunk.orchestrator.methods.chooser import Choice
 from fedchunk.orchestrator.methods.method import Method, client_weight
-from fedchunk.orchestrator.methods.rates import rate_of_round
+from fedchunk.orchestrator.methods.rates import learning_rates
 from fedchunk.orchestrator.methods.scorer import Ages, LocalChange
 from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import TrainingSettings
@@ -53,6 +53,7 @@ class LocalWorker:
         self._device = _usable(device, settings.training)
         configure_torch(settings.runtime.torch_threads, settings.training.deterministic, device)
         self._settings = settings
+        self._learning_rate_of = learning_rates(settings)
         self._partition = partition
         scale, size = dataset.scale, dataset.size
         self._train_samples = Samples(dataset.train_x, dataset.train_y, scale, size, self._device)
@@ -108,7 +109,7 @@ class LocalWorker:
             x_S, y_S = self._train_samples.take(np.concatenate(indices))
         with self.spans.doing("train", len(clients)):
             seed = self._settings.federation.random_seed
-            rate = rate_of_round(self._settings, round_index)
+            rate = self._learning_rate_of(round_index)
             return self._trainer.train(
                 starts, x_S, y_S, offsets.tolist(), clients, seed=seed, round_index=round_index, learning_rate=rate
             )

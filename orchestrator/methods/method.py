@@ -22,7 +22,7 @@ from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, Ser
 from fedchunk.orchestrator.methods.exchange_rules.contributors import Contributors
 from fedchunk.orchestrator.methods.own_codec import OwnCodec
 from fedchunk.orchestrator.methods.own_rule import OwnRule
-from fedchunk.orchestrator.methods.rates import server_rate_of_round
+from fedchunk.orchestrator.methods.rates import server_learning_rates
 from fedchunk.orchestrator.methods.scorer import Scorer
 from fedchunk.orchestrator.methods.server_step import ServerStep
 from fedchunk.orchestrator.registry import KINDS, constants
@@ -98,7 +98,7 @@ def server_side(settings: Sections, layout: Layout) -> ServerSide:
     """What the coordinator's model is made with."""
     named = settings.federation.server_optimizer
     optimizer = None if named == "none" else settings.bound("server_optimizer")
-    step = ServerStep(optimizer, partial(server_rate_of_round, settings))
+    step = ServerStep(optimizer, server_learning_rates(settings))
     return ServerSide(layout, packing_of(settings), step)
 
 

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from fedchunk.orchestrator.settings.joined import Sections
 
+RateOfRound = Callable[[int], float]
+"""The rate of a round, counted from 1. Raises ComponentFailed: a schedule raised, or gave no finite factor >= 0."""
 
-def rate_of_round(settings: Sections, round_index: int) -> float:
-    """``learning_rate`` of a round, counted from 1.
 
-    Raises:
-        ComponentFailed: the schedule raised, or gave something else than a finite factor of at least 0.
-    """
+def learning_rates(settings: Sections) -> RateOfRound:
+    """``learning_rate`` of each round."""
     training = settings.training
-    return _rate(
-        settings, "learning_rate_schedule", training.learning_rate, training.learning_rate_schedule, round_index
-    )
+    return _rates(settings, "learning_rate_schedule", training.learning_rate, training.learning_rate_schedule)
 
 
-def server_rate_of_round(settings: Sections, round_index: int) -> float:
-    """``server_learning_rate`` of a round, likewise."""
+def server_learning_rates(settings: Sections) -> RateOfRound:
+    """``server_learning_rate`` of each round."""
     own = settings.federation
-    return _rate(
-        settings,
-        "server_learning_rate_schedule",
-        own.server_learning_rate,
-        own.server_learning_rate_schedule,
-        round_index,
+    return _rates(
+        settings, "server_learning_rate_schedule", own.server_learning_rate, own.server_learning_rate_schedule
     )
 
 
-def _rate(settings: Sections, kind: str, base: float, schedule: str | tuple[float, ...], round_index: int) -> float:
+def _rates(settings: Sections, kind: str, base: float, schedule: str | tuple[float, ...]) -> RateOfRound:
     if not isinstance(schedule, str):
-        return schedule[min(round_index, len(schedule)) - 1] if schedule else base
-    bound = settings.bound(kind)
-    factor = bound(round_index=round_index, rounds=settings.federation.federated_learning_rounds)
-    with bound.named():
-        number = factor.item() if hasattr(factor, "item") else factor
-    if isinstance(number, bool) or not isinstance(number, int | float) or not (math.isfinite(number) and number >= 0):
-        raise bound.failed(f"returned {number!r} in round {round_index}, expected a finite factor of at least 0")
-    return base * number
+        return lambda round_index: schedule[min(round_index, len(schedule)) - 1] if schedule else base
+    bound, rounds = settings.bound(kind), settings.federation.federated_learning_rounds
+
+    def rate(round_index: int) -> float:
+        factor = bound(round_index=round_index, rounds=rounds)
+        with bound.named():
+            number = factor.item() if hasattr(factor, "item") else factor
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or not (math.isfinite(number) and number >= 0)
+        ):
+            raise bound.failed(f"returned {number!r} in round {round_index}, expected a finite factor of at least 0")
+        return base * number
+
+    return rate

@@ -7,7 +7,7 @@ import pytest
 from fedchunk.orchestrator.component_source import find
 from fedchunk.orchestrator.components import Components
 from fedchunk.orchestrator.core.errors import ComponentFailed
-from fedchunk.orchestrator.methods.rates import rate_of_round, server_rate_of_round
+from fedchunk.orchestrator.methods.rates import learning_rates, server_learning_rates
 from fedchunk.orchestrator.registry import KINDS
 from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -16,7 +16,7 @@ from fedchunk.orchestrator.settings.whole import Settings
 def rates(**training: object) -> list[float]:
     federation = FederationSettings(federated_learning_rounds=5)
     settings = Settings(training=TrainingSettings(learning_rate=0.1, **training), federation=federation)
-    return [rate_of_round(settings, round_index) for round_index in range(1, 7)]
+    return [learning_rates(settings)(round_index) for round_index in range(1, 7)]
 
 
 def own(folder: Path, body: str, key: str = "learning_rate_schedule") -> Settings:
@@ -43,16 +43,16 @@ def test_a_list_gives_the_first_rounds_rates_and_the_last_stays():
 
 def test_both_rates_may_follow_a_schedule_of_ones_own(tmp_path):
     body = "return half ** -(round_index - 1) + 0 * rounds"
-    assert rate_of_round(own(tmp_path, body), 3) == pytest.approx(0.01 / 4)
+    assert learning_rates(own(tmp_path, body))(3) == pytest.approx(0.01 / 4)
     server = own(tmp_path, body, "server_learning_rate_schedule")
-    assert [server_rate_of_round(server, r) for r in (1, 2)] == [0.5, 0.25]
-    assert rate_of_round(server, 2) == 0.01
+    assert [server_learning_rates(server)(r) for r in (1, 2)] == [0.5, 0.25]
+    assert learning_rates(server)(2) == 0.01
     listed = Settings(federation=FederationSettings(server_learning_rate_schedule=(2.0, 1.5)))
-    assert [server_rate_of_round(listed, r) for r in (1, 2, 3)] == [2.0, 1.5, 1.5]
+    assert [server_learning_rates(listed)(r) for r in (1, 2, 3)] == [2.0, 1.5, 1.5]
 
 
 def test_a_factor_of_0_is_allowed(tmp_path):
-    assert rate_of_round(own(tmp_path, "return 0"), 1) == 0
+    assert learning_rates(own(tmp_path, "return 0"))(1) == 0
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_factor_of_0_is_allowed(tmp_path):
 )
 @pytest.mark.parametrize("key", ["learning_rate_schedule", "server_learning_rate_schedule"])
 def test_what_is_no_factor_is_named_with_its_place(tmp_path, body, reason, key):
-    rate = rate_of_round if key == "learning_rate_schedule" else server_rate_of_round
+    rates = learning_rates if key == "learning_rate_schedule" else server_learning_rates
     with pytest.raises(ComponentFailed, match=reason) as caught:
-        rate(own(tmp_path, body, key), 2)
+        rates(own(tmp_path, body, key))(2)
     assert str(caught.value).startswith(f"{key} ./mine.py:mine ({tmp_path / 'mine.py'}")
