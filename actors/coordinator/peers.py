@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from fedchunk.actors.coordinator.calls import run_calls_in_order
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
-from fedchunk.orchestrator.chunking.encoding import message_bytes
 from fedchunk.orchestrator.contract.messages import (
     EvaluationSums,
     InitialModel,
@@ -29,7 +28,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import RoundFailed
 from fedchunk.orchestrator.learning.measures import Measures
-from fedchunk.orchestrator.methods.method import layout_for
+from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -126,7 +125,7 @@ class PeerCoordinator:
             metrics={},
             client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
             consensus_distance=distance,
-            dense_bytes_each_way=2 * self._topology.edges * self._dense_message_bytes,
+            dense_bytes_each_way=2 * self._topology.edges * dense_message_bytes(self._initial.spec),
             with_chunks=self._settings.tracking.record_chunks,
             aggregate_s=mixed - mixing,
             evaluate_s=finished - mixed,
@@ -196,8 +195,3 @@ class PeerCoordinator:
         states = tuple(state for state in self._states if state is not None)
         (settled,) = run_calls_in_order(self._group, [Call(0, "mean_and_consensus", states, 1, 1)], self._max_attempts)
         return None if settled.answer is None else float(settled.answer.values[0])
-
-    @property
-    def _dense_message_bytes(self) -> int:
-        spec = self._initial.spec
-        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())

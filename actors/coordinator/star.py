@@ -25,7 +25,6 @@ from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking import scoring
 from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum
-from fedchunk.orchestrator.chunking.encoding import message_bytes
 from fedchunk.orchestrator.contract.messages import (
     COORDINATOR,
     EmitAnswer,
@@ -42,7 +41,7 @@ from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.agreement import Agreement
 from fedchunk.orchestrator.methods.budget import Budget
 from fedchunk.orchestrator.methods.chooser import Choice
-from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, server_side
+from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, dense_message_bytes, server_side
 from fedchunk.orchestrator.settings.whole import Settings
 
 Progress = Callable[[int, int], None]
@@ -137,7 +136,7 @@ class Coordinator:
             metrics=self._measures.values(scores) if scores else {},
             client_metrics={client: self._measures.values(sums) for client, sums in client_scores.items()},
             consensus_distance=None,
-            dense_bytes_each_way=len(this.cohort) * self._dense_message_bytes,
+            dense_bytes_each_way=len(this.cohort) * dense_message_bytes(self._spec),
             with_chunks=self._settings.tracking.record_chunks,
             aggregate_s=sum(s.duration_s for s in (*this.spans, *self._spans.spans) if s.activity == "aggregate"),
             evaluate_s=evaluate_s,
@@ -338,12 +337,6 @@ class Coordinator:
     @property
     def _max_attempts(self) -> int:
         return self._settings.runtime.max_attempts
-
-    @property
-    def _dense_message_bytes(self) -> int:
-        """Bytes of one message of full exchange: the whole model as one chunk."""
-        spec = self._spec
-        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
 
 
 def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:

@@ -16,7 +16,7 @@ from fedchunk.orchestrator.commands.plan_notes import notes
 from fedchunk.orchestrator.commands.plan_peers import peer_traffic
 from fedchunk.orchestrator.commands.plan_star import Downloads, star_traffic
 from fedchunk.orchestrator.contract.messages import ModelSpec
-from fedchunk.orchestrator.core.round_rules import cohort
+from fedchunk.orchestrator.core.round_rules import cohort_size
 from fedchunk.orchestrator.learning.data.facts import DataFacts, data_facts
 from fedchunk.orchestrator.methods.topology import build_topology
 from fedchunk.orchestrator.settings.whole import Settings
@@ -86,7 +86,7 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
         first = messages.whole(with_choice=False) if federation.initial_model == "broadcast" else 0
     else:
         traffic, first = peer_traffic(num_rounds, messages, topology), 0
-    per_round = len(cohort(federation.number_of_clients, federation.client_sampling_rate, federation.random_seed, 1))
+    per_round = cohort_size(federation.number_of_clients, federation.client_sampling_rate)
     held = Held(traffic.participants, traffic.upload.high * per_round, (facts or data_facts(settings)).num_bytes)
     encoding = settings.chunking.chunk_encoding if settings.chunking.chunking else "float32"
     compression = messages.method.packing.compression

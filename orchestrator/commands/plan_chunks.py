@@ -5,16 +5,9 @@ from __future__ import annotations
 import math
 
 from fedchunk.orchestrator.chunking import sensitivity
-from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
-from fedchunk.orchestrator.core.errors import ConfigError, Fault
-from fedchunk.orchestrator.methods.method import affordable_chunks
-from fedchunk.orchestrator.settings.sections import ChunkingSettings
-
-
-def asks_for_scores(chunking: ChunkingSettings, round_index: int) -> bool:
-    """Whether clients send scores in this round before they are told what to send."""
-    sends = chunking.agrees and chunking.agreement_scores != "none"
-    return sends and (round_index - 1) % chunking.agreement_interval == 0
+from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
+from fedchunk.orchestrator.methods.agreement import asks_for_scores
+from fedchunk.orchestrator.methods.budget import Budget, even_share
 
 
 def chunks_of_round(messages: Messages, round_index: int, *, with_age: bool) -> Bounds:
@@ -48,20 +41,13 @@ class BudgetBounds:
 
     def __init__(self, messages: Messages, rounds: int, clients: int) -> None:
         """For ``clients`` in each of ``rounds``. Raises ConfigError where even messages without chunks cost more."""
+        self._budget = Budget(messages.settings, messages.layout, messages.spec, messages.method.packing.codec)
         budget_mb = messages.chunking.sensitivity_budget_mb
         assert budget_mb is not None, "made for settings that have a budget"
         self._messages = messages
         self._total = budget_mb * 1_000_000
         self._rounds = rounds
         self._clients = clients
-        bare = messages.change(NOTHING, with_mask=True, with_choice=False).high
-        least = (messages.scores + bare) * rounds * clients
-        if least > self._total:
-            message = (
-                f"got {budget_mb:g} MB, but messages without any chunk take {least / 1_000_000:g} MB in this run; "
-                "allowed here: more than that"
-            )
-            raise ConfigError([Fault("", "sensitivity_budget_mb", message)])
 
     def limit(self, chunks: Bounds, round_index: int, spent: Bounds) -> Bounds:
         """``chunks``, as far as they are affordable after ``spent`` bytes in the rounds before."""
@@ -76,13 +62,12 @@ class BudgetBounds:
         return uplink.at_most(int(self._total))
 
     def _share(self, round_index: int, spent: int) -> int:
-        return int((self._total - spent) / ((self._rounds - round_index + 1) * self._clients))
+        return even_share(self._total - spent, self._rounds - round_index + 1, self._clients)
 
     def _affordable(self, round_index: int, spent: int) -> int:
         messages, share = self._messages, self._share(round_index, spent)
         if asks_for_scores(messages.chunking, round_index):
             share -= messages.scores
-        counts = messages.spec.num_float_buffers, messages.spec.num_integer_buffers
-        chunks = affordable_chunks(messages.method.packing.codec, messages.layout, *counts, share)
+        chunks = self._budget.chunks(share)
         assert chunks is not None, "a share of bytes was given"
         return chunks

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.chunking.score_message import score_message_bytes
 from fedchunk.orchestrator.contract.messages import ModelSpec
-from fedchunk.orchestrator.methods.method import Method
+from fedchunk.orchestrator.methods.agreement import score_bytes
+from fedchunk.orchestrator.methods.method import Method, dense_message_bytes
 from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import ChunkingSettings
 
@@ -71,16 +71,13 @@ class Messages:
 
     @property
     def dense(self) -> int:
-        """Every message of full exchange: the whole model as one chunk."""
-        spec = self.spec
-        return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
+        """Every message of full exchange."""
+        return dense_message_bytes(self.spec)
 
     @property
     def scores(self) -> int:
         """A client's scores, to agree; 0 where none are sent."""
-        if not self.chunking.agrees or self.chunking.agreement_scores == "none":
-            return 0
-        return score_message_bytes(self.layout.num_chunks, self.chunking.agreement_scores)
+        return score_bytes(self.chunking, self.layout.num_chunks)
 
     @property
     def choice(self) -> int:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedchunk.orchestrator.chunking import sensitivity
-from fedchunk.orchestrator.commands.plan_chunks import BudgetBounds, asks_for_scores, chunks_of_round
+from fedchunk.orchestrator.commands.plan_chunks import BudgetBounds, chunks_of_round
 from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
 from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.methods.agreement import asks_for_scores
 from fedchunk.orchestrator.settings.sections import FederationSettings
 
 NEVER = -1

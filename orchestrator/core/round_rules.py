@@ -16,14 +16,19 @@ import numpy as np
 from fedchunk.orchestrator.core.seeds import generator
 
 
+def cohort_size(number_of_clients: int, sampling_rate: float) -> int:
+    """How many clients take part in each round: ``max(1, round(N * rate))``."""
+    return max(1, round(number_of_clients * sampling_rate))
+
+
 def cohort(number_of_clients: int, sampling_rate: float, seed: int, round_index: int) -> tuple[int, ...]:
-    """The clients of a round in ascending order: ``max(1, round(N * rate))`` drawn without replacement.
+    """The clients of a round in ascending order: :func:`cohort_size` of them, drawn without replacement.
 
     Example:
         >>> cohort(4, 1.0, seed=1, round_index=1)
         (0, 1, 2, 3)
     """
-    size = max(1, round(number_of_clients * sampling_rate))
+    size = cohort_size(number_of_clients, sampling_rate)
     chosen = generator(seed, "cohort", round_index).choice(number_of_clients, size, replace=False)
     return tuple(int(client) for client in np.sort(chosen))
 

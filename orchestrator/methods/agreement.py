@@ -8,9 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import agreement
+from fedchunk.orchestrator.chunking.score_message import score_message_bytes
 from fedchunk.orchestrator.methods.chooser import Choice, Chooser
 from fedchunk.orchestrator.methods.scorer import Ages
 from fedchunk.orchestrator.settings.sections import ChunkingSettings
+
+
+def asks_for_scores(settings: ChunkingSettings, round_index: int) -> bool:
+    """Whether clients send scores in this round before they are told what to send."""
+    sends = settings.agrees and settings.agreement_scores != "none"
+    return sends and (round_index - 1) % settings.agreement_interval == 0
+
+
+def score_bytes(settings: ChunkingSettings, num_chunks: int) -> int:
+    """A client's scores as a message, to agree; 0 where none are sent."""
+    if not settings.agrees or settings.agreement_scores == "none":
+        return 0
+    return score_message_bytes(num_chunks, settings.agreement_scores)
 
 
 class Agreement:
@@ -24,8 +38,7 @@ class Agreement:
 
     def asks(self, round_index: int) -> bool:
         """Whether clients send scores in this round."""
-        settings = self._settings
-        return settings.agreement_scores != "none" and (round_index - 1) % settings.agreement_interval == 0
+        return asks_for_scores(self._settings, round_index)
 
     def predict(self, round_index: int, affordable: int | None) -> Choice:
         """The choice of a round without scores: chunks that should have gathered most since they were sent."""

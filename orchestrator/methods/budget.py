@@ -5,12 +5,17 @@ from __future__ import annotations
 from fedchunk.orchestrator.chunking.codecs import Codec
 from fedchunk.orchestrator.chunking.encoding import message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.chunking.score_message import score_message_bytes
 from fedchunk.orchestrator.contract.messages import ModelSpec
-from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.core.round_rules import cohort_size
+from fedchunk.orchestrator.methods.agreement import score_bytes
 from fedchunk.orchestrator.methods.method import affordable_chunks
 from fedchunk.orchestrator.settings.joined import Sections
+
+
+def even_share(left: float, rounds_left: int, clients: int) -> int:
+    """Bytes of one message, where what is left is the same for ``clients`` in each round to come."""
+    return int(left / (rounds_left * clients))
 
 
 class Budget:
@@ -34,12 +39,11 @@ class Budget:
             )
             raise ConfigError([Fault("", "sensitivity_budget_mb", message)])
 
-    def bytes_per_client(self, round_index: int, cohort_size: int) -> int | None:
+    def bytes_per_client(self, round_index: int, clients: int) -> int | None:
         """Most bytes that one client may send in this round; None: no budget."""
         if self._left is None:
             return None
-        rounds_left = self._federation.federated_learning_rounds - round_index + 1
-        return int(self._left / (rounds_left * cohort_size))
+        return even_share(self._left, self._federation.federated_learning_rounds - round_index + 1, clients)
 
     def chunks(self, most_bytes: int | None) -> int | None:
         """How many chunks fit into a payload of ``most_bytes``; None: no limit."""
@@ -53,8 +57,7 @@ class Budget:
     def _least(self) -> int:
         """Bytes of a run in which nobody sends a chunk."""
         each = sum(message_bytes(self._layout.num_chunks, 0, *self._counts).values())
-        if self._chunking.agrees and self._chunking.agreement_scores != "none":
-            each += score_message_bytes(self._layout.num_chunks, self._chunking.agreement_scores)
+        each += score_bytes(self._chunking, self._layout.num_chunks)
         federation = self._federation
-        cohort = round_rules.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
-        return each * len(cohort) * federation.federated_learning_rounds
+        clients = cohort_size(federation.number_of_clients, federation.client_sampling_rate)
+        return each * clients * federation.federated_learning_rounds

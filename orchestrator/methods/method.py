@@ -15,7 +15,7 @@ from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, Codec
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Message, Packing, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.components import Bound
-from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.methods.chooser import Chooser
 from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, ServerSide
@@ -155,6 +155,11 @@ def affordable_chunks(
         return sum(sizes.values())
 
     return sensitivity.budget(layout.num_chunks, most_bytes, length)
+
+
+def dense_message_bytes(spec: ModelSpec) -> int:
+    """Bytes of every message of full exchange: the whole model as one chunk."""
+    return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
 
 
 def reconstruct(own: ModelState | None, message: Message, layout: Layout) -> ModelState:

@@ -232,7 +232,7 @@ def test_a_budget_that_is_always_used_up_gives_every_message_its_share():
 
 
 def test_a_budget_below_the_bare_messages_is_refused():
-    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.001 MB, but messages without any chunk take"):
+    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.001 MB, but headers, masks and buffers"):
         make_plan(settings(4, 10, sensitivity_budget_mb=0.001), model(10_000), actors=1)
 
 
