@@ -11,7 +11,19 @@ from typer.testing import CliRunner
 
 from fedchunk.orchestrator.cli import app
 
-HEAVY = {"torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy", "matplotlib", "sklearn", "psutil", "safetensors"}
+HEAVY = {  # each costs a start a tenth of a second or more
+    "torch",
+    "torchvision",
+    "ray",
+    "mlflow",
+    "pyarrow",
+    "numpy",
+    "matplotlib",
+    "sklearn",
+    "psutil",
+    "safetensors",
+    "scipy",
+}
 
 
 def invoke(*arguments):
