@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,14 +49,24 @@ def distances(
         >>> distances("coordinate", u, v, Layout(4, 2)).tolist()
         [2.0, 4.0]
     """
-    if metric == "coordinate":
-        return layout.sums_C(np.abs(u_P.astype(np.float64) - v_P)).astype(np.float32)
-    difference_C = squares.difference_C if squares else squared_norms(u_P - v_P, layout)
-    if metric == "euclidean":
-        return np.sqrt(difference_C).astype(np.float32)
-    u_C = squared_norms(u_P, layout) if squares is None or squares.u_C is None else squares.u_C
-    v_C = squared_norms(v_P, layout) if squares is None or squares.v_C is None else squares.v_C
-    return _cosine(u_C, v_C, difference_C).astype(np.float32)
+    match metric:
+        case "coordinate":
+            distances_C = layout.sums_C(np.abs(u_P.astype(np.float64) - v_P))
+        case "euclidean":
+            distances_C = np.sqrt(_difference(u_P, v_P, layout, squares))
+        case "cosine":
+            u_C = squared_norms(u_P, layout) if squares is None or squares.u_C is None else squares.u_C
+            v_C = squared_norms(v_P, layout) if squares is None or squares.v_C is None else squares.v_C
+            distances_C = _cosine(u_C, v_C, _difference(u_P, v_P, layout, squares))
+        case _:
+            assert_never(metric)
+    return distances_C.astype(np.float32)
+
+
+def _difference(
+    u_P: NDArray[np.float32], v_P: NDArray[np.float32], layout: Layout, squares: Squares | None
+) -> NDArray[np.float64]:
+    return squares.difference_C if squares else squared_norms(u_P - v_P, layout)
 
 
 def _cosine(

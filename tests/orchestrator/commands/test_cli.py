@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from fedchunk.orchestrator.cli import app
 
-HEAVY = {  # each costs a start a tenth of a second or more
+HEAVY = {
     "torch",
     "torchvision",
     "ray",
