@@ -225,3 +225,9 @@ def test_metropolis_weights_by_hand():
     tree = Topology.from_links(4, [(0, 1), (1, 2), (1, 3)])
     assert metropolis_weights(tree) == ((0.25,), (0.25, 0.25, 0.25), (0.25,), (0.25,))
     assert metropolis_weights(built("ring", 9)) == ((1 / 3, 1 / 3),) * 9
+
+
+def test_a_file_may_be_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "graph.csv").write_text("0,1,0\n1,0,1\n0,1,0\n")
+    assert built("custom", 3, adjacency_matrix_file_name="~/graph.csv").edges == 2

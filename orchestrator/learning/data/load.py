@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def load_dataset(settings: Sections) -> LoadedDataset:
     """
     bound = settings.bound("dataset")
     given = bound(
-        data_dir=Path(settings.data.data_dir),
+        data_dir=Path(expanduser(settings.data.data_dir)),  # unlike Path.expanduser it lets an unknown ~user be
         seed=settings.federation.random_seed,
         download=settings.data.download,
         **settings.on_offer("dataset"),

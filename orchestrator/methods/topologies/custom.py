@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import expanduser
 from pathlib import Path
 
 from fedchunk.orchestrator.methods.adjacency import read_adjacency
@@ -9,4 +10,4 @@ from fedchunk.orchestrator.methods.adjacency import read_adjacency
 
 def custom(number_of_clients: int, adjacency_matrix_file_name: str) -> list[tuple[int, int]]:
     """The links of the file. Raises ConfigError with a place for everything that is wrong in it."""
-    return read_adjacency(Path(adjacency_matrix_file_name), number_of_clients)
+    return read_adjacency(Path(expanduser(adjacency_matrix_file_name)), number_of_clients)

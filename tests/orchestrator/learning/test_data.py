@@ -76,6 +76,18 @@ def test_idx_files_are_found_plain_or_zipped(tmp_path: Path, name: str, suffix: 
     assert (dataset.name, dataset.input_shape, dataset.num_classes) == (name, (1, 5, 5), 10)
 
 
+def test_a_folder_may_be_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    written = write_idx_dataset(tmp_path / "data")
+    dataset = load_dataset(DataSettings(dataset_type="mnist", data_dir="~/data"), seed=0)
+    np.testing.assert_array_equal(dataset.test_y, written["t10k-labels-idx1-ubyte"])
+
+
+def test_the_home_of_nobody_is_a_place_without_files() -> None:
+    with pytest.raises(DataError, match="~nobody-of-this-name/data"):
+        load_dataset(DataSettings(dataset_type="mnist", data_dir="~nobody-of-this-name/data"), seed=0)
+
+
 def test_missing_files_are_named_with_places_and_remedies(tmp_path: Path) -> None:
     write_idx_dataset(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
