@@ -7,6 +7,7 @@ asks for a feature which fedchunk does not have is refused, because a run withou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 ALIASES = {"fedprox_mu": "mu", "client_k_neighbors": "k_value"}
@@ -16,7 +17,9 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
     "federated_learning_schema": {
         "traditional": "TraditionalFederatedLearning",
         "decentralized": "DecentralizedFederatedLearning",
+        "centralizedfederatedlearning": "TraditionalFederatedLearning",
     },
+    "dataset_type": {"fashion-mnist": "fmnist", "cifar-10": "cifar10", "cifar-100": "cifar100"},
     "federated_learning_topology": {"k_connect": "k_connected"},
     "placement_group_strategy": {
         f"placement_group_{strategy}": strategy for strategy in ("pack", "spread", "strict_pack", "strict_spread")
@@ -94,14 +97,23 @@ KEYS = frozenset(_FOREIGN)
 """FedPilot's keys that have no counterpart in fedchunk."""
 
 
-def asks_for(key: str, value: Any) -> str | None:
+def asks_for(key: str, value: Any, beside: Mapping[str, Any] = MappingProxyType({})) -> str | None:
     """The feature that a key of :data:`KEYS` asks for with this value, or None if it asks for nothing.
+
+    ``fed_avg: true`` is FedPilot's switch that turns clustering off, whatever ``do_cluster`` says.
+
+    Args:
+        key: the key.
+        value: its value.
+        beside: all values of the file by key.
 
     Example:
         >>> asks_for("dp_enabled", False), asks_for("dp_enabled", True)
         (None, 'differential privacy')
     """
     neutral, feature = _FOREIGN[key]
+    if key == "do_cluster" and beside.get("fed_avg") is True:
+        return None
     if key == "metrics" and isinstance(value, Mapping):
         exported = [name for name, on in value.items() if str(name).endswith("_otel") and on]
         return _TELEMETRY if exported else None

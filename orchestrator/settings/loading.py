@@ -111,15 +111,16 @@ def parse(
 
 
 def _by_setting(written: Sequence[Entry]) -> tuple[dict[str, Entry], list[Fault]]:
-    """Entries by the setting's own name; a setting under two names is a fault that names both places."""
+    """Entries by the setting's own name; values under both of its names are a fault that names both places."""
     entries: dict[str, Entry] = {}
     faults = []
     for entry in written:
         key = fedpilot_keys.ALIASES.get(entry.key, entry.key)
-        if key in entries:
-            first = entries[key]
+        first = entries.get(key)
+        if first is None or first.value is None:  # FedPilot's template leaves one of two names null
+            entries[key] = entry
+        elif entry.value is not None:
             faults.append(Fault(entry.where, entry.key, f"set twice, as {first.key} at {first.where}; keep one"))
-        entries.setdefault(key, entry)
     return entries, faults
 
 
@@ -141,6 +142,7 @@ def _without_foreign(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[
     """The entries that are settings of fedchunk; faults and notices about the others."""
     known: dict[str, Entry] = {}
     faults, notices, ignored = [], [], []
+    values = {key: entry.value for key, entry in entries.items()}
     for key, entry in entries.items():
         if key in known_keys() and not fedpilot_keys.is_foreign(key, entry.value):
             if entry.value is None and key in fedpilot_keys.NULL_IS_DEFAULT:
@@ -149,7 +151,7 @@ def _without_foreign(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[
                 known[key] = entry
         elif key not in fedpilot_keys.KEYS:
             faults.append(Fault(entry.where, shorten(key), unknown(key)))
-        elif (feature := fedpilot_keys.asks_for(key, entry.value)) is not None:
+        elif (feature := fedpilot_keys.asks_for(key, entry.value, values)) is not None:
             message = f"got {shown(entry.value)}, but fedchunk does not support {feature}; remove this line"
             faults.append(Fault(entry.where, key, message))
         else:

@@ -168,6 +168,31 @@ def test_a_setting_under_two_names_is_a_fault_that_names_both():
     assert str(fault) == "f.yaml:2:1: mu: set twice, as fedprox_mu at f.yaml:1:1; keep one"
 
 
+@pytest.mark.parametrize("lines", ["client_k_neighbors: null\nk_value: 2", "k_value: 2\nclient_k_neighbors: null"])
+def test_null_under_one_of_two_names_says_nothing(lines):
+    body = f"{lines}\nfederated_learning_schema: decentralized\nfederated_learning_topology: k_connected\n"
+    assert parse(body, "f.yaml").settings.federation.k_value == 2
+
+
+def test_fed_avg_turns_fedpilots_clustering_off():
+    loaded = parse("do_cluster: true\nfed_avg: true\n", "f.yaml")
+    assert loaded.settings == Settings()
+    assert "do_cluster" in loaded.notices[0]
+    assert "clustering" in str(only_fault("do_cluster: true\nfed_avg: false\n"))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("fashion-mnist", "fmnist"), ("CIFAR-10", "cifar10"), ("cifar-100", "cifar100")]
+)
+def test_fedpilots_names_of_data_sets_are_known(written, meant):
+    assert parse(f"dataset_type: {written}\n", "f.yaml").settings.data.dataset_type == meant
+
+
+def test_fedpilots_centralized_schema_is_the_traditional_one():
+    loaded = parse("federated_learning_schema: CentralizedFederatedLearning\n", "f.yaml")
+    assert loaded.settings.federation.federated_learning_schema == "TraditionalFederatedLearning"
+
+
 def test_an_alias_is_reported_by_the_name_that_was_written():
     assert only_fault("fedprox_mu: -1\n").key == "fedprox_mu"
 
