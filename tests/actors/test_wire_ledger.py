@@ -1,12 +1,11 @@
 """Whole runs through sockets: the ledger against the bytes that were read, kind by kind, and the same bits."""
 
-import gc
-import socket
 import threading
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 
 from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
@@ -191,10 +190,11 @@ def test_a_lost_transport_ends_the_run_and_is_not_taken_for_a_client_that_failed
 
 
 def open_things():
-    """Our threads, and the sockets of this process, that still stand."""
+    """Our threads, and this process's sockets that listen or lead back into it."""
     threads = {thread for thread in threading.enumerate() if thread.name.startswith("fedchunk")}
-    sockets = [thing for thing in gc.get_objects() if type(thing) is socket.socket]
-    return threads, {end.fileno() for end in sockets if end.fileno() >= 0}
+    found = psutil.Process().net_connections("tcp")
+    ends = {(one.laddr, one.raddr) for one in found}
+    return threads, {one.fd for one in found if one.status == psutil.CONN_LISTEN or (one.raddr, one.laddr) in ends}
 
 
 def test_nothing_is_left_open_however_a_run_ends(make_settings, run_on_wire, run_entered, observer):
