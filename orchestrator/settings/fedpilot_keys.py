@@ -17,7 +17,7 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
     "federated_learning_schema": {
         "traditional": "TraditionalFederatedLearning",
         "decentralized": "DecentralizedFederatedLearning",
-        "centralizedfederatedlearning": "TraditionalFederatedLearning",
+        "CentralizedFederatedLearning": "TraditionalFederatedLearning",
     },
     "dataset_type": {"fashion-mnist": "fmnist", "cifar-10": "cifar10", "cifar-100": "cifar100"},
     "federated_learning_topology": {"k_connect": "k_connected"},
@@ -25,7 +25,7 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
         f"placement_group_{strategy}": strategy for strategy in ("pack", "spread", "strict_pack", "strict_spread")
     },
 }
-"""FedPilot's other words for a value, in lower case."""
+"""FedPilot's other words for a value; capitals do not matter."""
 
 NULL_IS_DEFAULT = frozenset(
     {"number_of_epochs", "train_batch_size", "test_batch_size", "sensitivity_percentage", "distance_metric"}

@@ -198,7 +198,8 @@ def _meant(key: str, entry: Entry) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool) and takes_text(key):
         return entry.written or str(value)
     if isinstance(value, str):
-        return fedpilot_keys.SPELLINGS.get(key, {}).get(value.lower(), value)
+        spelt = {word.lower(): meant for word, meant in fedpilot_keys.SPELLINGS.get(key, {}).items()}
+        return spelt.get(value.lower(), value)
     return value
 
 
