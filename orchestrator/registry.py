@@ -155,6 +155,8 @@ class Signature:
     takes_any: bool
     """Whether it takes options of any name."""
     help: str
+    types: Mapping[str, str] = field(default_factory=dict)
+    """How the types of its parameters are written, where they are."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -265,7 +267,12 @@ def _signature_of(node: ast.ClassDef | ast.FunctionDef, text: str) -> Signature:
     optional = positional[len(positional) - with_default :]
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         (required if default is None else optional).append(argument.arg)
-    return Signature(tuple(required), tuple(optional), arguments.kwarg is not None, first_line(text))
+    types = {
+        argument.arg: ast.unparse(argument.annotation)
+        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        if argument.annotation is not None
+    }
+    return Signature(tuple(required), tuple(optional), arguments.kwarg is not None, first_line(text), types)
 
 
 def signature_of(component: Callable[..., Any]) -> Signature:
@@ -273,12 +280,20 @@ def signature_of(component: Callable[..., Any]) -> Signature:
     required: list[str] = []
     optional: list[str] = []
     takes_any = False
+    types: dict[str, str] = {}
     for parameter in inspect.signature(component).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_any = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             (required if parameter.default is parameter.empty else optional).append(parameter.name)
-    return Signature(tuple(required), tuple(optional), takes_any, first_line(inspect.getdoc(component) or ""))
+            types[parameter.name] = _written(parameter.annotation)
+    return Signature(tuple(required), tuple(optional), takes_any, first_line(inspect.getdoc(component) or ""), types)
+
+
+def _written(annotation: Any) -> str:
+    """The name of a type that means the same everywhere; else nothing."""
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return name if name in ("float", "int", "bool", "str") else ""
 
 
 def problems(kind: Kind, signature: Signature, options: Mapping[str, Any]) -> list[tuple[str, str]]:

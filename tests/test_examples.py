@@ -428,7 +428,7 @@ def signed(change_P, layuot, power=1.0):
     return np.abs(change_P)
 
 
-def good(change_P, layout, power=1.0):
+def good(change_P, layout, power: float = 1.0):
     return np.abs(layout.sums_C(change_P)) ** power
 """
 
@@ -437,6 +437,7 @@ FAULTS = [
     {"chunk_score": "./mine.py:singed"},
     {"chunk_score": "./mine.py:signed"},
     {"chunk_score": "./mine.py:good", "chunk_score_options": {"powr": 2}},
+    {"chunk_score": "./mine.py:good", "chunk_score_options": {"power": "high"}},
     {"chunk_score": "./broken.py:rule"},
     {"chunk_score": "my_lab.rules:fisher"},
     {"chunk_score": "gradeint"},

@@ -111,6 +111,6 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
         dense=messages.dense * num_rounds * (2 * topology.edges if topology else per_round),
         downloads=traffic.downloads,
         actors=actors,
-        memory=memory_lines(settings, spec, layout.num_chunks, topology, held),
+        memory=memory_lines(settings, spec, messages.method, topology, held),
         notes=tuple(notes(settings, messages)),
     )

@@ -42,27 +42,26 @@ class Held:
 
 
 def memory_lines(
-    settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held
+    settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None, held: Held
 ) -> tuple[Memory, ...]:
     """Object store, coordinator, and each actor."""
     model = 4 * spec.num_parameters + 4 * spec.num_float_buffers + 8 * spec.num_integer_buffers
     return (
-        _object_store(settings, spec, num_chunks, topology, held, model),
-        _coordinator(settings, spec, topology, model),
-        _actor(settings, spec, topology),
+        _object_store(settings, spec, method, topology, held, model),
+        _coordinator(spec, method, topology, model),
+        _actor(settings, spec, method, topology),
     )
 
 
 def _object_store(
-    settings: Settings, spec: ModelSpec, num_chunks: int, topology: Topology | None, held: Held, model: int
+    settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None, held: Held, model: int
 ) -> Memory:
-    chunking, vector, method = settings.chunking, 4 * spec.num_parameters, Method.of(settings, spec.num_parameters)
-    rule = method.rule
+    chunking, vector, num_chunks = settings.chunking, 4 * spec.num_parameters, method.layout.num_chunks
     keeps = topology is not None or keeps_states(settings)
     client, parts, copies = (model + 4 * num_chunks, ["model", "4 C"], 0) if keeps else (0, [], 0)
     if chunking.agrees:
         client, parts = client + num_chunks, ["model", "5 C"]
-    if topology is not None and rule.keeps_copies:
+    if topology is not None and method.rule.keeps_copies:
         copies = vector * (2 * topology.edges + topology.num_clients)
         parts.append("(degree + 1) copies of P float32")
     elif method.withholds:
@@ -94,19 +93,18 @@ def _largest_group(settings: Settings, spec: ModelSpec, topology: Topology | Non
     return max(map(len, grouping.groups(cohort, federation, spec.num_parameters)))
 
 
-def _coordinator(settings: Settings, spec: ModelSpec, topology: Topology | None, model: int) -> Memory:
+def _coordinator(spec: ModelSpec, method: Method, topology: Topology | None, model: int) -> Memory:
     if topology is not None:
         return Memory("coordinator", model, "the first model; it owns no other")
     size, formula = 12 * spec.num_parameters + 2 * model, "float64 sums and quotients of P values + the model twice"
-    if Method.of(settings, spec.num_parameters).rule.keeps_residual:
+    if method.rule.keeps_residual:
         size += 16 * spec.num_parameters
         formula += " + 4 vectors of P float32 (what it has not told yet)"
     return Memory("coordinator", size, formula)
 
 
-def _actor(settings: Settings, spec: ModelSpec, topology: Topology | None) -> Memory:
+def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None) -> Memory:
     vectors, parts = 5 + _optimizer_vectors(settings.training), ["weights", "gradients", "copies", "optimizer"]
-    method = Method.of(settings, spec.num_parameters)
     if method.withholds or method.rule.keeps_copies:
         vectors += 2
         parts.append("withheld change before and after")

@@ -10,8 +10,8 @@ from typing import Any
 from fedchunk.orchestrator import registry
 from fedchunk.orchestrator.components import Component, Components
 from fedchunk.orchestrator.core.errors import Fault
-from fedchunk.orchestrator.registry import KIND_OF_KEY, KINDS, Kind
-from fedchunk.orchestrator.settings.fault_texts import shorten
+from fedchunk.orchestrator.registry import KIND_OF_KEY, KINDS, Kind, Signature
+from fedchunk.orchestrator.settings.fault_texts import shorten, shown
 from fedchunk.orchestrator.settings.schema import field_schemas
 from fedchunk.orchestrator.settings.yaml_source import Entry
 
@@ -130,3 +130,15 @@ def _option_faults(kind: Kind, entries: Mapping[str, Entry], components: Compone
             assert at is not None
             where = f" ({own.where})" if own and own.where else ""
             yield Fault(at.where, at.key, f"{name}{where} {message}" if key == kind.key else message)
+        if options_entry is not None:
+            for message in _values_out_of_range(components.signature(kind, name), options):
+                yield Fault(options_entry.where, options_entry.key, message)
+
+
+def _values_out_of_range(signature: Signature, options: Mapping[str, Any]) -> Iterator[str]:
+    if options:
+        from fedchunk.orchestrator.settings.option_checks import allowed, fits  # only where there are any
+    for name, value in options.items():
+        type_name = signature.types.get(name, "")
+        if not fits(type_name, value):
+            yield f"{name}: got {shown(value)}; allowed: {allowed(type_name)}"

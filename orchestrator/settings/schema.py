@@ -125,8 +125,13 @@ def allowed_values(key: str) -> str:
     elif "array" in allowed:
         text = "a list of numbers" + _limits(field_schemas()[key]["items"])
     else:
-        text = ("a whole number" if "integer" in allowed else "a number") + _limits(field_schemas()[key])
+        text = number_in_words(field_schemas()[key])
     return f"{text}, or null" if "null" in allowed else text
+
+
+def number_in_words(schema: Mapping[str, Any]) -> str:
+    """What a number of this schema may be."""
+    return ("a whole number" if "integer" in schema["type"] else "a number") + _limits(schema)
 
 
 def _limits(schema: Mapping[str, Any]) -> str:

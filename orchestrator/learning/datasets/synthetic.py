@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.data.dataset import Dataset
+from fedchunk.orchestrator.settings.option_types import NotNegative
 
 SHAPE = ("synthetic_channels", "synthetic_size", "synthetic_size")
 CLASSES = "synthetic_classes"
@@ -28,8 +29,8 @@ def synthetic(
     synthetic_classes: int,
     synthetic_channels: int,
     synthetic_size: int,
-    contrast: float = 40.0,
-    noise: float = 40.0,
+    contrast: NotNegative = 40.0,
+    noise: NotNegative = 40.0,
 ) -> Dataset:
     """Images (S, c, h, w) in uint8; the classes are as equal in size as can be.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from fedchunk.orchestrator.settings.option_types import Share
 
-def smooth_cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float = 0.1) -> Tensor:
+
+def smooth_cross_entropy(outputs: Tensor, targets: Tensor, smoothing: Share = 0.1) -> Tensor:
     """The mean over a batch, in nats.
 
     Source: Szegedy et al., "Rethinking the Inception Architecture" (2016), section 7.
@@ -19,8 +21,6 @@ def smooth_cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float = 0.
     return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing(smoothing))
 
 
-def label_smoothing(smoothing: float = 0.1) -> float:
-    """The part that is spread. Raises ValueError if it is none."""
-    if not 0 <= smoothing <= 1:
-        raise ValueError(f"smoothing is {smoothing!r}, allowed: 0 to 1")
+def label_smoothing(smoothing: Share = 0.1) -> float:
+    """The part that is spread."""
     return smoothing

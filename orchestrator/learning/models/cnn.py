@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from fedchunk.orchestrator.learning.models._images import image_shape
+from fedchunk.orchestrator.settings.option_types import Count
 
 
-def cnn(input_shape: tuple[int, ...], num_classes: int, filters: int = 32, width: int = 128) -> nn.Module:
+def cnn(input_shape: tuple[int, ...], num_classes: int, filters: Count = 32, width: Count = 128) -> nn.Module:
     """Two convolutions of 3 x 3, a pooling and two dense layers.
 
     Source: ``simple_cnn`` of apple/pfl-research's CIFAR10 benchmark (Granqvist et al. 2024), without its dropout.

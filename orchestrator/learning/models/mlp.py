@@ -7,8 +7,10 @@ from itertools import pairwise
 
 from torch import nn
 
+from fedchunk.orchestrator.settings.option_types import Count, CountOrNone
 
-def mlp(input_shape: tuple[int, ...], num_classes: int, width: int = 200, depth: int = 2) -> nn.Module:
+
+def mlp(input_shape: tuple[int, ...], num_classes: int, width: Count = 200, depth: CountOrNone = 2) -> nn.Module:
     """A multilayer perceptron with ReLU over samples of any shape.
 
     Source: McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data" (2017), the 2NN.

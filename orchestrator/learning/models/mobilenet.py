@@ -12,6 +12,7 @@ from fedchunk.orchestrator.learning.models._torchvision import (
     load_state,
     published_state,
 )
+from fedchunk.orchestrator.settings.option_types import Positive, Share
 
 PUBLISHED = Published("mobilenet", "mobilenet_v2", first="features.0.0", head="classifier.1")
 
@@ -22,7 +23,7 @@ learning rates tried."""
 
 
 def mobilenet(
-    input_shape: tuple[int, ...], num_classes: int, width_mult: float = 1.0, dropout: float = 0.2
+    input_shape: tuple[int, ...], num_classes: int, width_mult: Positive = 1.0, dropout: Share = 0.2
 ) -> nn.Module:
     """For images of 17 pixels a side and more.
 

@@ -15,6 +15,7 @@ from fedchunk.orchestrator.learning.models._torchvision import (
     load_state,
     published_state,
 )
+from fedchunk.orchestrator.settings.option_types import Share
 
 PUBLISHED = Published("vgg16", "vgg16", first="features.0", head="classifier.6")
 
@@ -22,7 +23,7 @@ MINIMUM = 32
 """VGG halves an image five times; less than 32 pixels leave nothing."""
 
 
-def vgg16(input_shape: tuple[int, ...], num_classes: int, dropout: float = 0.5) -> nn.Module:
+def vgg16(input_shape: tuple[int, ...], num_classes: int, dropout: Share = 0.5) -> nn.Module:
     """For square images of 32 pixels a side and more.
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015),

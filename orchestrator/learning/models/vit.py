@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fedchunk.orchestrator.learning.models._images import image_shape, size_fault
 from fedchunk.orchestrator.learning.models._torchvision import Published, fit_patches, load_state, published_state
+from fedchunk.orchestrator.settings.option_types import Count, Share
 
 PUBLISHED = Published("vit", "vit_b_16", first="conv_proj", head="heads.head")
 
@@ -20,11 +21,11 @@ FEWEST_PATCHES, MOST_PATCHES = 7, 32
 def vit(
     input_shape: tuple[int, ...],
     num_classes: int,
-    num_layers: int = 12,
-    num_heads: int = 12,
-    hidden_dim: int = 768,
-    mlp_dim: int = 3072,
-    dropout: float = 0.0,
+    num_layers: Count = 12,
+    num_heads: Count = 12,
+    hidden_dim: Count = 768,
+    mlp_dim: Count = 3072,
+    dropout: Share = 0.0,
 ) -> nn.Module:
     """For square images.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.methods._options import require_count
 from fedchunk.orchestrator.methods.aggregation._closeness import enough, ranking
 from fedchunk.orchestrator.methods.aggregation._means import middle_of
+from fedchunk.orchestrator.settings.option_types import CountOrNone
 
 
-def krum(values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], num_malicious: int = 0) -> NDArray[np.float32]:
+def krum(
+    values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], num_malicious: CountOrNone = 0
+) -> NDArray[np.float32]:
     """The values of the client with the smallest sum of squared distances to its N - f - 2 nearest others.
 
     Krum (Blanchard et al. 2017), as Flower's ``Krum``; chunk by chunk, so the chosen client may differ from chunk to
@@ -32,7 +34,6 @@ def krum(values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], num_mal
         >>> krum(np.array([[0], [1], [1.5], [3], [50]], np.float32), np.ones(5), num_malicious=1).tolist()
         [1.0]
     """
-    require_count("num_malicious", num_malicious, 0)
     if not enough(len(values_NK), num_malicious):
         return middle_of(values_NK)
     chosen_K: NDArray[np.float32] = values_NK[ranking(values_NK, num_malicious)[0]].copy()

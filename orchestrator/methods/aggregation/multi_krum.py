@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.methods._options import require_count
 from fedchunk.orchestrator.methods.aggregation._closeness import enough, ranking
 from fedchunk.orchestrator.methods.aggregation._means import middle_of, weighted_mean
+from fedchunk.orchestrator.settings.option_types import Count, CountOrNone
 
 
 def multi_krum(
-    values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], num_malicious: int = 0, to_keep: int = 1
+    values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], num_malicious: CountOrNone = 0, to_keep: Count = 1
 ) -> NDArray[np.float32]:
     """The weighted mean of the ``to_keep`` clients with the best scores of Krum.
 
@@ -36,8 +36,6 @@ def multi_krum(
         >>> multi_krum(values_NK, np.array([1.0, 1.0, 3.0, 1.0, 9.0]), num_malicious=1, to_keep=2).tolist()
         [2.75]
     """
-    require_count("num_malicious", num_malicious, 0)
-    require_count("to_keep", to_keep, 1)
     if not enough(len(values_NK), num_malicious):
         return middle_of(values_NK)
     best = ranking(values_NK, num_malicious)[: min(to_keep, len(values_NK) - num_malicious)]

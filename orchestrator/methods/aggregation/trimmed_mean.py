@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.methods._options import require
 from fedchunk.orchestrator.methods.aggregation._means import mean_of_middle
+from fedchunk.orchestrator.settings.option_types import Minority
 
 
 def trimmed_mean(
-    values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], beta: float = 0.2
+    values_NK: NDArray[np.float32], weights_N: NDArray[np.float64], beta: Minority = 0.2
 ) -> NDArray[np.float32]:
     """The coordinate-wise trimmed mean (Yin et al. 2018, definition 2): every client counts the same, as in Flower.
 
@@ -32,7 +32,6 @@ def trimmed_mean(
         >>> trimmed_mean(np.array([[1], [2], [3], [7], [99]], np.float32), np.ones(5)).tolist()
         [4.0]
     """
-    require(0 <= beta < 0.5, "beta", beta, "0 <= beta < 0.5")
     num_clients = len(values_NK)
     least = 1 if beta > 0 and num_clients >= 3 else 0
     return mean_of_middle(values_NK, max(int(beta * num_clients), least))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fedchunk.orchestrator.methods._options import require
-
 
 def progress(round_index: int, rounds: int) -> float:
     """How far the run is: 0 in round 1, 1 in round ``rounds`` and later. A run of one round is at its beginning."""
@@ -12,5 +10,4 @@ def progress(round_index: int, rounds: int) -> float:
 
 def between(final: float, share: float) -> float:
     """``(1 - share) * 1 + share * final``: exactly 1 and exactly ``final`` at the ends."""
-    require(0 <= final <= 1, "final", final, "0 <= final <= 1")
     return (1.0 - share) + share * final

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from fedchunk.orchestrator.methods.schedules._progress import between, progress
+from fedchunk.orchestrator.settings.option_types import Share
 
 
-def cosine(round_index: int, rounds: int, final: float = 0.0) -> float:
+def cosine(round_index: int, rounds: int, final: Share = 0.0) -> float:
     """``final + (1 - final) * (1 + cos(pi * p)) / 2`` with ``p = (round_index - 1) / (rounds - 1)``.
 
     Cosine annealing without restarts (Loshchilov and Hutter 2017, SGDR, equation 5), by rounds. A run of one round

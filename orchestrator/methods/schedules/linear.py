@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fedchunk.orchestrator.methods.schedules._progress import between, progress
+from fedchunk.orchestrator.settings.option_types import Share
 
 
-def linear(round_index: int, rounds: int, final: float = 0.0) -> float:
+def linear(round_index: int, rounds: int, final: Share = 0.0) -> float:
     """``1 - (1 - final) * p`` with ``p = (round_index - 1) / (rounds - 1)``.
 
     A run of one round keeps the full rate; rounds after the last one keep ``final``. With ``final = 0``, nothing is

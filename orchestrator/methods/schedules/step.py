@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fedchunk.orchestrator.methods._options import require, require_count
+from fedchunk.orchestrator.settings.option_types import Count, PositiveShare
 
 
-def step(round_index: int, every: int = 10, factor: float = 0.5) -> float:
+def step(round_index: int, every: Count = 10, factor: PositiveShare = 0.5) -> float:
     """``factor ** floor((round_index - 1) / every)``: 1 in the first ``every`` rounds, then ``factor``, and so on.
 
     Args:
@@ -20,6 +20,4 @@ def step(round_index: int, every: int = 10, factor: float = 0.5) -> float:
         >>> [step(round_index, every=2) for round_index in (1, 2, 3, 4, 5)]
         [1.0, 1.0, 0.5, 0.5, 0.25]
     """
-    require_count("every", every, 1)
-    require(0 < factor <= 1, "factor", factor, "0 < factor <= 1")
     return float(factor ** ((round_index - 1) // every))

@@ -1,4 +1,4 @@
-"""What the optimizers share: moments that move only where somebody sent something, and checks of the options.
+"""What the optimizers share: moments that move only where somebody sent something.
 
 A chunk that nobody sent has no pseudo-gradient, which is not the same as one of zero. So it is not stepped, and its
 moments neither fade nor move until somebody sends it again. That is the lazy update of sparse Adam (PyTorch's
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.methods._options import require
 
 Rule = Callable[..., tuple[NDArray[np.float32], ...]]
 """From changes and one array per moment, all of the same length, to the step and the new moments, all new arrays."""
@@ -67,16 +66,3 @@ def adapted(direction: NDArray[np.float32], squares: NDArray[np.float32], tau: f
     step = np.sqrt(squares)
     step += tau
     return np.divide(direction, step, out=step)
-
-
-def check_beta(name: str, beta: float) -> None:
-    """A factor that fades what was before: at 1 nothing would ever fade, or nothing new would ever come in."""
-    require(0 <= beta < 1, name, beta, f"0 <= {name} < 1")
-
-
-def check_tau(tau: float) -> None:
-    """tau keeps a step finite where nothing has changed so far, so it must not be 0 in float32."""
-    float32 = np.finfo(np.float32)
-    require(
-        float(float32.tiny) <= tau <= float(float32.max), "tau", tau, "the positive range of float32, 1.2e-38 .. 3.4e38"
-    )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.methods.server_optimizers._chunks import adapted, check_tau, step_where_sent
+from fedchunk.orchestrator.methods.server_optimizers._chunks import adapted, step_where_sent
+from fedchunk.orchestrator.settings.option_types import PositiveFloat32
 
 
 def adagrad(
@@ -17,7 +18,7 @@ def adagrad(
     sent_C: NDArray[np.bool_],
     state: Mapping[str, NDArray[Any]],
     layout: Layout,
-    tau: float = 1e-3,
+    tau: PositiveFloat32 = 1e-3,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """``v = v + change^2``, and the step is ``change / (sqrt(v) + tau)``.
 
@@ -41,7 +42,6 @@ def adagrad(
         >>> adagrad(change_P, sent_C, {"squares_P": np.array([16, 0], np.float32)}, layout, tau=1.0)[0].tolist()
         [0.5, 0.0]
     """
-    check_tau(tau)
 
     def rule(change: NDArray[np.float32], old: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         squares = np.square(change)

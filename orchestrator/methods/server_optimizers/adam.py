@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.methods.server_optimizers._chunks import (
     adapted,
-    check_beta,
-    check_tau,
     faded,
     step_where_sent,
 )
+from fedchunk.orchestrator.settings.option_types import Fading, PositiveFloat32
 
 
 def adam(
@@ -23,9 +22,9 @@ def adam(
     sent_C: NDArray[np.bool_],
     state: Mapping[str, NDArray[Any]],
     layout: Layout,
-    beta_1: float = 0.9,
-    beta_2: float = 0.99,
-    tau: float = 1e-3,
+    beta_1: Fading = 0.9,
+    beta_2: Fading = 0.99,
+    tau: PositiveFloat32 = 1e-3,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """``m = beta_1 m + (1 - beta_1) change``, ``v = beta_2 v + (1 - beta_2) change^2``, step ``a m / (sqrt(v) + tau)``.
 
@@ -56,9 +55,6 @@ def adam(
         >>> step_P.round(3).tolist()  # sqrt(1 - 0.25) / (1 - 0.25) * 0.5 / sqrt(0.5)
         [0.8159999847412109, -0.8159999847412109]
     """
-    check_beta("beta_1", beta_1)
-    check_beta("beta_2", beta_2)
-    check_tau(tau)
 
     def rule(
         change: NDArray[np.float32], mean: NDArray[np.float32], squares: NDArray[np.float32]
@@ -73,7 +69,7 @@ def adam(
 
 
 def _correct_bias(
-    step_P: NDArray[np.float32], rounds_C: NDArray[np.int32], beta_1: float, beta_2: float, layout: Layout
+    step_P: NDArray[np.float32], rounds_C: NDArray[np.int32], beta_1: Fading, beta_2: Fading, layout: Layout
 ) -> None:
     """Multiplies the steps of each chunk by its factor a; one number while all chunks were sent equally often."""
     powers_C = rounds_C + 1.0

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.methods.server_optimizers._chunks import check_beta, step_where_sent
+from fedchunk.orchestrator.methods.server_optimizers._chunks import step_where_sent
+from fedchunk.orchestrator.settings.option_types import Fading
 
 
 def momentum(
@@ -17,7 +18,7 @@ def momentum(
     sent_C: NDArray[np.bool_],
     state: Mapping[str, NDArray[Any]],
     layout: Layout,
-    server_momentum: float = 0.9,
+    server_momentum: Fading = 0.9,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """``v = server_momentum * v + change``, and the step is v (Hsu et al. 2019, FedAvgM).
 
@@ -42,7 +43,6 @@ def momentum(
         >>> momentum(change_P, sent_C, state, layout, server_momentum=0.5)[0].tolist()
         [3.0, 6.0]
     """
-    check_beta("server_momentum", server_momentum)
 
     def rule(change: NDArray[np.float32], old: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         velocity = server_momentum * old

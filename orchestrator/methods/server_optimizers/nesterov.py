@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.methods.server_optimizers._chunks import check_beta, step_where_sent
+from fedchunk.orchestrator.methods.server_optimizers._chunks import step_where_sent
+from fedchunk.orchestrator.settings.option_types import Fading
 
 
 def nesterov(
@@ -17,7 +18,7 @@ def nesterov(
     sent_C: NDArray[np.bool_],
     state: Mapping[str, NDArray[Any]],
     layout: Layout,
-    server_momentum: float = 0.9,
+    server_momentum: Fading = 0.9,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """``v = server_momentum * v + change``, and the step is ``change + server_momentum * v``.
 
@@ -40,7 +41,6 @@ def nesterov(
         >>> nesterov(np.array([2, 4], np.float32), np.array([True]), {}, Layout(2, 1), server_momentum=0.5)[0].tolist()
         [3.0, 6.0]
     """
-    check_beta("server_momentum", server_momentum)
 
     def rule(change: NDArray[np.float32], old: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         velocity = server_momentum * old

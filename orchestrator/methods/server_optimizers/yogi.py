@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.methods.server_optimizers._chunks import (
     adapted,
-    check_beta,
-    check_tau,
     faded,
     step_where_sent,
 )
+from fedchunk.orchestrator.settings.option_types import Fading, PositiveFloat32
 
 
 def yogi(
@@ -23,9 +22,9 @@ def yogi(
     sent_C: NDArray[np.bool_],
     state: Mapping[str, NDArray[Any]],
     layout: Layout,
-    beta_1: float = 0.9,
-    beta_2: float = 0.99,
-    tau: float = 1e-3,
+    beta_1: Fading = 0.9,
+    beta_2: Fading = 0.99,
+    tau: PositiveFloat32 = 1e-3,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """``m`` as in adam, ``v = v - (1 - beta_2) change^2 sign(v - change^2)``, and the step is ``m / (sqrt(v) + tau)``.
 
@@ -53,9 +52,6 @@ def yogi(
         >>> state["squares_P"].tolist()
         [7.0, 2.0]
     """
-    check_beta("beta_1", beta_1)
-    check_beta("beta_2", beta_2)
-    check_tau(tau)
 
     def rule(
         change: NDArray[np.float32], mean: NDArray[np.float32], squares: NDArray[np.float32]

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from fedchunk.orchestrator.registry import KINDS, builtin_signature
 from fedchunk.orchestrator.settings.loading import parse, to_yaml
+from fedchunk.orchestrator.settings.option_checks import fits
 from fedchunk.orchestrator.settings.schema import choices, component_of, field_schemas, kinds, sections
 from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, TrackingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -69,8 +70,13 @@ ANY_VALUES = st.fixed_dictionaries({}, optional={k: values_of(k) for k in field_
 
 def options_of(kind, name):
     """Some of the options that a built-in component has."""
-    names = [name for name in builtin_signature(kind, name).names if name not in kind.on_offer]
-    return st.dictionaries(st.sampled_from(names), PLAIN) if names else st.just({})
+    signature = builtin_signature(kind, name)
+    own = [option for option in signature.names if option not in kind.on_offer]
+    return st.fixed_dictionaries({}, optional={option: numbers_for(signature.types[option]) for option in own})
+
+
+def numbers_for(type_name):
+    return st.one_of(st.integers(0, 9), st.floats(0, 1e9)).filter(lambda value: fits(type_name, value))
 
 
 @st.composite

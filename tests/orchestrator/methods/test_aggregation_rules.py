@@ -284,18 +284,3 @@ def test_what_comes_in_is_only_read_and_what_comes_out_is_new(rule, clients):
     assert result_K.shape == (11,)
     assert result_K.flags.writeable
     assert not np.shares_memory(result_K, values_NK)
-
-
-@pytest.mark.parametrize(
-    ("rule", "name", "got"),
-    [
-        *((trimmed_mean, "beta", got) for got in (-0.1, 0.5, np.nan)),
-        *((rule, "num_malicious", got) for rule in (krum, multi_krum) for got in (-1, 0.5)),
-        *((multi_krum, "to_keep", got) for got in (0, 1.5)),
-    ],
-)
-def test_a_bad_option_is_named_with_what_is_allowed(rule, name, got):
-    values_NK = column(1, 2, 3)
-
-    with pytest.raises(ValueError, match=rf"{name}: got {got}, allowed: "):
-        rule(values_NK, ones(values_NK), **{name: got})

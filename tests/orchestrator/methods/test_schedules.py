@@ -63,18 +63,3 @@ def test_steps_never_rise_and_are_equal_in_between(round_index, every, factor):
 
     assert later == (now if round_index % every else step(round_index + every, every, factor))
     assert later <= now
-
-
-@pytest.mark.parametrize(
-    ("schedule", "name", "got"),
-    [
-        *((schedule, "final", got) for schedule in (linear, cosine) for got in (-0.1, 1.5, np.nan)),
-        *((step, "factor", got) for got in (0, 1.5, np.nan)),
-        *((step, "every", got) for got in (0, 2.5)),
-    ],
-)
-def test_a_bad_option_is_named_with_what_is_allowed(schedule, name, got):
-    arguments = (1,) if schedule is step else (1, 10)
-
-    with pytest.raises(ValueError, match=rf"{name}: got {got}, allowed: "):
-        schedule(*arguments, **{name: got})

@@ -208,19 +208,6 @@ def test_values_that_never_change_are_never_stepped(optimizer):
     assert [float(step_P[0]) for step_P in steps] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "name", "got"),
-    [
-        *((optimizer, "server_momentum", got) for optimizer in (momentum, nesterov) for got in (-0.1, 1, np.nan)),
-        *((optimizer, name, 1.5) for optimizer in (adam, yogi) for name in ("beta_1", "beta_2")),
-        *((optimizer, "tau", got) for optimizer in (adam, adagrad, yogi) for got in (0, -1, np.inf, np.nan, 1e-50)),
-    ],
-)
-def test_a_bad_option_is_named_with_what_is_allowed(optimizer, name, got):
-    with pytest.raises(ValueError, match=rf"{name}: got {got}, allowed: "):
-        optimizer(f32(1), np.array([True]), {}, Layout(1, 1), **{name: got})
-
-
 @pytest.mark.parametrize("optimizer", [none, *REMEMBERING])
 def test_an_optimizer_asks_only_for_what_the_caller_has(optimizer):
     parameters = inspect.signature(optimizer).parameters.values()

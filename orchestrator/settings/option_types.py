@@ -1,0 +1,25 @@
+"""The types that components write for their options, so that settings are held to them.
+
+Read by their names from sources: nothing is imported to check an option (:mod:`settings.option_checks`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+Fading = Annotated[float, Field(ge=0, lt=1)]
+"""What stays of something that was before: at 1 nothing would ever fade, or nothing new would ever come in."""
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Minority = Annotated[float, Field(ge=0, lt=0.5)]
+"""A share at each of two ends, between which something must remain."""
+Positive = Annotated[float, Field(gt=0)]
+PositiveFloat32 = Annotated[float, Field(ge=float(np.finfo(np.float32).tiny), le=float(np.finfo(np.float32).max))]
+"""Still above 0 and finite as float32."""
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+"""A count that may be 0."""
