@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
     from fedchunk.orchestrator.learning.data.dataset import Dataset
     from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule
-    from fedchunk.orchestrator.run import load_settings, run
+    from fedchunk.orchestrator.run import load_settings, resume, run
     from fedchunk.orchestrator.settings.whole import Settings
 
 _PLACES = {
@@ -44,6 +44,7 @@ _PLACES = {
     "compare": "analysis.compare",
     "load_run": "analysis.load",
     "load_settings": "orchestrator.run",
+    "resume": "orchestrator.run",
     "run": "orchestrator.run",
 }
 
@@ -65,6 +66,7 @@ __all__ = [
     "compare",
     "load_run",
     "load_settings",
+    "resume",
     "run",
 ]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from dataclasses import asdict
 from importlib import metadata
@@ -16,13 +15,14 @@ from typing import Annotated
 
 import typer
 
-from fedchunk.orchestrator.commands.console import FAILED, INTERRUPTED, OK, Answer, answering
+from fedchunk.orchestrator.commands.console import FAILED, INCOMPLETE, INTERRUPTED, OK, Answer, answering
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
-from fedchunk.orchestrator.run import Launch, environment_uri, execute
+from fedchunk.orchestrator.run import Launch, Resume, environment_uri, execute, to_resume
 from fedchunk.orchestrator.settings.loading import json_schema, load
 from fedchunk.orchestrator.settings.sections import RuntimeSettings
 from fedchunk.orchestrator.settings.whole import Settings
+from fedchunk.orchestrator.stopping import Stop
 from fedchunk.orchestrator.tracking.uri import is_server, resolve_store
 
 EXIT_CODES = {"finished": OK, "failed": FAILED, "interrupted": INTERRUPTED}
@@ -67,7 +67,9 @@ def fedchunk(
 
 @app.command()
 def run(
-    config: Config,
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="YAML file with the settings.", show_default=False)
+    ] = None,
     overrides: Overrides = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the results: new or empty.")] = None,
     address: Annotated[
@@ -79,16 +81,26 @@ def run(
         bool, typer.Option("--profile", help="Write where the time of the rounds went, as a table and a trace.")
     ] = False,
     tracking_uri: TrackingUri = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder; no CONFIG is given then.")
+    ] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="With --resume: take components whose source has changed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment."""
-    with answering(as_json) as answer:
-        settings = _settings(answer, config, [*(overrides or ()), *(["profile=true"] if profile else ())])
-        launch = Launch(output, address, local, tracking_uri)
+    """Run an experiment, or go on with one."""
+    stop = Stop()
+    with stop.listening(), answering(as_json) as answer:
+        more = [*(overrides or ()), *(["profile=true"] if profile else ())]
+        settings, going_on = _begun_or_new(answer, config, more, resume, accept_changes=accept_changes)
+        stop.limit_s = settings.runtime.stop_timeout_s
+        launch = Launch(output, address, local, tracking_uri, going_on)
         from fedchunk.orchestrator.commands.progress import ProgressLine
 
         with ProgressLine(settings.federation.federated_learning_rounds) as progress:
-            ended = execute(settings, launch, progress, _stop_on_sigterm)
+            stop.say = progress.stage
+            ended = execute(settings, launch, progress, stop)
         from fedchunk.orchestrator.commands.run_summary import (
             summary_dict,
             summary_text,
@@ -102,11 +114,21 @@ def run(
         if ended.summary.error is not None:
             print(ended.summary.error, file=sys.stderr)
         answer.exit_code = EXIT_CODES[ended.summary.status]
+        if ended.summary.unwritten and answer.exit_code == OK:
+            answer.exit_code = INCOMPLETE
 
 
-def _stop_on_sigterm() -> None:
-    """Batch systems and `ray job stop` say it with SIGTERM. Set once Ray stands, because Ray sets its own."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _begun_or_new(
+    answer: Answer, config: str | None, overrides: list[str], resume: Path | None, *, accept_changes: bool
+) -> tuple[Settings, Resume | None]:
+    """The settings of a new run, or of one that goes on and what is to change of it."""
+    if resume is not None:
+        changes = overrides if config is None else [config, *overrides]
+        return to_resume(resume, changes, {}, accept_changes=accept_changes)
+    if config is None:
+        message = "no settings were given: fedchunk run CONFIG, or fedchunk run --resume RUN"
+        raise ConfigError([Fault("CONFIG", "", message)])
+    return _settings(answer, config, overrides), None
 
 
 def _how_to_open(uri: str | None) -> str:

@@ -3,81 +3,232 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
 from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
-from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary
-from fedchunk.orchestrator.core.errors import FedchunkError
-from fedchunk.orchestrator.recording.background import Recording
+from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary, Snapshot
+from fedchunk.orchestrator.core.errors import CoordinatorLost, FedchunkError, StatesLost
+from fedchunk.orchestrator.recording.background import End, Recording
+from fedchunk.orchestrator.recording.checkpoints import Checkpoints
 from fedchunk.orchestrator.settings.sections import FederationSettings
+from fedchunk.orchestrator.stopping import Stop
+
+logger = logging.getLogger(__name__)
 
 
 def run_experiment(
-    federation: Federation, settings: FederationSettings, recorders: Sequence[Recorder], observer: Observer
+    federation: Federation,
+    settings: FederationSettings,
+    recorders: Sequence[Recorder],
+    observer: Observer,
+    stop: Stop | None = None,
 ) -> RunSummary:
+    """Runs an experiment in a federation that is entered already, without checkpoints: see :class:`Experiment`."""
+    experiment = Experiment(settings, recorders, observer, stop or Stop(), max_restarts=0)
+    return experiment.play(federation)
+
+
+class Experiment:
     """Runs the rounds and records each while the next one runs. What had finished is recorded however the run ends.
 
-    Args:
-        federation: clients and coordinator, already entered.
-        settings: how many rounds, and when to stop early.
-        recorders: told of every round, in this order.
-        observer: told of progress.
-
-    Returns:
-        How the run ended. A failed round or Ctrl-C is a status, not an exception. A recorder that cannot start raises:
-        it starts while the first round runs, which is then given up. What an observer raises ends the run as failed,
-        and is raised once that is recorded.
+    Where something is lost that no repeated call brings back, the rounds since the last checkpoint are played again:
+    they give the same bits, so what is recorded of them stays.
     """
-    started = time.monotonic()
-    rows: list[Mapping[str, object]] = []
-    status, error = "finished", None
-    raised: Exception | None = None
-    enough = Enough(settings.stop_avg_accuracy, settings.patience)
-    with Recording(recorders, federation.info) as recording:
+
+    def __init__(
+        self,
+        settings: FederationSettings,
+        recorders: Sequence[Recorder],
+        observer: Observer,
+        stop: Stop,
+        checkpoints: Checkpoints | None = None,
+        *,
+        past: Sequence[Mapping[str, object]] = (),
+        max_restarts: int,
+    ) -> None:
+        """
+        Args:
+            settings: how many rounds, and when to stop early.
+            recorders: told of every round. The first one counts; the others are optional.
+            observer: told of progress.
+            stop: says when somebody wants the run to end.
+            checkpoints: where to go on from, and what to write on the way; None: the beginning, and nothing.
+            past: rows of the ``rounds`` table that are recorded already.
+            max_restarts: how often rounds may be played again.
+        """
+        self._settings, self._recorders, self._observer, self._stop = settings, recorders, observer, stop
+        self._checkpoints, self._restarts_left = checkpoints, max_restarts
+        self._rows = list(past)
+        self._enough = Enough(settings.stop_avg_accuracy, settings.patience)
+        self._done = any([self._enough.after(row) for row in self._rows][-1:])
+        self._recording: Recording | None = None
+        self._started = time.monotonic()
+        self._resumed = bool(past)
+
+    def play(self, federation: Federation) -> RunSummary:
+        """Runs what is left of the rounds.
+
+        Returns:
+            How the run ended. A failed round or Ctrl-C is a status, not an exception.
+
+        Raises:
+            CoordinatorLost: another federation is to play on.
+            RecordsError: the first recorder cannot start; it does so while the first round runs, which is then given
+                up.
+            Exception: what an observer raised; the run has failed, and that is recorded.
+        """
+        self._recording = recording = self._recording or Recording(self._recorders, federation.info)
+        status, error, raised = "finished", None, None
         try:
-            for round_index in range(1, settings.federated_learning_rounds + 1):
-                result = federation.run_round(round_index, _Stopping(observer, recording))
-                if recording.refused:
-                    break
-                rows.append(result.summary)
-                recording.record(result)
-                observer.round_done(result)
-                if enough.after(rows[-1]):
-                    break
+            with self._stop.rounds_running():
+                self._play_all(federation, _Watching(self._observer, recording, self._stop, federation))
         except _Refused:
-            pass  # leaving the recording says why
+            pass  # finishing the recording says why
         except KeyboardInterrupt:
-            status, error = "interrupted", "interrupted by the user"
+            by = self._stop.asked
+            status, error = "interrupted", "interrupted by the user" if by is None else f"stopped by {by}"
+        except CoordinatorLost as lost:
+            if self._may_restart(lost):
+                raise
+            status, error = "failed", str(lost)
         except FedchunkError as failure:
             status, error = "failed", str(failure)
         except Exception as surprise:
             status, error, raised = "failed", f"{type(surprise).__name__}: {surprise}", surprise
-    model = federation.final_model() if rows and status != "failed" else None
-    summary = summarise(rows, status, error, model, time.monotonic() - started)
-    for recorder in recorders:
-        recorder.finish(summary, federation.info.spec if model else None, model)
-    if raised is not None:
-        raise raised
-    return summary
+        summary = self._end(federation, recording, status, error)
+        if raised is not None:
+            raise raised
+        return summary
+
+    def _play_all(self, federation: Federation, watching: _Watching) -> None:
+        """From the last checkpoint to the last round; again, where clients' states were lost."""
+        first = federation.snapshot(0)
+        if self._checkpoints is not None:
+            federation.keep_states(self._checkpoints.wants)
+        if self._checkpoints is None or self._done:
+            return self._play_from(1, federation, watching) if not self._done else None
+        start = self._checkpoints.newest(len(self._rows)) if self._resumed or self._rows else None
+        while True:
+            if start is not None:
+                self._go_back_to(start, federation)
+            try:
+                return self._play_from(start.round_index + 1 if start else 1, federation, watching)
+            except StatesLost as lost:
+                if not self._may_restart(lost):
+                    raise
+                start = self._checkpoints.newest(len(self._rows)) or first
+
+    def _go_back_to(self, start: Snapshot, federation: Federation) -> None:
+        at, known = start.round_index, len(self._rows)
+        if at < known:
+            self._observer.stage(f"rounds {at + 1} to {known} are played again, from the checkpoint of round {at}")
+        elif at:
+            self._observer.stage(f"going on after round {at}")
+        federation.restore(start)
+
+    def _may_restart(self, lost: FedchunkError) -> bool:
+        """Whether rounds may be played once more, and says so."""
+        if self._restarts_left <= 0 or self._stop.asked is not None:
+            return False
+        self._restarts_left -= 1
+        self._observer.stage(f"{lost}; going back ({self._restarts_left} more times at most)")
+        return True
+
+    def _play_from(self, first: int, federation: Federation, watching: _Watching) -> None:
+        for round_index in range(first, self._settings.federated_learning_rounds + 1):
+            result = federation.run_round(round_index, watching)
+            if round_index > len(self._rows):
+                self._take(result)
+            else:
+                self._compare(result)
+            if self._checkpoints is not None and self._checkpoints.is_wanted(round_index):
+                snapshot = federation.snapshot(round_index)
+                if snapshot is not None:
+                    self._checkpoints.write_soon(snapshot)
+            if self._done or watching.recording.refused:
+                return
+            if self._stop.asked is not None and round_index >= watching.last_round:
+                raise KeyboardInterrupt
+
+    def _take(self, result: RoundResult) -> None:
+        assert self._recording is not None
+        self._rows.append(result.summary)
+        self._recording.record(result)
+        self._observer.round_done(result)
+        self._done = self._enough.after(self._rows[-1])
+
+    def _compare(self, result: RoundResult) -> None:
+        """A round that is recorded already was played again: it must have come out the same."""
+        was, now = self._rows[result.round_index - 1], result.summary
+        for column in ("accuracy", "loss", "train_loss", "uplink_bytes", "downlink_bytes"):
+            if not _same(was[column], now[column]):
+                logger.warning(
+                    "round %d was played again, and its %s is %s, not %s as recorded: other versions, or another kind "
+                    "of device? What is recorded stays.", result.round_index, column, now[column], was[column],
+                )  # fmt: skip
+                return
+
+    def _end(self, federation: Federation, recording: Recording, status: str, error: str | None) -> RunSummary:
+        """Records how the run ended, and the last checkpoint."""
+        model = _last_model(federation) if self._rows else None
+        kept = _last_snapshot(federation, len(self._rows)) if self._checkpoints and self._rows else None
+        with self._stop.deferred():
+            summary = summarise(self._rows, status, error, model, time.monotonic() - self._started)
+            recording.finish(End(summary, federation.info.spec if model else None, model), lambda: self._stop.hurried)
+            if self._checkpoints is not None:
+                self._observer.stage("writing the last checkpoint")
+                self._checkpoints.finish(kept, lambda: self._stop.hurried)
+        return summary
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or (one != one and other != other)
+
+
+def _last_model(federation: Federation) -> ModelState | None:
+    """The model of the last round that ended; None where it is gone with its coordinator."""
+    try:
+        return federation.final_model()
+    except (FedchunkError, KeyboardInterrupt):
+        return None
+
+
+def _last_snapshot(federation: Federation, round_index: int) -> Snapshot | None:
+    try:
+        return federation.snapshot(round_index)
+    except (FedchunkError, KeyboardInterrupt):
+        return None
 
 
 class _Refused(Exception):
-    """A recorder could not start."""
+    """What counts cannot be recorded."""
 
 
-class _Stopping:
-    """An observer that ends a round as soon as it is known that it cannot be recorded."""
+class _Watching:
+    """An observer that ends a round as soon as it is known that it cannot be recorded, or is to be given up.
 
-    def __init__(self, observer: Observer, recording: Recording) -> None:
-        self._observer, self._recording = observer, recording
+    Attributes:
+        last_round: where somebody wants the run to end: the round in progress then, after which none begins.
+    """
+
+    def __init__(self, observer: Observer, recording: Recording, stop: Stop, federation: Federation) -> None:
+        self.recording = recording
+        self.last_round = 0
+        self._observer, self._stop, self._federation = observer, stop, federation
+        self._held = False
 
     def stage(self, name: str) -> None:
         self._observer.stage(name)
 
     def clients_done(self, round_index: int, done: int, cohort: int) -> None:
-        if self._recording.refused:
+        if self.recording.refused:
             raise _Refused
+        self._stop.check()
+        if self._stop.asked is not None and not self._held:
+            self._held = True
+            self.last_round = self._federation.hold()
         self._observer.clients_done(round_index, done, cohort)
 
     def round_done(self, result: RoundResult) -> None:
@@ -107,11 +258,11 @@ class Enough:
         return reached or (self._patience is not None and self._rounds_since >= self._patience)
 
 
-def never_started(error: BaseException) -> RunSummary:
-    """Of a run that ended before its first round."""
+def never_started(error: BaseException, past: Sequence[Mapping[str, object]] = ()) -> RunSummary:
+    """Of a run that ended before its first round, or before the first since it was resumed."""
     interrupted = isinstance(error, KeyboardInterrupt)
     status, reason = ("interrupted", "interrupted by the user") if interrupted else ("failed", str(error))
-    return RunSummary(status, 0, None, None, None, 0, 0, 0, 0, 0.0, None, reason)
+    return summarise(past, status, reason, None, 0.0)
 
 
 def summarise(

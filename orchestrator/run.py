@@ -5,25 +5,43 @@ Heavy parts are imported by what needs them, so that a script that only looks at
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fedchunk.orchestrator.core.errors import ConfigError, Fault, FedchunkError
+from fedchunk.orchestrator.core.errors import ConfigError, CoordinatorLost, Fault, FedchunkError
 from fedchunk.orchestrator.settings.loading import load, parse, to_yaml
 from fedchunk.orchestrator.settings.whole import Settings
+from fedchunk.orchestrator.stopping import Stop
 
 if TYPE_CHECKING:
     from fedchunk.analysis.load import Run
     from fedchunk.orchestrator.contract.messages import RoundResult
     from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary
+    from fedchunk.orchestrator.recording.run_folder import RunFolder
     from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 OnRound = Callable[[Mapping[str, Any]], object]
 """Told of each round: its row of the ``rounds`` table."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A recorded run that goes on."""
+
+    folder: Path
+    changed: Mapping[str, Any]
+    """Settings that are not what they were."""
+    last_round: int | None = None
+    """What is recorded of later rounds is forgotten; None: nothing is."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,8 @@ class Launch:
     """In this process, without Ray."""
     tracking_uri: str | None = None
     """MLflow store; None: the settings', else MLFLOW_TRACKING_URI, else ``sqlite:///mlflow.db``."""
+    resume: Resume | None = None
+    """A run that goes on; None: a new one."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +66,10 @@ class Ended:
 
     summary: RunSummary
     folder: Path
-    report: Path
+    report: Path | None
+    """None where it could not be written."""
     run_id: str | None
-    """MLflow's name of the run; None where MLflow is off."""
+    """MLflow's name of the run; None where MLflow is off, or does not know of it yet."""
 
 
 def environment_uri() -> str | None:
@@ -56,41 +77,84 @@ def environment_uri() -> str | None:
     return os.environ.get("MLFLOW_TRACKING_URI")
 
 
-def execute(
-    settings: Settings, launch: Launch, observer: Observer, started: Callable[[], None] = lambda: None
-) -> Ended:
-    """Runs an experiment and records it; ``started`` is called once the federation stands.
+def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop | None = None) -> Ended:
+    """Runs an experiment and records it. What follows the last round never decides how the run ended.
 
     Raises:
-        FedchunkError: it never got to its first round, or a recorder refused. The run's folder says so, too.
+        FedchunkError: it never got to its first round. The run's folder says so, too.
+        KeyboardInterrupt: the same, by Ctrl-C or a signal.
     """
     from fedchunk.actors.backends.memory import uncollected
 
     with uncollected():
-        from fedchunk.orchestrator.experiment import never_started, run_experiment
+        from fedchunk.orchestrator.experiment import never_started
         from fedchunk.orchestrator.recording.run_folder import RunFolder
 
     if launch.local and launch.address is not None:
         raise ConfigError([Fault("--address", "", "--local starts no Ray, so none can be joined; leave one out")])
-    folder = RunFolder.create(launch.output, settings, to_yaml(settings))
-    seen = _Seen(observer)
-    try:
-        recorders, tracker = _recorders(settings, launch, folder)
-        with _federation(settings, launch, seen) as federation:
-            started()
-            summary = run_experiment(federation, settings.federation, recorders, seen)
-    except (FedchunkError, KeyboardInterrupt) as error:
-        if not seen.rounds_done:
-            folder.finish(never_started(error), None, None)
-        raise
-    try:
-        observer.stage("writing the report")
-        report = _write_report(folder.path)
-    finally:
+    stop = stop or Stop(settings.runtime.stop_timeout_s, observer.stage)
+    with stop.listening():
+        resume = launch.resume
+        folder = (
+            RunFolder.create(launch.output, settings, to_yaml(settings))
+            if resume is None
+            else RunFolder.reopen(resume.folder, resume.changed, resume.last_round)
+        )
+        try:
+            recorders, tracker = _recorders(settings, launch, folder)
+            summary = _play(settings, launch, folder, recorders, observer, stop)
+        except BaseException as error:
+            if not folder.finished:
+                folder.finish(never_started(error, folder.rows), None, None)
+            folder.close()
+            raise
+        report = _after_the_run("the report", observer, "writing the report", lambda: _write_report(folder.path))
+        folder.close()
         if tracker is not None:
-            observer.stage("sending the results to MLflow")
-            tracker.upload()
-    return Ended(summary, folder.path, report, tracker.run_id if tracker else None)
+            _after_the_run("MLflow", observer, "sending the results to MLflow", tracker.upload)
+    run_id = tracker.run_id if tracker else None
+    return Ended(replace(summary, unwritten=folder.unwritten), folder.path, report, run_id)
+
+
+def _play(
+    settings: Settings, launch: Launch, folder: RunFolder, recorders: list[Recorder], observer: Observer, stop: Stop
+) -> RunSummary:
+    """All rounds that are left; in another federation, where the coordinator was lost."""
+    from fedchunk.orchestrator.experiment import Experiment
+    from fedchunk.orchestrator.recording.checkpoints import Checkpoints
+
+    runtime = settings.runtime
+    checkpoints = Checkpoints(
+        folder.path, runtime.checkpoint_interval, runtime.checkpoints_to_keep, lambda: folder.recorded_to
+    )
+    experiment = Experiment(
+        settings.federation,
+        recorders,
+        observer,
+        stop,
+        checkpoints,
+        past=folder.rows,
+        max_restarts=runtime.max_run_restarts,
+    )
+    while True:
+        with _federation(settings, launch, observer) as federation:
+            stop.listen_again()
+            try:
+                return experiment.play(federation)
+            except CoordinatorLost:
+                continue
+
+
+def _after_the_run(what: str, observer: Observer, stage: str, do: Callable[[], _T]) -> _T | None:
+    """Does what comes after the last round; whatever happens to it, the run has ended as it has."""
+    try:
+        observer.stage(stage)
+        return do()
+    except KeyboardInterrupt:
+        logger.warning("%s: stopped before it was done; the run itself is over and recorded.", what)
+    except Exception as error:
+        logger.warning("%s: %s: %s. The run itself is recorded.", what, type(error).__name__, error)
+    return None
 
 
 def run(
@@ -138,6 +202,62 @@ def run(
     return load_run(ended.folder)
 
 
+def resume(
+    run: str | Path,
+    *,
+    accept_changes: bool = False,
+    local: bool = False,
+    on_round: OnRound | None = None,
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Goes on with a recorded run, in its folder, its MLflow run and its tables, and returns it.
+
+    However often and wherever a run was stopped or killed: once it has ended, its tables (times aside) and weights are
+    those of the run that never was.
+
+    Args:
+        run: the run's folder.
+        accept_changes: go on with components whose source has changed since; what is recorded of rounds after the last
+            checkpoint is forgotten then.
+        local: in this process, without Ray; the run may have begun on Ray, and the other way round.
+        on_round: told of each new round, as in :func:`run`.
+        address: as in :func:`run`.
+        tracking_uri: as in :func:`run`; to be given again where the address has a password.
+        progress: show a line for each round on standard error.
+        settings: what is to change: ``federated_learning_rounds``, or how and where the run is processed.
+
+    Raises:
+        ConfigError: there is no such run, another process has it, or a setting would change rounds that are over.
+        FedchunkError: the run failed.
+    """
+    from fedchunk.analysis.load import load_run
+
+    whole, going_on = to_resume(Path(run), (), settings, accept_changes=accept_changes)
+    with _shown(whole, progress) as observer:
+        ended = execute(whole, Launch(None, address, local, tracking_uri, going_on), _Told(observer, on_round))
+    if ended.summary.status == "failed":
+        raise FedchunkError(f"{ended.summary.error}\nWhat had finished is in {ended.folder}")
+    return load_run(ended.folder)
+
+
+def to_resume(
+    run: Path, overrides: Sequence[str], objects: Mapping[str, Any], *, accept_changes: bool
+) -> tuple[Settings, Resume]:
+    """The settings of a run that goes on, and from where. Raises ConfigError as :func:`resume` does."""
+    from fedchunk.orchestrator.recording.checkpoints import FOLDER, newest_checkpoint
+    from fedchunk.orchestrator.resuming import resumed
+
+    found = resumed(run, overrides, objects, accept_changes=accept_changes)
+    last = None
+    if found.code_changed:
+        newest = newest_checkpoint(run / FOLDER)
+        last = newest.round_index if newest else 0
+    return found.settings, Resume(run, found.changed, last)
+
+
 def load_settings(config: str | Path | Mapping[str, Any] | Settings, **settings: Any) -> Settings:
     """Settings from a file or a mapping, with those of ``settings`` on top; functions and classes may be values.
 
@@ -156,7 +276,7 @@ def load_settings(config: str | Path | Mapping[str, Any] | Settings, **settings:
 
 def _recorders(settings: Settings, launch: Launch, folder: Any) -> tuple[list[Recorder], MlflowRecorder | None]:
     """The run's folder first, then what the settings ask for."""
-    from fedchunk.orchestrator.recording.optional import OptionalRecorder
+    from fedchunk.orchestrator.recording.own_recorder import OwnRecorder
 
     recorders: list[Recorder] = [folder]
     if settings.runtime.profile:
@@ -164,13 +284,15 @@ def _recorders(settings: Settings, launch: Launch, folder: Any) -> tuple[list[Re
 
         recorders.append(ProfileRecorder(folder.path))
     for bound in settings.all_bound("recorder"):
-        recorders.append(OptionalRecorder(bound, bound(folder=folder.path, settings=settings.flat())))
+        recorders.append(OwnRecorder(bound, bound(folder=folder.path, settings=settings.flat())))
     if not settings.tracking.mlflow_enabled:
         return recorders, None
     from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 
     uri = launch.tracking_uri or settings.tracking.mlflow_tracking_uri or environment_uri()
-    tracker = MlflowRecorder(settings.tracking, settings.flat(), folder.path, uri, settings.components.described)
+    tracker = MlflowRecorder(
+        settings.tracking, settings.flat(), folder.path, uri, settings.components.described, folder.past()
+    )
     return [*recorders, tracker], tracker
 
 
@@ -213,12 +335,11 @@ class _Silent:
         """Nothing."""
 
 
-class _Seen:
-    """Passes everything on, and knows whether a round ended."""
+class _Told:
+    """Passes everything on, and tells a function of each round."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self.rounds_done = 0
+    def __init__(self, observer: Observer, on_round: OnRound | None) -> None:
+        self._observer, self._on_round = observer, on_round
 
     def stage(self, name: str) -> None:
         """Passed on."""
@@ -229,20 +350,7 @@ class _Seen:
         self._observer.clients_done(round_index, done, cohort)
 
     def round_done(self, result: RoundResult) -> None:
-        """Passed on, and counted."""
-        self.rounds_done += 1
-        self._observer.round_done(result)
-
-
-class _Told(_Seen):
-    """Tells a function of each round, too."""
-
-    def __init__(self, observer: Observer, on_round: OnRound | None) -> None:
-        super().__init__(observer)
-        self._on_round = on_round
-
-    def round_done(self, result: RoundResult) -> None:
         """Passed on, and told."""
-        super().round_done(result)
+        self._observer.round_done(result)
         if self._on_round is not None:
             self._on_round(result.summary)

@@ -7,6 +7,7 @@ the encoded messages also go through sockets, see :mod:`fedchunk.actors.backends
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from fedchunk.actors.client.experiment_data import prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
 from fedchunk.actors.coordinator.assembly import build_coordinator, describe
 from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
-from fedchunk.orchestrator.contract.ports import Call, FederationInfo, Observer, Outcome, Raised, Returned
+from fedchunk.orchestrator.contract.ports import Call, FederationInfo, Observer, Outcome, Raised, Returned, Snapshot
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, reason_of
 from fedchunk.orchestrator.methods.method import layout_for
 from fedchunk.orchestrator.settings.whole import Settings
@@ -30,7 +31,10 @@ from fedchunk.orchestrator.settings.whole import Settings
 class LocalHandle:
     """A pickled value: nobody but the backend looks inside, as with ``ray.ObjectRef``."""
 
+    _numbers = itertools.count()
+
     def __init__(self, value: Any) -> None:
+        self.key = str(next(self._numbers))
         self._buffers: list[bytes] = []
         self._pickled = pickle.dumps(
             value, protocol=5, buffer_callback=lambda buffer: self._buffers.append(buffer.raw().tobytes())
@@ -39,6 +43,8 @@ class LocalHandle:
     def value(self) -> Any:
         """A fresh copy; arrays rest on immutable bytes, so they are read-only."""
         return pickle.loads(self._pickled, buffers=self._buffers)
+
+    load = value
 
 
 class LocalClientGroup:
@@ -58,6 +64,10 @@ class LocalClientGroup:
     def put(self, value: Any) -> LocalHandle:
         """Share one value with all actors."""
         return LocalHandle(value)
+
+    def abandon(self) -> None:
+        """Forgets the calls that wait."""
+        self._queue.clear()
 
     def submit(self, call: Call) -> None:
         """Queue a call."""
@@ -112,6 +122,9 @@ class LocalFederation:
         self._observer = observer
         self._make_actor = make_actor
         self._wire: Wire | None = None
+        self._model: ModelState | None = None
+        self._last_round: int | None = 0
+        self._wanted: Callable[[int], bool] = lambda round_index: False
 
     def __enter__(self) -> LocalFederation:
         with ExitStack() as opened:
@@ -152,14 +165,38 @@ class LocalFederation:
 
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
         """One round, from 1."""
+        self._wanted(round_index)
+        self._last_round = None  # what is begun and not ended is no state to go on from
         played = self._coordinator.play(
             round_index, lambda done, cohort: observer.clients_done(round_index, done, cohort)
         )
+        self._last_round = round_index
+        self._model = None if self._settings.federation.peer_to_peer else self._coordinator.model
         return played.result()
 
+    def keep_states(self, wanted: Callable[[int], bool]) -> None:
+        """Asked before each round; the last one can be snapshot in any case."""
+        self._wanted = wanted
+
+    def snapshot(self, round_index: int) -> Snapshot | None:
+        """What the federation is after the last round."""
+        if round_index != self._last_round:
+            return None
+        values, objects = self._coordinator.saved()
+        return Snapshot(round_index, values, objects)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes it what it was."""
+        self._coordinator.restore(snapshot.coordinator, [LocalHandle(one.load()) for one in snapshot.objects])
+        self._last_round, self._model = snapshot.round_index, None
+
+    def hold(self) -> int:
+        """No round is in progress while somebody can ask."""
+        return self._last_round or 0
+
     def final_model(self) -> ModelState:
-        """The coordinator's model as it is now."""
-        return self._coordinator.model
+        """The coordinator's model after the last round that ended; one that failed may have moved it already."""
+        return self._model or self._coordinator.model
 
     @property
     def wire_counts(self) -> WireCounts | None:

@@ -13,6 +13,8 @@ before it is there, so that they import torch meanwhile.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,13 +26,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from fedchunk.actors.backends.memory import uncollected
 from fedchunk.actors.backends.placement import Placement, plan_placement
 from fedchunk.actors.backends.ray_client import Spawner
-from fedchunk.actors.backends.ray_coordinator import _CoordinatorShell
+from fedchunk.actors.backends.ray_coordinator import RoundOrder, _CoordinatorShell
 from fedchunk.actors.backends.ray_start import start_ray
 from fedchunk.actors.client.experiment_data import ExperimentData, prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
-from fedchunk.orchestrator.contract.ports import FederationInfo, Observer
-from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, Fault, FedchunkError
+from fedchunk.orchestrator.contract.ports import FederationInfo, Observer, Snapshot
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, CoordinatorLost, Fault, FedchunkError
 from fedchunk.orchestrator.settings.whole import Settings
 
 POLL_S = 0.25
@@ -41,6 +43,18 @@ SILENCE_S = 120.0
 
 
 NO_TCP = "got tcp, which joins two ends in one process; allowed on Ray: object_store. Remove it, or run with --local"
+
+
+class _StoredState:
+    """A reference, as a snapshot has it."""
+
+    def __init__(self, reference: Any) -> None:
+        self.key = reference.hex()
+        self._reference = reference
+
+    def load(self) -> Any:
+        """The value. Raises ActorsUnavailable where it is gone."""
+        return _answer(self._reference, SILENCE_S, "the owner of clients' states")
 
 
 class RayFederation:
@@ -62,6 +76,8 @@ class RayFederation:
         self._coordinator: Any = None
         self._ahead: dict[int, Any] = {}
         self._last_round = 0
+        self._generation = 0
+        self._wanted: Callable[[int], bool] = lambda round_index: False
 
     def __enter__(self) -> RayFederation:
         try:
@@ -74,12 +90,14 @@ class RayFederation:
 
     def __exit__(self, *exc_info: object) -> None:
         """Ends the actors that this started (clients go with their placement group) and its own Ray."""
-        if self._coordinator is not None:
-            ray.kill(self._coordinator, no_restart=True)
-        if self._group is not None:
-            remove_placement_group(self._group)
+        with contextlib.suppress(Exception):  # Ray itself may be gone; however that is, the run has ended as it has
+            if self._coordinator is not None:
+                ray.kill(self._coordinator, no_restart=True)
+            if self._group is not None:
+                remove_placement_group(self._group)
         if self._owns_ray:
-            ray.shutdown()
+            with contextlib.suppress(Exception):
+                ray.shutdown()
 
     @property
     def info(self) -> FederationInfo:
@@ -87,23 +105,56 @@ class RayFederation:
         return self._info
 
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
-        """One round, from 1, in order. Raises RoundFailed, or ActorsUnavailable when the coordinator is lost."""
+        """One round, from 1, in order. Raises as :class:`Federation` says."""
         reference = self._ahead.pop(round_index, None) or self._ask_for(round_index)
         if self._plays_on and round_index < self._settings.federation.federated_learning_rounds:
             self._ahead[round_index + 1] = self._ask_for(round_index + 1)
         while not ray.wait([reference], timeout=POLL_S)[0]:
-            done, cohort = _answer(self._coordinator.progress.remote(), SILENCE_S, "the coordinator")
+            done, cohort = self._answer(self._coordinator.progress.remote())
             if cohort:
                 observer.clients_done(round_index, done, cohort)
-        result: RoundResult = _answer(reference, SILENCE_S, "the coordinator")
+        result: RoundResult = self._answer(reference)
         self._last_round = round_index
         return result
 
     def final_model(self) -> ModelState:
         """The coordinator's model after the last round that :meth:`run_round` returned."""
-        asked = self._coordinator.final_model.remote(self._last_round)
-        model: ModelState = _answer(asked, SILENCE_S, "the coordinator")
+        model: ModelState = self._answer(self._coordinator.final_model.remote(self._last_round))
         return model
+
+    def keep_states(self, wanted: Callable[[int], bool]) -> None:
+        """Which rounds' ends may be asked for. A round is asked for while the one before it runs."""
+        self._wanted = wanted
+
+    def snapshot(self, round_index: int) -> Snapshot | None:
+        """What the federation was after a round. Clients' states stay where they are until they are loaded."""
+        saved = self._answer(self._coordinator.snapshot.remote(round_index))
+        if saved is None:
+            return None
+        values, references = saved
+        return Snapshot(round_index, values, [_StoredState(reference) for reference in references])
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes it what it was. The driver owns the clients' states then, until they have trained again."""
+        self._generation += 1
+        self._ahead = {}
+        references = [ray.put(one.load()) for one in snapshot.objects]
+        self._answer(
+            self._coordinator.restore.remote(
+                snapshot.round_index, dict(snapshot.coordinator), references, self._generation
+            ),
+            self._settings.runtime.client_timeout_s,
+        )
+        self._last_round = snapshot.round_index
+
+    def hold(self) -> int:
+        """No round begins any more after the one in progress; which is the last."""
+        last: int = self._answer(self._coordinator.hold.remote())
+        return last
+
+    @staticmethod
+    def _answer(reference: Any, limit_s: float = SILENCE_S) -> Any:
+        return _answer(reference, limit_s, "the coordinator")
 
     @property
     def _plays_on(self) -> bool:
@@ -113,7 +164,8 @@ class RayFederation:
         return not may_stop and not federation.peer_to_peer
 
     def _ask_for(self, round_index: int) -> Any:
-        return self._coordinator.run_round.remote(round_index, self._plays_on)
+        order = RoundOrder(round_index, self._generation, self._plays_on, self._wanted(round_index))
+        return self._coordinator.run_round.remote(order)
 
     def _start(self) -> None:
         settings = self._settings
@@ -196,7 +248,13 @@ def _answer(reference: Any, limit_s: float, who: str) -> Any:
         if isinstance(cause, FedchunkError):
             raise cause from None
         raise
-    except ray.exceptions.ActorDiedError as error:
-        raise ActorsUnavailable(f"{who} died: {error}") from error
+    except (ray.exceptions.RayActorError, ray.exceptions.OwnerDiedError) as error:
+        raise CoordinatorLost(f"{who} is gone: {_first_line(error)}") from error
+    except ray.exceptions.GetTimeoutError as error:
+        raise CoordinatorLost(f"{who} did not answer within {limit_s:g} s") from error
     except ray.exceptions.RayError as error:
-        raise ActorsUnavailable(f"{who} did not answer within {limit_s:g} s ({type(error).__name__})") from error
+        raise CoordinatorLost(f"{who} cannot be reached ({type(error).__name__}: {_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -6,7 +6,8 @@ Imports next to nothing: the driver reads this module before it starts Ray.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
@@ -14,6 +15,26 @@ from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 if TYPE_CHECKING:
     from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
     from fedchunk.orchestrator.settings.whole import Settings
+
+
+NO_MORE = -1
+"""The next round after one that failed: what was begun and not ended is no state to go on from."""
+
+Saved = tuple[dict[str, Any], list[Any]]
+"""What the coordinator knows, and references to clients' states."""
+
+
+@dataclass(frozen=True)
+class RoundOrder:
+    """What the driver asks for."""
+
+    round_index: int
+    generation: int
+    """How often the coordinator had been restored when this was asked for."""
+    keep_model: bool
+    """The next round is under way before the driver knows of this one and may ask for its model."""
+    keep_state: bool
+    """The driver will ask for a snapshot of the round's end."""
 
 
 class _CoordinatorShell:
@@ -31,7 +52,11 @@ class _CoordinatorShell:
         self._progress = (0, 0)
         self._turn = threading.Condition()
         self._next_round = 1
+        self._playing = False
+        self._last = float("inf")
+        self._generation = 0
         self._models: dict[int, ModelState] = {}
+        self._kept: dict[int, Saved] = {}
 
     def start(self, data: Sequence[Any], samples_per_client: tuple[int, ...], parts: tuple[slice, ...]) -> ModelSpec:
         """Makes the coordinator. ``data`` is the data's reference in a sequence, so that it is passed on, not read."""
@@ -51,21 +76,54 @@ class _CoordinatorShell:
         self._coordinator, spec = build_coordinator(self._settings, group, samples_per_client, parts)
         return spec
 
-    def run_round(self, round_index: int, keep_model: bool) -> RoundResult:
-        """``keep_model``: the next round is under way before the driver knows of this one and may ask for its model."""
+    def run_round(self, order: RoundOrder) -> RoundResult | None:
+        """One round, when it is its turn; None if no more are wanted, or if it was asked for before a restoring."""
+        round_index = order.round_index
         with self._turn:
-            self._turn.wait_for(lambda: self._next_round == round_index)
+            self._turn.wait_for(lambda: order.generation < self._generation or self._next_round == round_index)
+            if order.generation < self._generation or round_index > self._last:
+                return None
+            self._playing = True
         self._progress = (0, 0)
+        clean = False
         try:
             played = self._coordinator.play(round_index, self._note)
-            if keep_model:
-                before = {round_index - 1: self._models[round_index - 1]} if round_index - 1 in self._models else {}
-                self._models = before | {round_index: self._coordinator.model}
+            clean = True
         finally:
             with self._turn:
-                self._next_round += 1
+                self._playing = False
+                if clean and (order.keep_state or round_index == self._last):
+                    self._kept = {round_index: self._coordinator.saved()}
+                if clean and order.keep_model:
+                    before = {number: model for number, model in self._models.items() if number == round_index - 1}
+                    self._models = before | {round_index: self._coordinator.model}
+                self._next_round = round_index + 1 if clean else NO_MORE
                 self._turn.notify_all()
         return played.result()
+
+    def hold(self) -> int:
+        """No round begins after the one in progress; which is the last."""
+        with self._turn:
+            self._last = self._next_round if self._playing else self._next_round - 1
+            return int(self._last)
+
+    def snapshot(self, round_index: int) -> Saved | None:
+        """What there was after a round: kept, or still what there is; None where it is gone."""
+        with self._turn:
+            if round_index in self._kept:
+                return self._kept.pop(round_index)
+            if not self._playing and self._next_round == round_index + 1:
+                return self._coordinator.saved()
+        return None
+
+    def restore(self, round_index: int, values: Mapping[str, Any], objects: Sequence[Any], generation: int) -> None:
+        """Makes the coordinator what it was; rounds that were asked for before are no longer played."""
+        with self._turn:
+            self._generation = generation
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: not self._playing)
+            self._coordinator.restore(values, objects)
+            self._next_round, self._models, self._kept = round_index + 1, {}, {}
 
     def progress(self) -> tuple[int, int]:
         return self._progress

@@ -82,6 +82,11 @@ class RayClientGroup:
         """Share one value with all actors; the process that calls this owns it."""
         return ray.put(value)
 
+    def abandon(self) -> None:
+        """Forgets the calls that no actor has yet."""
+        self._queue.clear()
+        self._lost.clear()
+
     def submit(self, call: Call) -> None:
         """Queue a call and hand it out if an actor is free."""
         self._queue.append(call)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +54,7 @@ class ClientDirectory:
     """All clients, by number."""
 
     def __init__(self, count: int, *, know_the_first_model: bool) -> None:
-        self._newcomer = ClientEntry(0 if know_the_first_model else NEVER)
-        self._entries = [self._newcomer] * count
+        self._entries = [ClientEntry(0 if know_the_first_model else NEVER)] * count
 
     def state(self, client: int) -> StateRef | None:
         """Where the client's state lies."""
@@ -63,11 +63,6 @@ class ClientDirectory:
     def last_round(self, client: int) -> int:
         """The round in which the client last took part, 0 before it ever did."""
         return self._entries[client].last_round
-
-    def drop_states(self, clients: Iterable[int]) -> None:
-        """The states of these clients are lost: they start again as if they had never taken part."""
-        for client in clients:
-            self._entries[client] = self._newcomer
 
     def record_state(self, client: int, round_index: int, state: StateRef, last_round: int) -> None:
         """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
@@ -78,6 +73,28 @@ class ClientDirectory:
     def record_choice(self, client: int, round_index: int) -> None:
         """The client was told which chunks to send in ``round_index``."""
         self._entries[client] = replace(self._entries[client], told_round=round_index)
+
+    def saved(self) -> tuple[dict[str, Any], list[Handle]]:
+        """All entries as arrays, and the objects that they point into."""
+        objects: dict[int, Handle] = {}
+        for entry in self._entries:
+            if entry.state is not None:
+                objects.setdefault(id(entry.state.states), entry.state.states)
+        number = {one: at for at, one in enumerate(objects)}
+        places = [
+            (-1, 0, 0) if entry.state is None else (number[id(entry.state.states)], entry.state.group, entry.state.row)
+            for entry in self._entries
+        ]
+        rounds = [(entry.known_round, entry.last_round, entry.told_round) for entry in self._entries]
+        return {"places_N3": np.array(places, np.int32), "rounds_N3": np.array(rounds, np.int32)}, [*objects.values()]
+
+    def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
+        """What :meth:`saved` gave."""
+        rows = zip(saved["places_N3"].tolist(), saved["rounds_N3"].tolist(), strict=True)
+        self._entries = [
+            ClientEntry(known, None if at < 0 else StateRef(objects[at], group, row), last, told)
+            for (at, group, row), (known, last, told) in rows
+        ]
 
     def send_model(
         self, clients: Iterable[int], model: GlobalModel, ledger: Ledger, choice_C: NDArray[np.bool_] | None = None

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order
 from fedchunk.actors.coordinator.ledger import Ledger
@@ -26,7 +29,7 @@ from fedchunk.orchestrator.contract.messages import (
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
-from fedchunk.orchestrator.core.errors import RoundFailed
+from fedchunk.orchestrator.core.errors import RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
@@ -89,6 +92,18 @@ class PeerCoordinator:
         model: ModelState = settled.answer.values[1]
         return model
 
+    def saved(self) -> tuple[dict[str, Any], list[Handle]]:
+        """All that later rounds need, between two rounds: values, and the objects with peers' states."""
+        objects = [state for state in self._states if state is not None]
+        known = iter(range(len(objects)))
+        at = [-1 if state is None else next(known) for state in self._states]
+        return {"places_N": np.array(at, np.int32)}, objects
+
+    def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
+        """What :meth:`saved` gave, of a coordinator of the same settings."""
+        self._group.abandon()
+        self._states = [None if at < 0 else objects[at] for at in saved["places_N"].tolist()]
+
     def play(self, round_index: int, progress: Progress) -> PlayedRound:
         """One round, from 1: all train, then all mix. Raises RoundFailed when too few peers finish."""
         with self._group_in_use:
@@ -145,7 +160,7 @@ class PeerCoordinator:
 
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:
-                self._states[lost.call.key] = None
+                raise StatesLost([lost.call.key])
             return call(lost.call.key)
 
         def note(done: int) -> None:

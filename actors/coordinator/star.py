@@ -7,9 +7,10 @@ checked before it counts, here or where its group is summed. Groups are added in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +34,16 @@ from fedchunk.orchestrator.contract.messages import (
     InitialModel,
     ModelState,
 )
-from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Returned
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost, Returned
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core import round_rules
-from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed
+from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.agreement import Agreement
 from fedchunk.orchestrator.methods.budget import Budget
 from fedchunk.orchestrator.methods.chooser import Choice
 from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, dense_message_bytes, server_side
+from fedchunk.orchestrator.methods.saved_model import restored_model, saved_model
 from fedchunk.orchestrator.settings.whole import Settings
 
 Progress = Callable[[int, int], None]
@@ -86,6 +88,22 @@ class Coordinator:
     def model(self) -> ModelState:
         """The coordinator's own model as it is now."""
         return self._model.state
+
+    def saved(self) -> tuple[dict[str, Any], list[Handle]]:
+        """All that later rounds need, between two rounds: values, and the objects with clients' states."""
+        clients, objects = self._clients.saved()
+        agreement = self._agreement.saved() if self._agreement else None
+        model = saved_model(self._model)
+        return {"model": model, "clients": clients, "agreement": agreement, "budget_left": self._budget.left}, objects
+
+    def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
+        """What :meth:`saved` gave, of a coordinator of the same settings."""
+        self._group.abandon()
+        self._model = restored_model(self._model, saved["model"])
+        self._clients.restore(saved["clients"], objects)
+        if self._agreement is not None:
+            self._agreement.restore(saved["agreement"])
+        self._budget.left = saved["budget_left"]
 
     def play(self, round_index: int, progress: Progress) -> PlayedRound:
         """One round, from 1. Raises RoundFailed when too few clients finish."""
@@ -160,10 +178,7 @@ class Coordinator:
 
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:
-                clients = list(chain(*batches[lost.call.key]))
-                self._clients.drop_states(clients)
-                afresh = self._clients.send_model(clients, self._model, this.ledger, this.agreed_C)
-                return call(lost.call.key, afresh)
+                raise StatesLost(list(chain(*batches[lost.call.key])))
             return call(lost.call.key, messages)
 
         def note(done: int) -> None:

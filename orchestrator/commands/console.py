@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
 
-OK, FAILED, BAD_CONFIGURATION, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes. 2 is also what typer gives for a wrong command line, 130 what a shell expects after Ctrl-C."""
+OK, FAILED, BAD_CONFIGURATION, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes. 2 is also what typer gives for a wrong command line, 130 what a shell expects after Ctrl-C. 3: the run is
+finished, but not all of it could be written down."""
 
 
 class Answer:
@@ -46,7 +49,8 @@ class Answer:
 def answering(as_json: bool) -> Iterator[Answer]:
     """Runs a command's body; the errors of ours and Ctrl-C become an answer and leave with their exit code.
 
-    Raises SystemExit when the exit code is not 0. Other exceptions pass: they are bugs and show their traceback.
+    Raises SystemExit when the exit code is not 0. Other exceptions are faults of ours: their traceback goes into a
+    file.
     """
     answer = Answer(as_json, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
@@ -59,8 +63,21 @@ def answering(as_json: bool) -> Iterator[Answer]:
             answer.fail(FAILED, "failed", str(error))
         except KeyboardInterrupt:
             answer.fail(INTERRUPTED, "interrupted", "interrupted by the user")
+        except Exception as error:
+            answer.fail(FAILED, "failed", _unexpected(error))
     if answer.exit_code != OK:
         raise SystemExit(answer.exit_code)
+
+
+def _unexpected(error: Exception) -> str:
+    """What to say of a fault of our own."""
+    text = f"{type(error).__name__}: {error}\nThis is a fault of fedchunk."
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="fedchunk-", suffix=".txt", delete=False) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return text
+    return f"{text} Please report it with {file.name}"
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -5,6 +5,7 @@ Always on standard error, so that standard output holds the result only.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -72,13 +73,19 @@ class Totals:
         return "  ".join(parts)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more (``| head``): rich would end the process."""
+        self.quiet = True
+
+
 class ProgressLine:
     """Shows a run to people. A context manager and an :class:`fedchunk.orchestrator.contract.ports.Observer`."""
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._totals = Totals()
-        self._console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._console = _Console(file=sys.stderr, soft_wrap=True, highlight=False)
         self._live = self._console.is_terminal
         text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))
         columns = (BarColumn(bar_width=20), text) if self._console.width >= WIDE else (text,)
@@ -137,4 +144,5 @@ class ProgressLine:
         self._progress.update(self._task, description=text)
 
     def _print(self, text: str) -> None:
-        self._console.print(Text(text))
+        with contextlib.suppress(OSError):  # nobody can read it: a full disk, a pipe that was closed
+            self._console.print(Text(text))

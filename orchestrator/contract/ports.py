@@ -10,7 +10,7 @@ Handles stand for values that stay where they are (Ray's object store). Nobody b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -83,6 +83,33 @@ class RunSummary:
     error: str | None = None
     actors_busy: float | None = None
     """Time that client actors worked, of the rounds' time on all of them; None where no round ended."""
+    unwritten: tuple[str, ...] = ()
+    """What could not be written into the run's folder, in words."""
+
+
+class Stored(Protocol):
+    """What some clients remember, wherever it lies."""
+
+    @property
+    def key(self) -> str:
+        """Its name; equal only for the same value."""
+        ...
+
+    def load(self) -> Any:
+        """The value: :class:`ClientState`, or a tuple of :class:`ClientStates`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a federation is between two rounds. See :mod:`fedchunk.orchestrator.recording.checkpoints`."""
+
+    round_index: int
+    """The last round that is in it; 0 before the first."""
+    coordinator: Mapping[str, Any]
+    """What the coordinator knows, see :mod:`fedchunk.orchestrator.contract.trees`."""
+    objects: Sequence[Stored]
+    """Clients' states, numbered as the coordinator numbers them."""
 
 
 class Federation(Protocol):
@@ -98,19 +125,47 @@ class Federation(Protocol):
         ...
 
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
-        """One round, from 1. Raises RoundFailed or ActorsUnavailable."""
+        """One round, from 1.
+
+        Raises:
+            RoundFailed: too few clients finished.
+            StatesLost: it can go on after :meth:`restore`.
+            CoordinatorLost: another federation can go on after its :meth:`restore`.
+            ActorsUnavailable: no client actor is left.
+        """
+        ...
+
+    def keep_states(self, wanted: Callable[[int], bool]) -> None:
+        """From now on :meth:`snapshot` may be asked for the rounds for which this is true. It is called once for each
+        round, before the round begins."""
+        ...
+
+    def snapshot(self, round_index: int) -> Snapshot | None:
+        """What the federation was after a round; None where it has gone on since."""
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes it what it was: the next round is the one after the snapshot's."""
+        ...
+
+    def hold(self) -> int:
+        """No round begins any more after the one in progress; which is the last, and can be snapshot."""
         ...
 
     def final_model(self) -> ModelState:
-        """The coordinator's model as it is now."""
+        """The coordinator's model after the last round that ended. Raises ActorsUnavailable where it is gone."""
         ...
 
 
 class Recorder(Protocol):
-    """Keeps what a run shows. May fail in ``start`` only; later it warns, counts and goes on."""
+    """Keeps what a run shows. Every recorder is told of a run by a thread of its own, so it may take its time.
+
+    Only the run's folder counts: where it cannot begin, the run is given up. Of any other recorder an exception is a
+    warning, and costs what it would have recorded.
+    """
 
     def start(self, info: FederationInfo) -> None:
-        """Before anything else, perhaps while the first round runs; raises when it cannot record."""
+        """Before anything else, while the first round runs."""
         ...
 
     def record_rounds(self, results: Sequence[RoundResult]) -> None:
@@ -202,6 +257,10 @@ class ClientGroup(Protocol):
 
     def submit(self, call: Call) -> None:
         """Queue a call."""
+        ...
+
+    def abandon(self) -> None:
+        """Forgets the calls that no actor has yet; what actors answer to the others is nobody's."""
         ...
 
     def next_outcome(self) -> Outcome:

@@ -39,8 +39,8 @@ class SpanRecorder:
 
     def read_out(self) -> tuple[Span, ...]:
         """Everything noted since the last time; nothing is left after it."""
-        spans, self._spans = self.spans, []
-        return spans
+        spans, self._spans = self._spans, []
+        return tuple(spans)  # only now: another thread may have added one meanwhile
 
 
 class Turns:

@@ -8,6 +8,8 @@
     ├── ClientFailed       one client could not do its part of a round
     ├── RoundFailed        too few clients finished a round
     ├── ActorsUnavailable  no actor could be started, or all of them were lost
+    │   └── CoordinatorLost the coordinator died with all that it knew
+    ├── StatesLost         clients' states were lost with the node that had them
     ├── RecordsError       a run's folder or table cannot be read
     └── TrackingError      the tracking store cannot be reached at the start
 
@@ -111,6 +113,22 @@ class RoundFailed(FedchunkError):
 
 class ActorsUnavailable(FedchunkError):
     """No actor can take work: they did not start in time, or were lost and could not be replaced."""
+
+
+class CoordinatorLost(ActorsUnavailable):
+    """The coordinator's process or node is gone, and with it everything that no checkpoint has."""
+
+
+class StatesLost(FedchunkError):
+    """What clients remember was lost with a node: the rounds since the last checkpoint have to be played again."""
+
+    def __init__(self, clients: Sequence[int]) -> None:
+        super().__init__(tuple(clients))
+        self.clients = tuple(clients)
+
+    def __str__(self) -> str:
+        few = ", ".join(map(str, self.clients[:5])) + (", ..." if len(self.clients) > 5 else "")
+        return f"the states of {len(self.clients)} clients ({few}) were lost with a node"
 
 
 class RecordsError(FedchunkError):

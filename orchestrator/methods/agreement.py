@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,14 @@ class Agreement:
         ages_C = self._ages(round_index).ages_C
         self._rates_C = agreement.observe(self._rates_C, sent_C, norms_C, ages_C)
         self._last_sent_C = np.where(sent_C, np.int32(round_index), self._last_sent_C)
+
+    def saved(self) -> dict[str, Any]:
+        """What it remembers."""
+        return {"rates_C": self._rates_C, "last_sent_C": self._last_sent_C}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """What :meth:`saved` gave."""
+        self._rates_C, self._last_sent_C = saved["rates_C"], saved["last_sent_C"]
 
     def _ages(self, round_index: int) -> Ages:
         return Ages(round_index, np.int32(round_index - 1) - self._last_sent_C)

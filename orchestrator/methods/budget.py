@@ -22,6 +22,9 @@ class Budget:
     """Spreads what is left of ``sensitivity_budget_mb`` evenly over the rounds and clients to come.
 
     Raises ConfigError for a budget that messages without any chunk would already pass: it could not be kept to.
+
+    Attributes:
+        left: bytes that may still be sent; None: no budget.
     """
 
     def __init__(self, settings: Sections, layout: Layout, spec: ModelSpec, codec: Codec) -> None:
@@ -31,8 +34,8 @@ class Budget:
         self._codec = codec
         self._counts = spec.num_float_buffers, spec.num_integer_buffers
         megabytes = settings.chunking.sensitivity_budget_mb if settings.chunking.chunking else None
-        self._left = None if megabytes is None else megabytes * 1_000_000
-        if self._left is not None and self._left < self._least():
+        self.left = None if megabytes is None else megabytes * 1_000_000
+        if self.left is not None and self.left < self._least():
             message = (
                 f"got {megabytes:g} MB, but headers, masks and buffers alone take {self._least() / 1_000_000:g} MB in "
                 "this run; allowed here: more than that"
@@ -41,9 +44,9 @@ class Budget:
 
     def bytes_per_client(self, round_index: int, clients: int) -> int | None:
         """Most bytes that one client may send in this round; None: no budget."""
-        if self._left is None:
+        if self.left is None:
             return None
-        return even_share(self._left, self._federation.federated_learning_rounds - round_index + 1, clients)
+        return even_share(self.left, self._federation.federated_learning_rounds - round_index + 1, clients)
 
     def chunks(self, most_bytes: int | None) -> int | None:
         """How many chunks fit into a payload of ``most_bytes``; None: no limit."""
@@ -51,8 +54,8 @@ class Budget:
 
     def spend(self, uplink_bytes: int) -> None:
         """Takes off what a round has sent."""
-        if self._left is not None:
-            self._left -= uplink_bytes
+        if self.left is not None:
+            self.left -= uplink_bytes
 
     def _least(self) -> int:
         """Bytes of a run in which nobody sends a chunk."""

@@ -10,16 +10,22 @@ summary.json           how the run ended; status "running" until then
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import math
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
@@ -31,21 +37,46 @@ from fedchunk.orchestrator.core.records import SCHEMA_VERSION
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_atomically
 from fedchunk.orchestrator.settings.whole import Settings
+from fedchunk.orchestrator.settings.yaml_source import written_value
 
 logger = logging.getLogger(__name__)
 
 RUNS_FOLDER = Path("runs")
 """Where runs go that were given no folder, below the current one."""
 
+MOST_WAITING_BYTES = 512_000_000
+"""Tables of rounds that could not be written yet; beyond it the oldest are given up."""
+
+LOCK = ".lock"
+"""Held by the process that records into a run's folder."""
+
+_SUMMARY_BYTES = 4096
+"""The first summary is padded to this: where the disk is full, the last one is written over it."""
+
 
 class RunFolder:
-    """Records a run in its folder (a :class:`contract.ports.Recorder`). Made by :meth:`create`."""
+    """Records a run in its folder (a :class:`contract.ports.Recorder`). Made by :meth:`create`.
+
+    Records must never end a run: what cannot be written is kept in memory and tried again with every later round. What
+    is missing in the end is in ``unwritten``, in the summary and in the exit code.
+    """
+
+    name = "the run's folder"
 
     def __init__(self, path: Path) -> None:
         self.path = path
         """The folder, absolute."""
-        self.unwritten = 0
-        """Things that could not be written after the start (a full disk); each round counts once."""
+        self.rows: list[dict[str, Any]] = []
+        """What was recorded of rounds before this process: their rows of the ``rounds`` table."""
+        self.recorded_to = 0
+        """The last round up to which all are on the disk."""
+        self._lock = _locked(path)
+        self._waiting: list[RoundResult] = []
+        self._dropped: list[int] = []
+        self._failed: list[str] = []
+        self._warned = False
+        self.finished = False
+        """Whether it is said in the folder how the run ended."""
 
     @classmethod
     def create(cls, path: Path | None, settings: Settings, config_yaml: str) -> RunFolder:
@@ -69,13 +100,55 @@ class RunFolder:
             write_text_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
             _write_sources(folder, settings)
             table_files.begin(folder / "tables")
-            _write_summary(folder, _running())
         except OSError as error:
             where = "--output" if path else str(RUNS_FOLDER)
             raise ConfigError(
                 [Fault(where, "", f"the run's folder cannot be written ({error}); choose another one with --output")]
             ) from error
         return cls(folder.resolve())
+
+    @classmethod
+    def reopen(cls, path: Path, changed: Mapping[str, Any], last_round: int | None = None) -> RunFolder:
+        """The folder of a run that goes on, with the status "running" and tables that grow again.
+
+        Args:
+            path: the run's folder.
+            changed: settings that are not what they were.
+            last_round: what is recorded of later rounds is forgotten; None: nothing is.
+
+        Raises:
+            ConfigError: another process has it, or it cannot be written.
+        """
+        try:
+            folder = cls(path.resolve())
+            tables = folder.path / "tables"
+            table_files.reopen(tables)
+            rows = table_files.recorded(tables)
+            kept = len(rows) if last_round is None else min(last_round, len(rows))
+            table_files.cut(tables, kept)
+            folder.rows, folder.recorded_to = rows[:kept], kept
+            _change_settings(folder.path, changed)
+            _write_summary(folder.path, _running())
+        except (OSError, pa.ArrowException) as error:
+            raise ConfigError([Fault(str(path), "", f"the run cannot be resumed in its folder ({error})")]) from error
+        return folder
+
+    def past(self) -> list[tuple[dict[str, Any], pa.Table]]:
+        """Each round that was recorded before this process: its row of ``rounds`` and its rows of ``metrics``."""
+        if not self.rows:
+            return []
+        own = table_files.read(self.path / "tables", "metrics")
+        return [(row, own.filter(pc.equal(own["round"], row["round"]))) for row in self.rows]
+
+    def close(self) -> None:
+        """Another process may have the folder."""
+        self._lock.release()
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """What is missing on the disk, in words."""
+        rounds = [*self._dropped, *(result.round_index for result in self._waiting)]
+        return (*_ranges(rounds), *self._failed)
 
     def start(self, info: FederationInfo) -> None:
         """Writes the layout. Raises RecordsError when the folder cannot be written."""
@@ -85,31 +158,104 @@ class RunFolder:
             raise RecordsError(f"{self.path}: the layout table cannot be written ({error})") from error
 
     def record_rounds(self, results: Sequence[RoundResult]) -> None:
-        """Adds rounds to the tables; on the disk when this returns."""
-        first, last = results[0].round_index, results[-1].round_index
-        self._attempt(
-            f"round {first}" if first == last else f"rounds {first} to {last}",
-            lambda: table_files.append_rounds(self.path / "tables", first, [result.tables for result in results]),
-        )
+        """Adds rounds to the tables; on the disk when this returns, or kept for the next time."""
+        self._waiting += results
+        if self._attempt(f"round {self._waiting[0].round_index} and later ones", self._write_waiting):
+            return
+        while len(self._waiting) > 1 and sum(map(_num_bytes, self._waiting)) > MOST_WAITING_BYTES:
+            self._dropped.append(self._waiting.pop(0).round_index)
 
     def finish(self, summary: RunSummary, spec: ModelSpec | None, model: ModelState | None) -> None:
         """Writes the weights, makes each table one file, and says last of all how the run ended."""
+        self.finished = True
+        self._attempt("the last rounds", self._write_waiting)
+        steps: list[tuple[str, Callable[[], None]]] = [
+            ("the joined tables", lambda: table_files.compact(self.path / "tables"))
+        ]
         if spec is not None and model is not None:
-            self._attempt("the weights", lambda: _write_weights(self.path, spec, model, summary.weights_sha256 or ""))
-        self._attempt("the joined tables", lambda: table_files.compact(self.path / "tables"))
-        self._attempt("the summary", lambda: _write_summary(self.path, summary))
+            write = partial(_write_weights, self.path, spec, model, summary.weights_sha256 or "")
+            steps.insert(0, ("the weights", write))
+        for what, step in steps:
+            if not self._attempt(what, step):
+                self._failed.append(what)
+        ended = dataclasses.replace(summary, unwritten=self.unwritten)
+        if not self._attempt("the summary", lambda: _write_summary(self.path, ended)):
+            self._failed.append("the summary")
 
-    def _attempt(self, what: str, write: Callable[[], None]) -> None:
-        """Records must never end a run: the first failure is a warning, all are counted."""
+    def _write_waiting(self) -> None:
+        if self._waiting:
+            first = self._waiting[0].round_index
+            table_files.append_rounds(self.path / "tables", first, [result.tables for result in self._waiting])
+            if first == self.recorded_to + 1:
+                self.recorded_to = self._waiting[-1].round_index
+            self._waiting = []
+
+    def _attempt(self, what: str, write: Callable[[], None]) -> bool:
+        """Whether it could be written; the first failure is a warning."""
         try:
             write()
-        except (OSError, pa.ArrowException) as error:
-            self.unwritten += 1
-            if self.unwritten == 1:
+        except Exception as error:  # the disk's, arrow's, safetensors': whichever, records never end a run
+            if not self._warned:
+                self._warned = True
                 logger.warning(
-                    "%s: %s could not be written (%s). The run goes on; what was written before is kept.",
+                    "%s: %s could not be written (%s). The run goes on; it is kept in memory and tried again.",
                     self.path, what, error,
                 )  # fmt: skip
+            return False
+        return True
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process on this machine, or another one with the same disk, is recording into the folder."""
+    lock = FileLock(path / LOCK)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a disk that cannot be written or knows no locks: nobody can be kept out
+
+
+def _locked(path: Path) -> FileLock:
+    """Keeps every other process out for as long as this one lives."""
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        message = "another process is recording into this folder; wait for it, or end it"
+        raise ConfigError([Fault(str(path), "", message)]) from None
+    return lock
+
+
+def _change_settings(folder: Path, changed: Mapping[str, Any]) -> None:
+    if not changed:
+        return
+    file = folder / "config.json"
+    values = json.loads(file.read_text(encoding="utf-8")) | mask_settings(dict(changed))
+    write_text_atomically(file, json.dumps(values, indent=2) + "\n")
+    lines = (folder / "config.yaml").read_text(encoding="utf-8").splitlines()
+    fresh = {key: f"{key}: {written_value(value)}" for key, value in mask_settings(dict(changed)).items()}
+    text = "\n".join(fresh.get(line.partition(":")[0], line) for line in lines)
+    write_text_atomically(folder / "config.yaml", text + "\n")
+
+
+def _num_bytes(result: RoundResult) -> int:
+    return sum(table.nbytes for table in result.tables.values())
+
+
+def _ranges(rounds: Sequence[int]) -> list[str]:
+    """Rounds in words.
+
+    Example:
+        >>> _ranges([3, 4, 5, 9])
+        ['rounds 3 to 5', 'round 9']
+    """
+    words: list[str] = []
+    for _, group in itertools.groupby(enumerate(sorted(rounds)), lambda pair: pair[1] - pair[0]):
+        run = [number for _, number in group]
+        words.append(f"round {run[0]}" if len(run) == 1 else f"rounds {run[0]} to {run[-1]}")
+    return words
 
 
 def default_name(settings: Settings) -> str:
@@ -140,11 +286,25 @@ def summary_json(summary: RunSummary) -> str:
 
 def _make_given(path: Path) -> Path:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(
-            [Fault("--output", "", f"{path} holds something already; runs are never overwritten: give a new folder")]
-        )
+        raise _taken(path)
     path.mkdir(parents=True, exist_ok=True)
+    try:
+        _claim(path)
+    except FileExistsError:
+        raise _taken(path) from None
     return path
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(
+        [Fault("--output", "", f"{path} holds something already; runs are never overwritten: give a new folder")]
+    )
+
+
+def _claim(folder: Path) -> None:
+    """The first file of a run: whoever makes it has the folder. Raises FileExistsError for whoever comes second."""
+    with (folder / "summary.json").open("x", encoding="utf-8") as file:
+        file.write((summary_json(_running()) + "\n").ljust(_SUMMARY_BYTES))
 
 
 def _make_default(run_name: str) -> Path:
@@ -157,6 +317,7 @@ def _make_default(run_name: str) -> Path:
         folder = RUNS_FOLDER / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir()
+            _claim(folder)
             return folder
         except FileExistsError:
             number += 1
@@ -167,7 +328,16 @@ def _running() -> RunSummary:
 
 
 def _write_summary(folder: Path, summary: RunSummary) -> None:
-    write_text_atomically(folder / "summary.json", summary_json(summary) + "\n")
+    text = summary_json(summary) + "\n"
+    try:
+        write_text_atomically(folder / "summary.json", text)
+    except OSError:
+        with (folder / "summary.json").open("r+b") as file:  # no room for a second one: over the first
+            content = text.encode().ljust(_SUMMARY_BYTES)
+            if file.write(content) != len(content):
+                raise
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _write_sources(folder: Path, settings: Settings) -> None:

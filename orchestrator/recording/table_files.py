@@ -22,8 +22,10 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS
@@ -67,13 +69,56 @@ def append_rounds(tables: Path, first_round: int, rounds: Sequence[Mapping[str, 
             _write(rows, _part(tables, name, first_round))
 
 
+def reopen(tables: Path) -> None:
+    """Makes the tables of a run that has ended, in whatever way, grow again. May be called again. Raises OSError."""
+    for name in ROUND_TABLES:
+        file, folder = tables / f"{name}.parquet", _parts_folder(tables, name)
+        if file.exists() and not file.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)  # what is left of it beside a whole file counts for nothing
+            folder.mkdir()
+            os.replace(file, _part(tables, name, 0))
+        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(OSError):
+            os.symlink(f"{name}.parts", file)
+
+
+def cut(tables: Path, last_round: int) -> None:
+    """Leaves out what belongs to later rounds, or to rounds that ``rounds`` does not have. Raises OSError."""
+    rounds = {int(number) for part in _parts(tables, "rounds") for number in _column(part, "round")}
+    kept = pa.array(sorted(number for number in rounds if number <= last_round), pa.int32())
+    for name in reversed(_ROUNDS_LAST):  # a round that is not in ``rounds`` is in no table
+        for part in _parts(tables, name):
+            table = _read(part)
+            whole = pc.is_in(table["round"], kept)
+            if pc.all(whole).as_py() is False:
+                _write(table.filter(whole), part)
+
+
+def recorded(tables: Path) -> list[dict[str, Any]]:
+    """The rows of ``rounds`` from round 1 on, up to the first that is missing.
+
+    Raises OSError or pyarrow.ArrowException.
+    """
+    rows = {row["round"]: row for part in _parts(tables, "rounds") for row in _read(part).to_pylist()}
+    return [rows[number] for number in range(1, len(rows) + 1) if number in rows][: _unbroken(set(rows))]
+
+
+def read(tables: Path, name: str) -> pa.Table:
+    """All rows of a table that grows."""
+    return pa.concat_tables([_read(part) for part in _parts(tables, name)] or [_empty(name)])
+
+
+def _unbroken(rounds: set[int]) -> int:
+    return next(number for number in range(len(rounds) + 1) if number + 1 not in rounds)
+
+
 def compact(tables: Path) -> None:
     """Makes one file of each table that is still a folder; rounds that ``rounds`` does not name are left out.
 
     Raises:
         OSError, pyarrow.ArrowException: tables that were not reached are still folders.
     """
-    finished = {_number(part) for part in _parts(tables, "rounds")}
+    finished = {_number(part) for part in _parts(tables, "rounds")} | {0}
     for name in _ROUNDS_LAST:
         file, folder = tables / f"{name}.parquet", _parts_folder(tables, name)
         if file.is_symlink() or not file.exists():
@@ -93,13 +138,23 @@ def _join(parts: Sequence[Path], schema: pa.Schema, to: Path) -> None:
 def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for part in parts:
-        with pq.ParquetFile(part) as parquet:
-            waiting.append(parquet.read())
+        waiting.append(_read(part))
         if sum(table.num_rows for table in waiting) >= _ROW_GROUP:
             yield pa.concat_tables(waiting)
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _read(part: Path) -> pa.Table:
+    with pq.ParquetFile(part) as parquet:
+        return parquet.read()
+
+
+def _column(part: Path, name: str) -> list[Any]:
+    with pq.ParquetFile(part) as parquet:
+        values: list[Any] = parquet.read([name])[name].to_pylist()
+    return values
 
 
 def _write(table: pa.Table, path: Path) -> None:

@@ -359,8 +359,21 @@ class RuntimeSettings(Section):
     )
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
     client_timeout_s: float = Field(600.0, gt=0, description="Limit for each client of a call to an actor.")
+    stop_timeout_s: float = Field(
+        10.0, ge=0, description="How long a run that is stopped (Ctrl-C, SIGTERM) may finish its round; 0: at once."
+    )
     max_attempts: Count = Field(
         3, ge=1, le=100, description="How often a client is asked again when its actor is lost."
+    )
+    checkpoint_interval: Count | None = Field(
+        None, ge=0, le=MOST, description="Rounds between checkpoints; 0: none; null: as often as takes 1 % of the time."
+    )
+    checkpoints_to_keep: Count = Field(2, ge=1, le=1000, description="The newest checkpoints that are kept.")
+    max_run_restarts: Count = Field(
+        3,
+        ge=0,
+        le=MOST,
+        description="How often rounds are played again after a node or the coordinator was lost.",
     )
     object_store_memory_mb: Count | None = Field(
         None, ge=80, le=MOST, description="Ray's object store; null: Ray's default."
@@ -387,6 +400,9 @@ class TrackingSettings(Section):
     mlflow_enabled: bool = Field(True, description="Log to MLflow.")
     mlflow_tracking_uri: str | None = Field(
         None, min_length=1, description="MLflow store; null: MLFLOW_TRACKING_URI, or sqlite:///mlflow.db."
+    )
+    mlflow_finish_timeout_s: float = Field(
+        30.0, gt=0, description="How long the end of a run waits for MLflow; the rest is for fedchunk sync."
     )
     mlflow_experiment_prefix: str = Field(
         "fedchunk", min_length=1, max_length=200, description="MLflow experiment that the run belongs to."

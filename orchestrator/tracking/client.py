@@ -10,8 +10,10 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
@@ -21,25 +23,41 @@ from mlflow.entities import (
     LoggedModelOutput,
     Metric,
     Param,
+    Run,
     RunTag,
 )
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from fedchunk.orchestrator.core.errors import TrackingError
 from fedchunk.orchestrator.core.masking import mask_uri
-from fedchunk.orchestrator.tracking.description import RunDescription
+from fedchunk.orchestrator.recording.checkpoints import FOLDER as CHECKPOINTS
+from fedchunk.orchestrator.tracking.beginning import Beginning
+from fedchunk.orchestrator.tracking.description import HOST_TAG, OUTPUT_TAG, PID_TAG, STARTED_TAG, UID_TAG
 from fedchunk.orchestrator.tracking.spool import FOLDER, Point
-from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server
+from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server, sqlite_file
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_STAYS = (FOLDER, CHECKPOINTS)
+"""Folders of a run that are of no use elsewhere."""
 _MAX_PARAMS = 100
 """In one call."""
-
+_LOCK_LIMIT_S = 60
+"""Longest wait for another process that makes the same database's tables; that takes some three seconds."""
 
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Opens the experiment in the UI's view for training runs; without it the UI guesses, often the one for prompts."""
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run that has not ended, as far as the store knows, and the process that should be recording it."""
+
+    run_id: str
+    host: str
+    pid: int
+    process_started: float
+    folder: str
 
 
 class MlflowStore:
@@ -49,15 +67,47 @@ class MlflowStore:
         self.uri = uri
         with self._translated():
             _check_database_answers(uri)
-            self._client = MlflowClient(tracking_uri=uri)
+            with _alone(uri):
+                self._client = MlflowClient(tracking_uri=uri)
+                self._client.get_experiment("0")  # now, not later, its tables are made
 
-    def begin(self, experiment: str, description: RunDescription, begun_ms: int) -> str:
-        """Creates a run, begun at that time, in the experiment (which is made if there is none); its id."""
+    def find(self, experiment: str, uid: str) -> str | None:
+        """The id of the run with this name of ours; None if there is none."""
         with self._translated():
-            run = self._client.create_run(
-                self._experiment_id(experiment), begun_ms, dict(description.tags), description.name
+            runs = self._search(experiment, f"tags.`{UID_TAG}` = '{uid}'")
+            return runs[0].info.run_id if runs else None
+
+    def running(self, experiment: str) -> list[RunningRun]:
+        """The runs of fedchunk that have not ended, as far as the store knows."""
+        with self._translated():
+            runs = self._search(experiment, "attributes.status = 'RUNNING'")
+            return [
+                RunningRun(
+                    run.info.run_id,
+                    run.data.tags[HOST_TAG],
+                    int(run.data.tags[PID_TAG]),
+                    float(run.data.tags[STARTED_TAG]),
+                    run.data.tags[OUTPUT_TAG],
+                )
+                for run in runs
+                if {HOST_TAG, PID_TAG, STARTED_TAG, OUTPUT_TAG} <= run.data.tags.keys()
+            ]
+
+    def _search(self, experiment: str, condition: str) -> Sequence[Run]:
+        found = self._client.get_experiment_by_name(experiment)
+        return self._client.search_runs([found.experiment_id], condition) if found else []
+
+    def begin(self, beginning: Beginning, known: str | None = None) -> str:
+        """Creates a run in its experiment (which is made if there is none), or completes one; its id."""
+        description = beginning.description
+        with self._translated():
+            tags = {**description.tags, UID_TAG: beginning.uid}
+            run_id: str = (
+                known
+                or self._client.create_run(
+                    self._experiment_id(beginning.experiment), beginning.begun_ms, tags, description.name
+                ).info.run_id
             )
-            run_id: str = run.info.run_id
             params = [Param(key, value) for key, value in description.params.items()]
             for first in range(0, len(params), _MAX_PARAMS):
                 self._client.log_batch(run_id, params=params[first : first + _MAX_PARAMS])
@@ -71,6 +121,13 @@ class MlflowStore:
             training = InputTag("mlflow.data.context", "training")
             self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[training])])
         return run_id
+
+    def go_on(self, run_id: str, host: str, pid: int, process_started: float) -> None:
+        """Another process has taken the run up again."""
+        tags = {HOST_TAG: host, PID_TAG: str(pid), STARTED_TAG: repr(process_started)}
+        with self._translated():
+            self._client.update_run(run_id, status="RUNNING")
+            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def send(self, run_id: str, points: Sequence[Point]) -> None:
         """Logs points in one call."""
@@ -154,20 +211,30 @@ class MlflowStore:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except TrackingError:
+            raise
+        except Exception as error:  # MLflow's, SQLAlchemy's, alembic's, the system's: whichever, the store is away
             reason = mask_uri(str(error)).partition("\n")[0][:500]
             # "from None": the original may quote the address with its password
             raise TrackingError(f"MLflow store {mask_uri(self.uri)}: {reason or type(error).__name__}") from None
 
 
 def artifacts_of(run_path: Path) -> list[Path]:
-    """The files of a run's folder that are uploaded: all but hidden ones, links and what waits to be sent."""
+    """The files of a run's folder that are uploaded: all but hidden ones, links, checkpoints and what waits here."""
     files = []
     for folder, folders, names in os.walk(run_path):
         at_top = Path(folder) == run_path
-        folders[:] = sorted(name for name in folders if name[0] != "." and not (at_top and name == FOLDER))
+        folders[:] = sorted(name for name in folders if name[0] != "." and not (at_top and name in _STAYS))
         files += [Path(folder) / name for name in sorted(names) if name[0] != "."]
     return [file for file in files if not file.is_symlink()]
+
+
+def _alone(uri: str) -> contextlib.AbstractContextManager[object]:
+    """One process at a time: MLflow makes and migrates a database's tables without asking who else does."""
+    file = sqlite_file(uri)
+    if file is None:
+        return contextlib.nullcontext()
+    return FileLock(file.with_name(f".{file.name}.lock"), timeout=_LOCK_LIMIT_S)
 
 
 def _check_database_answers(uri: str) -> None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fedchunk.orchestrator.contract.ports import RunSummary
-from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.tracking.description import as_param, end_metrics, end_tags
+from fedchunk.orchestrator.tracking.ended import MLFLOW_STATUS, read_json, summary_of
 from fedchunk.orchestrator.tracking.metrics import finite
+from fedchunk.orchestrator.tracking.opening import begin_run
 from fedchunk.orchestrator.tracking.sender import send_waiting
 from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile
 
 if TYPE_CHECKING:
     from fedchunk.orchestrator.tracking.client import MlflowStore
-
-_MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "KILLED"}
-"""Status of a summary -> MLflow's. A run that ended and still says "running" was killed."""
 
 _MODEL_PARAMS = ("model_type", "dataset_type", "number_of_clients", "chunking", "chunking_parts", "random_seed")
 
@@ -36,12 +32,12 @@ def deliver(store: MlflowStore, run_path: Path, state_file: StateFile) -> int:
         RecordsError: the summary or the settings in the run's folder cannot be read.
         OSError: the run's folder cannot be written.
     """
-    run_id = state_file.state.run_id
+    run_id = begin_run(store, run_path, state_file)
     send_waiting(Spool(run_path), state_file, lambda points: store.send(run_id, points))
     if state_file.state.delivered:
         return 0
     uploaded = store.upload(run_id, run_path)
-    summary = _summary_of(run_path)
+    summary = summary_of(run_path)
     ended_ms = _ended_ms(run_path, state_file)
     if state_file.state.model_id is None and (run_path / "weights.safetensors").exists():
         params = {**_model_params(run_path), "weights_sha256": summary.weights_sha256 or ""}
@@ -50,7 +46,7 @@ def deliver(store: MlflowStore, run_path: Path, state_file: StateFile) -> int:
         metrics = finite(end_metrics(summary))
         points = [Point(key, value, summary.rounds_completed, ended_ms) for key, value in metrics.items()]
         store.end(run_id, points, end_tags(summary), state_file.state.model_id, summary.rounds_completed)
-    store.terminate(run_id, _MLFLOW_STATUS[summary.status], ended_ms)
+    store.terminate(run_id, MLFLOW_STATUS[summary.status], ended_ms)
     state_file.update(delivered=True)
     return uploaded
 
@@ -63,22 +59,6 @@ def _ended_ms(run_path: Path, state_file: StateFile) -> int:
     return state_file.state.ended_ms
 
 
-def _summary_of(run_path: Path) -> RunSummary:
-    file = run_path / "summary.json"
-    try:
-        return RunSummary(**_read_json(file))
-    except TypeError as error:
-        raise RecordsError(f"{file} is not a summary of this version of fedchunk ({error})") from error
-
-
 def _model_params(run_path: Path) -> dict[str, str]:
-    config = _read_json(run_path / "config.json")
+    config = read_json(run_path / "config.json")
     return {key: as_param(config[key]) for key in _MODEL_PARAMS}
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordsError(f"{file} cannot be read ({error}); it is needed to end the run in MLflow") from error
-    return values

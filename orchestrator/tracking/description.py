@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psutil
+
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
 from fedchunk.orchestrator.tracking.note import note
@@ -24,6 +26,10 @@ _MAX_PARAM = 6000
 
 OUTPUT_TAG = "fedchunk.output_dir"
 """Where the run's folder is on the machine that ran it."""
+UID_TAG = "fedchunk.uid"
+"""Our own name of the run, which it has before MLflow gives it one."""
+PID_TAG, STARTED_TAG, HOST_TAG = "fedchunk.pid", "fedchunk.process_started", "host"
+"""Which process records the run."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,14 @@ def end_metrics(summary: RunSummary) -> dict[str, float]:
 
 def _tags(flat: Mapping[str, Any], info: FederationInfo, run_path: Path) -> dict[str, str]:
     versions = {f"{name}.version": metadata.version(name) for name in ("fedchunk", "ray", "torch", "mlflow")}
-    commit = _git_commit()
+    commit, process = _git_commit(), psutil.Process()
     return {
         **versions,
         **({"mlflow.source.git.commit": commit} if commit else {}),
         "python.version": platform.python_version(),
-        "host": socket.gethostname(),
+        HOST_TAG: socket.gethostname(),
+        PID_TAG: str(process.pid),
+        STARTED_TAG: repr(process.create_time()),
         "seed": str(flat["random_seed"]),
         "backend": info.backend,
         "device": info.device,

@@ -5,9 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fedchunk.orchestrator.core.errors import TrackingError
+from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
+from fedchunk.orchestrator.tracking.opening import begin_run, end_dead_runs
 from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.tracking.client import MlflowStore
 
 logger = logging.getLogger(__name__)
 
@@ -15,16 +21,18 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 
 class Sender(threading.Thread):
-    """Sends what the spool holds, in order, one call for as much as fits; keeps trying while the store is away.
+    """Begins the run in its store, and sends what the spool holds, in order, one call for as much as fits.
+
+    Keeps trying while the store is away.
 
     A daemon: a store that hangs must not keep the process alive. What it leaves is in the spool.
     """
 
-    def __init__(self, spool: Spool, state_file: StateFile, send: Callable[[Sequence[Point]], None]) -> None:
+    def __init__(self, open_store: Callable[[], MlflowStore], run_path: Path, state_file: StateFile) -> None:
         super().__init__(name="fedchunk-mlflow-sender", daemon=True)
-        self._spool = spool
-        self._state_file = state_file
-        self._send = send
+        self._open_store, self._run_path, self._state_file = open_store, run_path, state_file
+        self._spool = Spool(run_path)
+        self._store: MlflowStore | None = None
         self._news = threading.Event()
         self._stopping = threading.Event()
         self._warned = False
@@ -58,8 +66,10 @@ class Sender(threading.Thread):
 
     def _send_all(self) -> bool:
         try:
-            send_waiting(self._spool, self._state_file, self._send)
-        except (TrackingError, OSError) as trouble:
+            store = self._begun()
+            run_id = begin_run(store, self._run_path, self._state_file)
+            send_waiting(self._spool, self._state_file, lambda points: store.send(run_id, points))
+        except (TrackingError, RecordsError, OSError) as trouble:
             if not self._warned:
                 self._warned = True
                 logger.warning(
@@ -69,6 +79,14 @@ class Sender(threading.Thread):
                 )
             return False
         return True
+
+    def _begun(self) -> MlflowStore:
+        """The store, with a run in it; on the way what is dead in it is ended."""
+        if self._store is None:
+            self._store = self._open_store()
+            begin_run(self._store, self._run_path, self._state_file)
+            end_dead_runs(self._store, self._run_path)
+        return self._store
 
 
 def send_waiting(spool: Spool, state_file: StateFile, send: Callable[[Sequence[Point]], None]) -> int:

@@ -84,6 +84,15 @@ class Spool:
                 offset += len(line)
         return points, offset
 
+    def last_step(self) -> int:
+        """The highest step of all points; 0 if there are none."""
+        last, offset = 0, 0
+        while True:
+            points, end = self.next_batch(offset)
+            if end == offset:
+                return last
+            last, offset = max(last, *(point.step for point in points)), end
+
     def written_ms(self) -> int | None:
         """When the last line was written; None if there is none. For a killed run, its last sign of life."""
         return int(self._file.stat().st_mtime * 1000) if self._file.exists() else None
@@ -102,7 +111,8 @@ class Spool:
 class TrackingState:
     """Where a run is tracked and what of it has arrived there."""
 
-    run_id: str
+    run_id: str | None
+    """None until the store knows of the run."""
     tracking_uri: str
     """Masked: an address with a password has to be given again."""
     host: str
@@ -116,6 +126,10 @@ class TrackingState:
     model_id: str | None = None
     delivered: bool = False
     """Artifacts, model and the end of the run have arrived too."""
+    goes_on: bool = False
+    """The store is yet to be told that another process has taken the run up again."""
+    beginning: bool = False
+    """The store was asked to create the run; whether it did is not known yet."""
 
 
 class StateFile:
@@ -127,13 +141,21 @@ class StateFile:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, run_path: Path, run_id: str, masked_uri: str) -> StateFile:
-        """Starts the record of this process's run. Raises OSError."""
+    def is_there(cls, run_path: Path) -> bool:
+        """Whether an earlier process has tracked this run."""
+        return (run_path / FOLDER / "state.json").is_file() and (run_path / FOLDER / "begin.json").is_file()
+
+    @classmethod
+    def create(cls, run_path: Path, masked_uri: str) -> StateFile:
+        """Starts the record of this process's run, or takes that of an earlier process over. Raises OSError."""
         process = psutil.Process()
         (run_path / FOLDER).mkdir(exist_ok=True)
-        opened = cls(
-            run_path, TrackingState(run_id, masked_uri, socket.gethostname(), process.pid, process.create_time())
-        )
+        here = {"host": socket.gethostname(), "pid": process.pid, "process_started": process.create_time()}
+        if cls.is_there(run_path):
+            opened = cls.open(run_path)
+            opened.update(**here, tracking_uri=masked_uri, ended_ms=None, delivered=False, goes_on=True)
+            return opened
+        opened = cls(run_path, TrackingState(None, masked_uri, **here))
         opened.update()
         return opened
 
@@ -163,11 +185,14 @@ class StateFile:
 
 def still_running(state: TrackingState) -> bool:
     """Whether the process that records the run is alive; one on another machine is taken to be, if it has not ended."""
-    if state.ended_ms is not None:
-        return False
-    if state.host != socket.gethostname():
+    return state.ended_ms is None and is_alive(state.host, state.pid, state.process_started)
+
+
+def is_alive(host: str, pid: int, process_started: float) -> bool:
+    """Whether a process lives; one on another machine is taken to."""
+    if host != socket.gethostname():
         return True
     try:
-        return bool(abs(psutil.Process(state.pid).create_time() - state.process_started) < 1)
+        return bool(abs(psutil.Process(pid).create_time() - process_started) < 1)
     except psutil.NoSuchProcess:
         return False

@@ -11,6 +11,7 @@ from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
 from fedchunk.orchestrator.core.masking import MASK
 from fedchunk.orchestrator.tracking.delivery import deliver
 from fedchunk.orchestrator.tracking.description import OUTPUT_TAG
+from fedchunk.orchestrator.tracking.opening import begin_run
 from fedchunk.orchestrator.tracking.sender import send_waiting
 from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile, still_running
 from fedchunk.orchestrator.tracking.store import open_store
@@ -48,9 +49,9 @@ def sync(run_path: Path, tracking_uri: str | None = None) -> SyncReport:
     """
     folder = run_path.resolve()
     state_file = StateFile.open(folder)
-    run_id = state_file.state.run_id
     spool = Spool(folder)
     store = open_store(_store_of(state_file, tracking_uri))
+    run_id = begin_run(store, folder, state_file)
     store.tags(run_id)  # a store that is away, or another one, is said even if nothing waits
     if still_running(state_file.state):
         sent = _send_beside_the_run(spool, state_file, lambda points: store.send(run_id, points))

@@ -23,6 +23,8 @@ def resolve_store(uri: str | None) -> str:
     if sqlite is None:
         return store
     scheme, path, query = sqlite.groups()
+    if "?" in Path(path).absolute().as_posix():
+        return store  # such a path cannot stand in an address: from this folder the relative one leads there, too
     return f"{scheme}:///{Path(path).absolute().as_posix()}{query or ''}"
 
 
@@ -31,7 +33,13 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None of any other."""
+    sqlite = _SQLITE.fullmatch(uri)
+    return Path(sqlite.group(2)).absolute() if sqlite else None
+
+
 def artifact_folder(uri: str) -> str | None:
     """Where artifacts of a SQLite store go: ``mlartifacts`` beside its file, as an address. None: the store decides."""
-    sqlite = _SQLITE.fullmatch(uri)
-    return (Path(sqlite.group(2)).absolute().parent / "mlartifacts").as_uri() if sqlite else None
+    file = sqlite_file(uri)
+    return (file.parent / "mlartifacts").as_uri() if file else None

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fedchunk.analysis.load import load_run
 from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, ROUND_TABLES, SCHEMAS
 from fedchunk.orchestrator.experiment import weights_sha256
+from fedchunk.orchestrator.recording import run_folder as run_folder_module
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.run_folder import RunFolder, summary_json
 from fedchunk.orchestrator.settings.sections import FederationSettings
@@ -179,22 +181,76 @@ def test_a_crash_at_any_step_of_the_end_loses_nothing(run_folder, info, make_rou
     assert crashes >= 8, "four renamings and at least four removals"
 
 
-def test_full_disk_is_said_once_counted_and_leaves_earlier_rounds(run_folder, info, make_round, caplog):
-    run_folder.start(info)
-    run_folder.record_rounds([make_round(1)])
+@contextmanager
+def full_disk():
+    """Files end after 1000 bytes, as on a disk that is full."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # files end after 1000 bytes, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        run_folder.record_rounds([make_round(2)])
-        run_folder.record_rounds([make_round(3)])
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_round(run_folder, info, make_round, make_summary, caplog):
+    run_folder.start(info)
+    run_folder.record_rounds([make_round(1)])
+    with full_disk():
+        run_folder.record_rounds([make_round(2)])
+        run_folder.record_rounds([make_round(3)])
+        assert run_folder.unwritten == ("rounds 2 to 3",)
     run_folder.record_rounds([make_round(4)])
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "round 2 could not be written" in caplog.text
-    assert run_folder.unwritten == 2
-    assert all(rounds_in(run_folder.path, name) == [1, 4] for name in ROUND_TABLES)
+    assert "round 2 and later ones could not be written" in caplog.text
+    assert run_folder.unwritten == ()
+    assert all(rounds_in(run_folder.path, name) == [1, 2, 3, 4] for name in ROUND_TABLES)
+    run_folder.finish(make_summary(4), None, None)
+    assert all(rounds_in(run_folder.path, name) == [1, 2, 3, 4] for name in ROUND_TABLES)
+    assert load_run(run_folder.path).summary["unwritten"] == []
     assert not list(run_folder.path.rglob("*.tmp"))
+
+
+def test_a_disk_that_stays_full_is_said_by_the_summary(run_folder, info, make_round, make_summary, spec, model):
+    run_folder.start(info)
+    run_folder.record_rounds([make_round(1)])
+    with full_disk():
+        run_folder.record_rounds([make_round(2)])
+        run_folder.finish(make_summary(2), spec, model)
+    run = load_run(run_folder.path)
+    assert all(rounds_in(run_folder.path, name) == [1] for name in ROUND_TABLES)
+    assert run.status == "finished"
+    assert run.summary["unwritten"] == list(run_folder.unwritten) == ["round 2", "the joined tables"]
+
+
+def test_what_waits_for_a_full_disk_does_not_grow_for_ever(run_folder, info, make_round, monkeypatch):
+    run_folder.start(info)
+    size = sum(table.nbytes for table in make_round(1).tables.values())
+    monkeypatch.setattr("fedchunk.orchestrator.recording.run_folder.MOST_WAITING_BYTES", 2.5 * size)
+    with full_disk():
+        for r in range(1, 6):
+            run_folder.record_rounds([make_round(r)])
+    run_folder.record_rounds([make_round(6)])
+    assert run_folder.unwritten == ("rounds 1 to 3",)
+    assert all(rounds_in(run_folder.path, name) == [4, 5, 6] for name in ROUND_TABLES)
+
+
+def test_two_runs_that_want_the_same_folder_do_not_mix(tmp_path):
+    """Both find it empty at the same moment; the one that comes second has left nothing in it."""
+    (tmp_path / "run").mkdir()
+    original = run_folder_module._claim
+
+    def claim(folder):
+        run_folder_module._claim = original
+        RunFolder.create(folder, Settings(), "random_seed: 42\n")
+        original(folder)
+
+    run_folder_module._claim = claim
+    try:
+        with pytest.raises(ConfigError, match="never overwritten"):
+            RunFolder.create(tmp_path / "run", Settings(), "random_seed: 7\n")
+    finally:
+        run_folder_module._claim = original
+    assert (tmp_path / "run" / "config.yaml").read_text() == "random_seed: 42\n"
 
 
 def test_killed_while_writing_the_tables_agree(tmp_path):

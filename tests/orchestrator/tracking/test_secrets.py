@@ -1,12 +1,11 @@
 import logging
-import re
 import string
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchunk.orchestrator.core.errors import TrackingError
 from fedchunk.orchestrator.core.masking import MASK, mask_settings, mask_text, mask_uri
 from fedchunk.orchestrator.recording.run_folder import RunFolder
 from fedchunk.orchestrator.settings.sections import TrackingSettings
@@ -92,12 +91,15 @@ def test_nothing_that_is_written_or_said_holds_a_secret(
     assert found == []
 
 
-def test_a_store_that_cannot_be_reached_is_named_without_its_password(tmp_path, info):
+def test_a_store_that_cannot_be_reached_is_named_without_its_password(tmp_path, info, caplog):
     settings = Settings(tracking=TrackingSettings(mlflow_tracking_uri="http://me:hunter2@127.0.0.1:1/x?token=abc"))
     recorder = MlflowRecorder(settings.tracking, settings.flat(), tmp_path)
-    with pytest.raises(TrackingError, match=re.escape("http://***@127.0.0.1:1/x?token=***")) as raised:
-        recorder.start(info)
-    assert "mlflow_enabled=false" in str(raised.value)
-    assert "hunter2" not in repr(raised.value)
-    assert "abc" not in str(raised.value)
-    assert raised.value.__suppress_context__
+    recorder.start(info)
+    for _ in range(600):
+        if "The run goes on" in caplog.text:
+            break
+        time.sleep(0.05)
+    assert "http://***@127.0.0.1:1/x?token=***" in caplog.text
+    assert "The run goes on" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert "abc" not in caplog.text

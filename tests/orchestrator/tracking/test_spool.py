@@ -2,6 +2,7 @@ import json
 import logging
 import resource
 import threading
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,9 @@ from fedchunk.orchestrator.tracking.spool import MAX_BATCH, Point, Spool, StateF
 
 @pytest.fixture
 def state_file(tmp_path):
-    return StateFile.create(tmp_path, "0123", "sqlite:///x.db")
+    created = StateFile.create(tmp_path, "sqlite:///x.db")
+    created.update(run_id="0123")
+    return created
 
 
 @pytest.fixture
@@ -41,6 +44,10 @@ class Store:
             raise TrackingError("MLflow store http://host: does not answer")
         self.calls.append(list(points))
 
+    def opened(self):
+        """As the sender sees it."""
+        return SimpleNamespace(send=lambda run_id, points: self.send(points), running=lambda experiment: [])
+
     @property
     def points(self):
         return [point for call in self.calls for point in call]
@@ -49,7 +56,7 @@ class Store:
 @given(st.lists(st.integers(1, 40), max_size=120))
 def test_what_is_read_is_what_was_appended_in_calls_as_large_as_may_be(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("run")
-    state_file = StateFile.create(folder, "0123", "")
+    state_file = StateFile.create(folder, "")
     spool, store = Spool(folder), Store()
     lines = [line(step, size) for step, size in enumerate(sizes)]
     (folder / "mlflow" / "spool.jsonl").write_text("".join(json.dumps({"points": points}) + "\n" for points in lines))
@@ -107,11 +114,11 @@ def test_a_run_is_over_when_it_ended_or_its_process_is_gone(state_file):
     assert not still_running(state_file.state)
 
 
-def test_a_store_that_hangs_holds_nobody_up(spool, state_file):
+def test_a_store_that_hangs_holds_nobody_up(spool, state_file, tmp_path):
     """Were one of these calls to wait for the store, this test would never end."""
     store = Store()
     store.hangs.clear()
-    sender = Sender(spool, state_file, store.send)
+    sender = Sender(store.opened, tmp_path, state_file)
     sender.start()
     for step in range(20):
         spool.append(line(step))
@@ -123,10 +130,10 @@ def test_a_store_that_hangs_holds_nobody_up(spool, state_file):
     assert sorted(set(store.points)) == sorted(point for step in range(20) for point in line(step))
 
 
-def test_a_store_that_is_away_is_said_once_and_gets_all_when_it_is_back(spool, state_file, caplog):
+def test_a_store_that_is_away_is_said_once_and_gets_all_when_it_is_back(spool, state_file, caplog, tmp_path):
     store = Store()
     store.away = True
-    sender = Sender(spool, state_file, store.send)
+    sender = Sender(store.opened, tmp_path, state_file)
     sender.start()
     with caplog.at_level(logging.WARNING):
         for step in range(10):
