@@ -20,7 +20,7 @@ from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
 from fedchunk.orchestrator.run import Launch, Resume, environment_uri, execute, to_resume
 from fedchunk.orchestrator.settings.loading import json_schema, load
-from fedchunk.orchestrator.settings.sections import RuntimeSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.stopping import Stop
 from fedchunk.orchestrator.tracking.uri import is_server, resolve_store

@@ -12,7 +12,7 @@ from typing import Any
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.registry import KIND_OF_KEY
 from fedchunk.orchestrator.settings.loading import load
-from fedchunk.orchestrator.settings.sections import RuntimeSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 ROUNDS = "federated_learning_rounds"

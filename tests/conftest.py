@@ -30,7 +30,7 @@ def ray_here():
     import ray
 
     from fedchunk.actors.backends.ray_start import start_ray
-    from fedchunk.orchestrator.settings.sections import RuntimeSettings
+    from fedchunk.orchestrator.settings.running import RuntimeSettings
 
     start_ray(RuntimeSettings(number_of_actors=2, object_store_memory_mb=300), None)
     yield ray

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
-from fedchunk.orchestrator.settings.sections import RuntimeSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings
 
 
 def start_ray(runtime: RuntimeSettings, address: str | None) -> None:

@@ -9,13 +9,12 @@ from pydantic import Field, InstanceOf
 
 from fedchunk.orchestrator.components import Bound, Components
 from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants
+from fedchunk.orchestrator.settings.running import RuntimeSettings, TrackingSettings
 from fedchunk.orchestrator.settings.sections import (
     ChunkingSettings,
     DataSettings,
     FederationSettings,
-    RuntimeSettings,
     Section,
-    TrackingSettings,
     TrainingSettings,
 )
 

@@ -22,7 +22,7 @@ from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, Round
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
 from fedchunk.orchestrator.core.masking import mask_uri
-from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.tracking.beginning import Beginning
 from fedchunk.orchestrator.tracking.delivery import deliver
 from fedchunk.orchestrator.tracking.description import describe

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from fedchunk.actors.backends.placement import plan_placement
 from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.settings.sections import FederationSettings, RuntimeSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings
+from fedchunk.orchestrator.settings.sections import FederationSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 

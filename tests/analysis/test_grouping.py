@@ -2,7 +2,8 @@ from pathlib import Path
 
 from fedchunk.analysis.grouping import NOT_COMPARED, OF_CHUNKS, differing, grouped, labels
 from fedchunk.analysis.load import Run
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, TrackingSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings, TrackingSettings
+from fedchunk.orchestrator.settings.sections import ChunkingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 

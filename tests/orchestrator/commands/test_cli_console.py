@@ -60,9 +60,18 @@ def test_all_faults_are_told(capsys):
     assert err == "a.yaml:1:1: mu: got -1\nb=2: b: no such setting\n"
 
 
-def test_a_bug_shows_itself(capsys):
-    with pytest.raises(ZeroDivisionError), answering(as_json=True):
+def test_a_bug_is_one_line_and_its_traceback_a_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended, answering(as_json=True):
         _ = 1 / 0
+
+    (file,) = tmp_path.iterdir()
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1
+    assert json.loads(out)["status"] == "failed"
+    assert "Traceback" not in err
+    assert f"ZeroDivisionError: division by zero\nThis is a fault of fedchunk. Please report it with {file}" in err
+    assert "_ = 1 / 0" in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.settings import loading
 from fedchunk.orchestrator.settings.loading import parse
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, RuntimeSettings, TrainingSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from fedchunk.orchestrator.registry import KINDS, builtin_signature
 from fedchunk.orchestrator.settings.loading import parse, to_yaml
 from fedchunk.orchestrator.settings.option_checks import fits
+from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.settings.schema import choices, component_of, field_schemas, kinds, sections
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings, TrackingSettings
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 ODD_TEXTS = ("yes", "null", "1e-3", "0x1F", "a: b", "# c", "x\n", "- a", "*a", "!t", "{", "é\u2028", "\x85", "🙂", "")

@@ -2,7 +2,8 @@ import pytest
 
 from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.settings.loading import parse
-from fedchunk.orchestrator.settings.sections import ChunkingSettings, DataSettings, FederationSettings, RuntimeSettings
+from fedchunk.orchestrator.settings.running import RuntimeSettings
+from fedchunk.orchestrator.settings.sections import ChunkingSettings, DataSettings, FederationSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 

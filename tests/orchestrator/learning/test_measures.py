@@ -25,7 +25,8 @@ from fedchunk.orchestrator.learning.evaluation import evaluate
 from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.registry import KINDS, builtin_names
-from fedchunk.orchestrator.settings.sections import TrackingSettings, TrainingSettings
+from fedchunk.orchestrator.settings.running import TrackingSettings
+from fedchunk.orchestrator.settings.sections import TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 CLASSES, SAMPLES = 7, 60
@@ -126,7 +127,7 @@ def test_built_in_metrics_are_read_without_torch() -> None:
         "import sys\n"
         "from fedchunk.orchestrator.learning.measures import Measures\n"
         "from fedchunk.orchestrator.settings.joined import Sections\n"
-        "from fedchunk.orchestrator.settings.sections import TrackingSettings\n"
+        "from fedchunk.orchestrator.settings.running import TrackingSettings\n"
         f"settings = Sections(tracking=TrackingSettings(metrics={names!r}))\n"
         "assert [bound.function for bound in Measures(settings)._bounds.values()]\n"
         "sys.exit('torch' in sys.modules)"

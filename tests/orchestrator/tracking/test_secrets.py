@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedchunk.orchestrator.core.masking import MASK, mask_settings, mask_text, mask_uri
 from fedchunk.orchestrator.recording.run_folder import RunFolder
-from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 

@@ -12,7 +12,7 @@ import pytest
 
 from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
 from fedchunk.orchestrator.recording.run_folder import RunFolder
-from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.opening import begin_run
@@ -221,7 +221,7 @@ def test_sync_ends_a_killed_run_and_sends_its_finished_rounds(tmp_path, uri, cli
     script = (
         "import sys, os, time; from pathlib import Path; sys.path.insert(0, sys.argv[3]); import conftest as c\n"
         "from fedchunk.orchestrator.recording.run_folder import RunFolder\n"
-        "from fedchunk.orchestrator.settings.sections import TrackingSettings\n"
+        "from fedchunk.orchestrator.settings.running import TrackingSettings\n"
         "from fedchunk.orchestrator.settings.whole import Settings\n"
         "from fedchunk.orchestrator.tracking.recorder import MlflowRecorder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), Settings(), ''); folder.start(c.federation_info())\n"

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.settings.sections import TrackingSettings
+from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 from fedchunk.orchestrator.tracking.ui import ui_command
