@@ -9,7 +9,7 @@ call to train: ``begins`` and ``ends``, with the clock (``time.monotonic``, whic
 import sys
 from pathlib import Path
 
-from fedchunk.orchestrator import cli
+from fedchunk.orchestrator import cli, run
 
 
 def noting(notes: Path):
@@ -50,8 +50,8 @@ def main() -> None:
 
         return RayFederation(settings, address, observer, noting(notes))
 
-    cli._federation = federation
-    cli.main()
+    run._federation = federation
+    cli.app()
 
 
 if __name__ == "__main__":

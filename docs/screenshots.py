@@ -50,7 +50,7 @@ def main() -> None:
         "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port},{HOST}:{port}",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
     }
-    command = [sys.executable, "-c", "from fedchunk.orchestrator.cli import main; main()", "ui", "--port", str(port)]
+    command = [sys.executable, "-c", "from fedchunk.orchestrator.main import main; main()", "ui", "--port", str(port)]
     with subprocess.Popen(command, env=environment) as ui:
         try:
             experiment = experiment_of(run_id, f"http://127.0.0.1:{port}", ui)

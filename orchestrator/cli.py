@@ -1,4 +1,4 @@
-"""The command line: reads arguments and environment, wires the parts together, answers. Nothing imports it.
+"""The command line: reads arguments and environment, wires the parts together, answers. Only :mod:`main` imports it.
 
 Heavy parts are imported by the command that needs them, so that ``--help`` and ``validate`` answer at once.
 """
@@ -11,19 +11,20 @@ import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedchunk.orchestrator.commands.console import FAILED, INCOMPLETE, INTERRUPTED, OK, Answer, answering
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
-from fedchunk.orchestrator.run import Launch, Resume, environment_uri, execute, to_resume
 from fedchunk.orchestrator.settings.loading import json_schema, load
-from fedchunk.orchestrator.settings.running import RuntimeSettings
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.stopping import Stop
-from fedchunk.orchestrator.tracking.uri import is_server, resolve_store
+from fedchunk.orchestrator.tracking.uri import environment_uri, is_server, resolve_store
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.run import Resume
 
 EXIT_CODES = {"finished": OK, "failed": FAILED, "interrupted": INTERRUPTED}
 UI_PORT = 5000
@@ -43,11 +44,6 @@ TrackingUri = Annotated[
     str | None,
     typer.Option(metavar="URI", help="MLflow store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."),
 ]
-
-
-def main() -> None:
-    """Entry point of ``fedchunk``."""
-    app()
 
 
 def _print_version(wanted: bool) -> None:
@@ -95,8 +91,10 @@ def run(
         more = [*(overrides or ()), *(["profile=true"] if profile else ())]
         settings, going_on = _begun_or_new(answer, config, more, resume, accept_changes=accept_changes)
         stop.limit_s = settings.runtime.stop_timeout_s
-        launch = Launch(output, address, local, tracking_uri, going_on)
         from fedchunk.orchestrator.commands.progress import ProgressLine
+        from fedchunk.orchestrator.run import Launch, execute
+
+        launch = Launch(output, address, local, tracking_uri, going_on)
 
         with ProgressLine(settings.federation.federated_learning_rounds) as progress:
             stop.say = progress.stage
@@ -124,6 +122,8 @@ def _begun_or_new(
     """The settings of a new run, or of one that goes on and what is to change of it."""
     if resume is not None:
         changes = overrides if config is None else [config, *overrides]
+        from fedchunk.orchestrator.run import to_resume
+
         return to_resume(resume, changes, {}, accept_changes=accept_changes)
     if config is None:
         message = "no settings were given: fedchunk run CONFIG, or fedchunk run --resume RUN"
@@ -294,6 +294,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Look whether this machine can run experiments, and say what to do where it cannot."""
     with answering(as_json) as answer:
         from fedchunk.orchestrator.commands.doctor import examine, report, worst
+        from fedchunk.orchestrator.settings.running import RuntimeSettings
 
         ports = {
             RuntimeSettings().ray_dashboard_port: "only if you turn Ray's dashboard on: set another ray_dashboard_port",

@@ -6,7 +6,6 @@ Heavy parts are imported by what needs them, so that a script that only looks at
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from fedchunk.orchestrator.core.errors import ConfigError, CoordinatorLost, Faul
 from fedchunk.orchestrator.settings.loading import load, parse, to_yaml
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.stopping import Stop
+from fedchunk.orchestrator.tracking.uri import environment_uri
 
 if TYPE_CHECKING:
     from fedchunk.analysis.load import Run
@@ -70,11 +70,6 @@ class Ended:
     """None where it could not be written."""
     run_id: str | None
     """MLflow's name of the run; None where MLflow is off, or does not know of it yet."""
-
-
-def environment_uri() -> str | None:
-    """The MLflow store of the environment."""
-    return os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop | None = None) -> Ended:

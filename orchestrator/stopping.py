@@ -19,6 +19,12 @@ from typing import Any
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
+def _ours() -> list[int]:
+    """The signals that are not ignored: ``nohup`` has SIGHUP ignored, and that stays so."""
+    numbers = [getattr(signal, name) for name in SIGNALS]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 class Stop:
     """Whether somebody wants the run to end.
 
@@ -43,8 +49,7 @@ class Stop:
             return
         before: dict[int, Any] = {}
         try:
-            for name in SIGNALS:
-                number = getattr(signal, name)
+            for number in _ours():
                 before[number] = signal.signal(number, self._on_signal)
             yield self
         finally:
@@ -54,8 +59,8 @@ class Stop:
     def listen_again(self) -> None:
         """Ray takes SIGTERM for itself when it starts: takes it back."""
         if threading.current_thread() is threading.main_thread():
-            for name in SIGNALS:
-                signal.signal(getattr(signal, name), self._on_signal)
+            for number in _ours():
+                signal.signal(number, self._on_signal)
 
     @contextmanager
     def rounds_running(self) -> Iterator[None]:

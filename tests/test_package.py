@@ -38,7 +38,7 @@ def environment(wheel: Path) -> dict[str, str]:
 
 
 def fedchunk(wheel, folder, *arguments):
-    command = [BASE_PYTHON, "-c", "from fedchunk.orchestrator.cli import main; main()", *arguments]
+    command = [BASE_PYTHON, "-c", "from fedchunk.orchestrator.main import main; main()", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment(wheel), capture_output=True, text=True, timeout=200, check=False
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import Field, InstanceOf
@@ -22,12 +22,12 @@ from fedchunk.orchestrator.settings.sections import (
 class Sections(Section):
     """The six sections of one experiment, each by itself right; :class:`~settings.whole.Settings` joins them."""
 
-    chunking: ChunkingSettings = ChunkingSettings()
-    training: TrainingSettings = TrainingSettings()
-    data: DataSettings = DataSettings()
-    federation: FederationSettings = FederationSettings()
-    runtime: RuntimeSettings = RuntimeSettings()
-    tracking: TrackingSettings = TrackingSettings()
+    chunking: ChunkingSettings = Field(default_factory=ChunkingSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    federation: FederationSettings = Field(default_factory=FederationSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     components: InstanceOf[Components] = Field(Components(), exclude=True, repr=False)
     """The code behind names that are not built in. Not a setting: it comes with them."""
 
@@ -48,9 +48,13 @@ class Sections(Section):
         """What the component in force asks for; imports nothing."""
         return self.components.signature(KINDS[kind], self.name_of(KINDS[kind]))
 
+    def changed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of these settings that do not have their default."""
+        return tuple(name for name in names if self._value(name) != self._default(name))
+
     def unread(self, kind: str) -> tuple[str, ...]:
         """Settings on offer to a kind that were changed, and for which its component in force does not ask."""
-        changed = [key for key in KINDS[kind].settings if self._value(key) != self._default(key)]
+        changed = self.changed(KINDS[kind].settings)
         if not changed:
             return ()  # nobody's source need be looked at
         asked = self.signature(kind).names
@@ -117,7 +121,7 @@ class Sections(Section):
         return type(self._section_of(key)).model_fields[key].get_default(call_default_factory=True)
 
     def _section_of(self, key: str) -> Section:
-        for section in (self.chunking, self.training, self.data, self.federation, self.tracking):
+        for section in (self.chunking, self.training, self.data, self.federation, self.runtime, self.tracking):
             if key in type(section).model_fields:
                 return section
         raise KeyError(key)

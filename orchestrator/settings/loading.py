@@ -21,7 +21,7 @@ from fedchunk.orchestrator.registry import is_known
 from fedchunk.orchestrator.settings import fedpilot_keys
 from fedchunk.orchestrator.settings.component_loading import find_components, from_objects
 from fedchunk.orchestrator.settings.fault_texts import hint, shorten, shown, unknown
-from fedchunk.orchestrator.settings.rules import Remark, without_effect
+from fedchunk.orchestrator.settings.rules import Remark, contradictions, without_effect
 from fedchunk.orchestrator.settings.schema import (
     allowed_values,
     component_of,
@@ -169,12 +169,11 @@ def _settings(entries: dict[str, Entry], components: Components) -> tuple[Settin
     faults = [_field_fault(key, entry) for key, entry in entries.items() if key in wrong]
     right = {key: value for key, value in values.items() if key not in wrong}
     parts = {name: section.model_validate(_of(section, right)) for name, section in sections().items()}
-    try:
-        return Settings.model_validate({**parts, "components": components}), faults, []
-    except ValidationError as error:
-        clashes: list[Remark] = error.errors()[0]["ctx"]["remarks"]
-        # A default that stands in for a wrong value cannot contradict anything.
-        return Settings(), faults, [clash for clash in clashes if not wrong & set(clash.keys)]
+    # Its parts are checked; to have pydantic do it once more for the whole takes longer than all else.
+    whole: Settings = Settings.model_construct(**{**parts, "components": components})  # type: ignore[arg-type]
+    # A default that stands in for a wrong value cannot contradict anything.
+    clashes = [clash for clash in contradictions(whole) if not wrong & set(clash.keys)]
+    return whole, faults, clashes
 
 
 def _wrong_fields(values: dict[str, Any]) -> set[str]:

@@ -27,7 +27,8 @@ from fedchunk.orchestrator.settings.values import (
 class Section(BaseModel):
     """Base of the sections: frozen, strict, no unknown fields, no nan and no inf."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    # Built when it is first used: fedchunk --help uses none.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class ChunkingSettings(Section):

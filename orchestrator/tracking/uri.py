@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,11 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 """A file in the current folder: needs no server, and the UI shows it."""
 
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?):///([^?]+)(\?.*)?")
+
+
+def environment_uri() -> str | None:
+    """The store of the environment."""
+    return os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def resolve_store(uri: str | None) -> str:

@@ -6,7 +6,7 @@ contradictions, idle settings, and suspicions (values that are rarely meant).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedchunk.orchestrator.settings.rules import chunks, general, peers, receivers
 from fedchunk.orchestrator.settings.rules.remark import Remark
@@ -28,16 +28,9 @@ def without_effect(settings: Sections) -> list[Remark]:
         Remark(keys, f"{_no_effect(keys)} {reason}")
         for topic in (chunks, receivers, peers, general)
         for candidates, reason in topic.idle(settings)
-        if (keys := _changed(settings, candidates))
+        if (keys := settings.changed(candidates))
     ]
     return [*idle, *(remark for topic in (chunks, receivers, general) for remark in topic.suspicions(settings))]
-
-
-def _changed(settings: Sections, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of ``names`` that do not have their default."""
-    values = settings.flat()
-    defaults: dict[str, Any] = type(settings)().flat()
-    return tuple(name for name in names if values[name] != defaults[name])
 
 
 def _no_effect(keys: tuple[str, ...]) -> str:

@@ -48,7 +48,7 @@ def answer_of(result) -> dict:
 
 
 def command_line(*arguments) -> list[str]:
-    return [sys.executable, "-c", "from fedchunk.orchestrator.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-c", "from fedchunk.orchestrator.main import main; main()", *map(str, arguments)]
 
 
 def test_a_run_answers_with_figures_and_leaves_a_readable_folder(config, in_folder):

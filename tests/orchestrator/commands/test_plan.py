@@ -10,11 +10,11 @@ from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, Param
 from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.learning.data.facts import DataFacts, data_facts
 from fedchunk.orchestrator.learning.data.load import load_dataset
+from fedchunk.orchestrator.settings.running import RuntimeSettings
 from fedchunk.orchestrator.settings.sections import (
     ChunkingSettings,
     DataSettings,
     FederationSettings,
-    RuntimeSettings,
     TrainingSettings,
 )
 from fedchunk.orchestrator.settings.whole import Settings
