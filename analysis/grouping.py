@@ -12,7 +12,8 @@ from fedchunk.analysis.load import Run
 NOT_COMPARED = frozenset({
     "random_seed", "federation_id", "data_dir", "download",
     "device", "number_of_actors", "cpus_per_actor", "gpus_per_actor", "torch_threads", "placement_group_strategy",
-    "startup_timeout_s", "client_timeout_s", "max_attempts", "object_store_memory_mb", "transport", "ray_dashboard",
+    "startup_timeout_s", "client_timeout_s", "client_timeout_least_s", "max_attempts", "object_store_memory_mb",
+    "transport", "ray_dashboard",
     "ray_dashboard_port", "clients_per_call", "profile", "stop_timeout_s", "checkpoint_interval",
     "checkpoints_to_keep", "max_run_restarts", "mlflow_finish_timeout_s",
     "record_chunks", "metrics", "recorders", "mlflow_enabled", "mlflow_tracking_uri", "mlflow_experiment_prefix",

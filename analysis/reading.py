@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.manifest import check
 from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
 
 YOUNGER_TABLES = ("metrics",)
@@ -37,7 +38,8 @@ def read_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: pa
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises RecordsError where it is none."""
+    """A JSON object at the top of a run's folder. Raises RecordsError where it is none, or is damaged."""
+    check(file.parent, file)
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -70,6 +72,7 @@ def _read_table(folder: Path, name: str, may_miss: bool) -> pa.Table:
             return SCHEMAS[name].empty_table()
         raise RecordsError(f"{folder / 'tables' / f'{name}.parquet'}: there is no such table; restore it")
     if place.is_file():
+        check(folder, place)
         return _read_parquet(place, name)
     parts = sorted(part for part in place.iterdir() if part.is_file() and not part.name.startswith("."))
     return pa.concat_tables([_read_parquet(part, name) for part in parts] or [SCHEMAS[name].empty_table()])
@@ -81,7 +84,7 @@ def _read_parquet(file: Path, name: str) -> pa.Table:
     ``ParquetFile`` and not ``read_table``: the latter makes columns of folders called ``key=value``.
     """
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             table = parquet.read()
     except (pa.ArrowException, OSError) as error:
         raise RecordsError(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.manifest import check
 
 Weights = dict[str, NDArray[np.generic]]
 
@@ -33,6 +34,7 @@ def read_weights(folder: Path, status: str, num_rounds: int) -> Weights:
     file = folder / FILE
     if not file.is_file():
         raise RecordsError(f"{file}: this run has no weights: {_why_none(status, num_rounds)}")
+    check(folder, file)
     try:
         weights: Weights = load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as error:

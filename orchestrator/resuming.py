@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.core.manifest import check
 from fedchunk.orchestrator.registry import KIND_OF_KEY
 from fedchunk.orchestrator.settings.loading import load
 from fedchunk.orchestrator.settings.running import RuntimeSettings
@@ -65,6 +66,8 @@ def resumed(
 
 
 def _recorded(run: Path) -> dict[str, Any]:
+    for name in ("config.json", "config.yaml"):
+        check(run, run / name)
     try:
         values: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
         return values

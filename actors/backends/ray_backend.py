@@ -14,7 +14,9 @@ before it is there, so that they import torch meanwhile.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,8 +37,13 @@ from fedchunk.orchestrator.contract.ports import FederationInfo, Observer, Snaps
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, CoordinatorLost, Fault, FedchunkError
 from fedchunk.orchestrator.settings.whole import Settings
 
+logger = logging.getLogger(__name__)
+
 POLL_S = 0.25
 """How often the driver asks how far a round is; an answer costs about a millisecond."""
+
+ROOM_S = 5.0
+"""How long room for actors is waited for before it is said."""
 
 SILENCE_S = 120.0
 """How long the coordinator may not answer at all before it counts as lost. It answers from a thread of its own."""
@@ -110,7 +117,9 @@ class RayFederation:
         if self._plays_on and round_index < self._settings.federation.federated_learning_rounds:
             self._ahead[round_index + 1] = self._ask_for(round_index + 1)
         while not ray.wait([reference], timeout=POLL_S)[0]:
-            done, cohort = self._answer(self._coordinator.progress.remote())
+            done, cohort, notices = self._answer(self._coordinator.progress.remote())
+            for notice in notices:
+                logger.warning("%s", notice)
             if cohort:
                 observer.clients_done(round_index, done, cohort)
         result: RoundResult = self._answer(reference)
@@ -200,12 +209,22 @@ class RayFederation:
     def _wait_for_room(self, placement: Placement) -> None:
         assert self._group is not None
         runtime = self._settings.runtime
-        if not self._group.wait(timeout_seconds=runtime.startup_timeout_s):
-            raise ActorsUnavailable(
-                f"no room for {placement.number_of_actors} client actors of {placement.bundles[0]} with strategy "
-                f"{runtime.placement_group_strategy} within {runtime.startup_timeout_s:g} s; the cluster has "
-                f"{_resources()}. Lower number_of_actors, cpus_per_actor or gpus_per_actor, or add nodes."
-            )
+        until = time.monotonic() + runtime.startup_timeout_s
+        said = False
+        while not self._group.wait(timeout_seconds=min(ROOM_S, max(0.0, until - time.monotonic()))):
+            free = {name: amount for name, amount in _free().items() if name in placement.bundles[0]}
+            wanted = f"{placement.number_of_actors} client actors of {_in_words(placement.bundles[0])}"
+            if time.monotonic() >= until:
+                raise ActorsUnavailable(
+                    f"no room for {wanted} with strategy {runtime.placement_group_strategy} within "
+                    f"{runtime.startup_timeout_s:g} s; free are {_in_words(free)} of {_in_words(_resources())}. Wait "
+                    "for what else runs there, lower number_of_actors, cpus_per_actor or gpus_per_actor, or add nodes."
+                )
+            if not said:
+                said = True
+                self._observer.stage(
+                    f"waiting up to {runtime.startup_timeout_s:g} s for {wanted}: free are {_in_words(free)}"
+                )
 
     def _build(self, placement: Placement, data: ExperimentData) -> FederationInfo:
         """Hands the data out and has the coordinator built, which asks for the first model."""
@@ -237,6 +256,20 @@ def _prepare(settings: Settings) -> ExperimentData:
 
 def _resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def _free() -> dict[str, float]:
+    return dict(ray.available_resources())  # type: ignore[no-untyped-call]
+
+
+def _in_words(resources: Mapping[str, float]) -> str:
+    """Processors of a cluster in words; what else Ray counts is left out.
+
+    Example:
+        >>> _in_words({"CPU": 2.0, "memory": 1e9, "GPU": 0.5})
+        '2 CPU, 0.5 GPU'
+    """
+    return ", ".join(f"{resources[name]:g} {name}" for name in ("CPU", "GPU") if name in resources) or "none"
 
 
 def _answer(reference: Any, limit_s: float, who: str) -> Any:

@@ -71,8 +71,8 @@ class _CoordinatorShell:
             return actor
 
         runtime = self._settings.runtime
-        limits = GroupLimits(runtime.startup_timeout_s, runtime.client_timeout_s)
-        group = RayClientGroup(spawn, len(self._first), limits)
+        limits = GroupLimits(runtime.startup_timeout_s, runtime.client_timeout_s, runtime.client_timeout_least_s)
+        self._group = group = RayClientGroup(spawn, len(self._first), limits)
         self._coordinator, spec = build_coordinator(self._settings, group, samples_per_client, parts)
         return spec
 
@@ -125,8 +125,9 @@ class _CoordinatorShell:
             self._coordinator.restore(values, objects)
             self._next_round, self._models, self._kept = round_index + 1, {}, {}
 
-    def progress(self) -> tuple[int, int]:
-        return self._progress
+    def progress(self) -> tuple[int, int, list[str]]:
+        """Clients that are done and those that take part, and what happened to actors since this was last asked."""
+        return *self._progress, self._group.notices()
 
     def final_model(self, round_index: int) -> ModelState:
         return self._models.get(round_index) or self._coordinator.model

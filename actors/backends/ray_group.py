@@ -19,6 +19,11 @@ from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayE
 from fedchunk.orchestrator.contract.ports import Call, Handle, Lost, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, FedchunkError, reason_of
 
+PATIENCE = 20
+"""A call may take so many times as long as the slowest one so far, work for work."""
+MORE_PATIENCE = 4
+MOST_NOTICES = 100
+
 CALLS_PER_ACTOR = 2
 """One at work and one waiting with its arguments fetched; more would only be lost together with the actor."""
 
@@ -29,7 +34,9 @@ class GroupLimits:
 
     startup_s: float
     call_s: float
-    """For each client that a call works for."""
+    """For each client that a call works for, at most."""
+    least_s: float
+    """For a call, at least, however quick others were."""
 
 
 @dataclass
@@ -50,6 +57,10 @@ class _Slot:
     """Answered, with the machine's name, once the actor stands; None after that."""
     deadline: float
     """When what is waited for (start, or the first call in ``flights``) is too late."""
+    since: float = 0.0
+    """When the first call in ``flights`` began."""
+    answers: int = 0
+    """How many calls it has answered."""
     flights: deque[_Flight] = field(default_factory=deque)
     machine: str | None = None
 
@@ -70,6 +81,8 @@ class RayClientGroup:
         self._limits = limits
         self._queue: deque[Call] = deque()
         self._lost: deque[Lost] = deque()
+        self._pace = Pace(limits)
+        self._notices: deque[str] = deque(maxlen=MOST_NOTICES)
         self._restarts_without_success = 0
         self._slots = [self._start(index) for index in range(size)]
 
@@ -81,6 +94,10 @@ class RayClientGroup:
     def put(self, value: Any) -> Handle:
         """Share one value with all actors; the process that calls this owns it."""
         return ray.put(value)
+
+    def notices(self) -> list[str]:
+        """What happened to actors since this was last asked, in words."""
+        return [self._notices.popleft() for _ in range(len(self._notices))]
 
     def abandon(self) -> None:
         """Forgets the calls that no actor has yet."""
@@ -125,7 +142,7 @@ class RayClientGroup:
             ask = slot.actor.ask.options(num_returns=call.values + call.handles)
             answer = ask.remote(call.method, *call.arguments)
             if not slot.flights:
-                slot.deadline = self._deadline(call)
+                self._begin(slot, call)
             slot.flights.append(_Flight(call, answer if isinstance(answer, list) else [answer]))
 
     def _on_answer(self, slot: _Slot) -> Outcome | None:
@@ -146,6 +163,8 @@ class RayClientGroup:
         except (RayError, GetTimeoutError) as error:
             self._replace(slot, f"its actor was lost ({type(error).__name__})")
             return None
+        self._pace.note(flight.call, time.monotonic() - slot.since)
+        slot.answers += 1
         self._advance(slot)
         self._restarts_without_success = 0
         return Returned(flight.call, tuple(got), tuple(flight.references[flight.call.values :]), slot.machine)
@@ -167,27 +186,30 @@ class RayClientGroup:
     def _advance(self, slot: _Slot) -> None:
         slot.flights.popleft()
         if slot.flights:
-            slot.deadline = self._deadline(slot.flights[0].call)
+            self._begin(slot, slot.flights[0].call)
 
-    def _call_limit(self, slot: _Slot) -> float:
-        return self._limits.call_s * slot.flights[0].call.clients
-
-    def _deadline(self, call: Call) -> float:
-        """When a call that an actor starts now is too late."""
-        return time.monotonic() + self._limits.call_s * call.clients
+    def _begin(self, slot: _Slot, call: Call) -> None:
+        """The actor of a slot starts with a call now."""
+        slot.since = time.monotonic()
+        slot.deadline = slot.since + self._pace.limit_s(call, is_first=not slot.answers)
 
     def _replace_late(self) -> None:
         now = time.monotonic()
         for slot in list(self._slots):
             if slot.awaited is not None and slot.deadline <= now:
                 what = "did not start" if slot.ready is not None else "did not answer"
-                limit = self._limits.startup_s if slot.ready is not None else self._call_limit(slot)
-                self._replace(slot, f"its actor {what} within {limit:g} s")
+                limit_s = self._limits.startup_s if slot.ready is not None else slot.deadline - slot.since
+                if slot.flights and slot.ready is None:
+                    self._pace.was_late(slot.flights[0].call)
+                self._replace(slot, f"its actor {what} within {limit_s:.3g} s")
 
     def _replace(self, slot: _Slot, reason: str) -> None:
         """Kills the actor of a slot, reports its calls lost and starts another in the same bundle."""
         self._give_up_on_repeats(reason)
         ray.kill(slot.actor, no_restart=True)
+        whose = ", ".join(flight.call.whose for flight in slot.flights if flight.call.whose)
+        repeated = f" What it had is asked again: {whose}." if whose else ""
+        self._notices.append(f"client actor {slot.index} is replaced: {reason}.{repeated}")
         self._lost.extend(Lost(flight.call, reason) for flight in slot.flights)
         self._slots[slot.index] = self._start(slot.index)
 
@@ -200,6 +222,38 @@ class RayClientGroup:
                 f"{reason}. Is there enough memory (`fedchunk doctor`)? startup_timeout_s and client_timeout_s are "
                 f"{self._limits.startup_s:g} and {self._limits.call_s:g}."
             )
+
+
+class Pace:
+    """How long calls take, and so how long to wait for one: learned from those that came back.
+
+    Before the first of a method came back there is the settings' limit only. A limit that was too short once is
+    :data:`MORE_PATIENCE` times as long the next time, so that whoever is slow is not ended for ever.
+    """
+
+    def __init__(self, limits: GroupLimits) -> None:
+        self._limits = limits
+        self._slowest_s: dict[str, float] = {}
+        """Of each method, for one unit of work."""
+        self._late: dict[str, int] = {}
+
+    def note(self, call: Call, took_s: float) -> None:
+        """A call came back."""
+        self._slowest_s[call.method] = max(self._slowest_s.get(call.method, 0.0), took_s / max(call.work, 1))
+
+    def was_late(self, call: Call) -> None:
+        """A call was given up."""
+        self._late[call.method] = self._late.get(call.method, 0) + 1
+
+    def limit_s(self, call: Call, *, is_first: bool) -> float:
+        """How long a call may take; the first one of an actor finds nothing ready."""
+        most_s = self._limits.call_s * call.clients
+        if call.method not in self._slowest_s:
+            return most_s
+        learned_s = PATIENCE * self._slowest_s[call.method] * call.work
+        least_s = self._limits.least_s * (2 if is_first else 1)
+        patience = MORE_PATIENCE ** self._late.get(call.method, 0)
+        return float(min(most_s, patience * max(least_s, learned_s)))
 
 
 def take_near(queue: deque[Call], machine: str | None) -> Call:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import socket
 import stat
+import tempfile
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,11 @@ import ray
 
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.settings.running import RuntimeSettings
+
+CONNECT_LIMIT_S = 10.0
+"""Longest wait for an address to answer at all."""
+
+LONGEST_TMPDIR, SHORT_TMPDIR = 40, "/tmp"
 
 
 def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
@@ -30,24 +39,92 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
     os.environ.setdefault("RAY_enable_worker_prestart", "1")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ActorsUnavailable(f"cannot join Ray at {address}: {error}. Is it running (`ray status`)?") from error
+        _join(address, runtime.startup_timeout_s, quiet)
         return
     asked = (runtime.number_of_actors or 0) * runtime.cpus_per_actor
     store = runtime.object_store_memory_mb
     prepare_token()
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, math.ceil(asked)),
-        include_dashboard=runtime.ray_dashboard,
-        dashboard_host="127.0.0.1",
-        dashboard_port=runtime.ray_dashboard_port,
-        object_store_memory=None if store is None else store * 1_000_000,
-        **quiet,
-    )
+    _shorten_sockets()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, math.ceil(asked)),
+            include_dashboard=runtime.ray_dashboard,
+            dashboard_host="127.0.0.1",
+            dashboard_port=runtime.ray_dashboard_port,
+            object_store_memory=None if store is None else store * 1_000_000,
+            _node_ip_address="127.0.0.1",  # nothing of a Ray on one machine is for others
+            **quiet,
+        )
+    except Exception as error:  # whatever it is, nothing has begun
+        ray.shutdown()
+        raise ActorsUnavailable(_why_not_started(error, runtime)) from error
     secure_token()
+
+
+def _why_not_started(error: Exception, runtime: RuntimeSettings) -> str:
+    """What to say of a Ray that does not start, and what to do."""
+    text = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    if runtime.object_store_memory_mb is not None and "memory" in text.lower():
+        remedy = f"object_store_memory_mb is {runtime.object_store_memory_mb}: lower it, or leave it out"
+    elif runtime.ray_dashboard:
+        remedy = "its dashboard needs more than fedchunk installs: pip install 'ray[default]', or ray_dashboard=false"
+    else:
+        remedy = "fedchunk doctor looks at this machine; fedchunk run --local does without Ray"
+    return f"Ray cannot be started: {type(error).__name__}: {text}. {remedy}."
+
+
+def _join(address: str, limit_s: float, quiet: Mapping[str, Any]) -> None:
+    """Joins a running Ray; says what is wrong where it cannot."""
+    found = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    answers = _answers(found, min(limit_s, CONNECT_LIMIT_S))
+    if answers is False:
+        raise ActorsUnavailable(
+            f"cannot join Ray at {found}: nothing answers there within {min(limit_s, CONNECT_LIMIT_S):g} s. Is it "
+            "running (`ray status` on its machine), and is this the address that it named when it was started?"
+        )
+    failure: list[BaseException] = []
+
+    def join() -> None:
+        try:
+            ray.init(address=address, **quiet)
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=join, name="fedchunk-joining", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if thread.is_alive():
+        raise ActorsUnavailable(f"cannot join Ray at {address} within {limit_s:g} s (startup_timeout_s). {_KEYS}")
+    if failure:
+        reason = str(failure[0]).strip().partition("\n")[0][:300]
+        remedy = f"Something answers there: {_KEYS}" if answers else "Is it running (`ray status`)?"
+        raise ActorsUnavailable(f"cannot join Ray at {address}: {reason}. {remedy}") from failure[0]
+
+
+_KEYS = (
+    "If it is running, it may ask for another token than this driver has, or for none: export RAY_AUTH_MODE as it was "
+    "where it was started (token, or disabled), and with token have the same ~/.ray/auth_token."
+)
+
+
+def _answers(address: str, limit_s: float) -> bool | None:
+    """Whether something listens at an address; None where that cannot be told."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return None
+    try:
+        socket.create_connection((host, int(port)), timeout=limit_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def _shorten_sockets() -> None:
+    """Sockets have names of 107 bytes at most, and Ray's own part takes about 60: a long TMPDIR leaves too few."""
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(folder) > LONGEST_TMPDIR and os.access(SHORT_TMPDIR, os.W_OK):
+        os.environ["RAY_TMPDIR"] = SHORT_TMPDIR
 
 
 def token_path() -> Path:

@@ -7,7 +7,8 @@ the coordinator's own rules, and only their sum travels.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +55,16 @@ class Finished:
     report: ClientReport
     payload: Payload
     state: ClientState
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A client that can train."""
+
+    task: ClientTask
+    before: ModelState
+    """Its reconstructed model."""
+    start: ModelState
 
 
 class StarClient:
@@ -110,32 +121,43 @@ class StarClient:
             The residuals' norms, the payloads, and the groups' new states.
         """
         norms: list[tuple[float | None, ...]] = []
+        failed: dict[int, str] = {}
         payloads: list[Payload] = []
         new_states: list[ClientStates] = []
         for tasks in self._tasks(order, messages, states):
+            emissions: list[Outgoing] = []
             with self._spans.doing("pack", len(tasks)):
-                emissions = [self._emit_told(task) for task in tasks]
+                for task in tasks:
+                    try:
+                        emissions.append(self._emit_told(task))
+                    except ClientFailed as error:
+                        failed[task.client_id] = reason_of(error)
             norms.append(tuple(emission.residual_norm for emission in emissions))
             payloads.extend(emission.encoded.payload for emission in emissions)
             new_states.append(stack_states([emission.state for emission in emissions]))
-        return EmitAnswer(tuple(norms), self._spans.read_out()), tuple(payloads), tuple(new_states)
+        return EmitAnswer(tuple(norms), failed, self._spans.read_out()), tuple(payloads), tuple(new_states)
 
     def evaluate_group(
         self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject
-    ) -> tuple[tuple[tuple[EvaluationSums, ...], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
-        """Reconstructs the clients' models and measures each on the whole test set; the clients as they then are."""
-        sums: list[tuple[EvaluationSums, ...]] = []
+    ) -> tuple[tuple[Mapping[int, EvaluationSums], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
+        """Reconstructs the clients' models and measures each on the whole test set.
+
+        Returns:
+            The sums of each group's clients, without those that failed, and the clients as they then are.
+        """
+        sums: list[Mapping[int, EvaluationSums]] = []
         new_states: list[ClientStates] = []
         for tasks in self._tasks(order, messages, states):
-            measured, after = [], []
+            measured: dict[int, EvaluationSums] = {}
+            after: list[ClientState] = []
             with self._spans.doing("evaluate", len(tasks)):
                 for task in tasks:
                     assert task.state is not None
-                    with stage(task.round_index, task.client_id, "evaluate"):
+                    with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
                         model = reconstruct(task.state.model, task.message, self._layout)
-                        measured.append(self._worker.evaluate_whole(model))
-                    after.append(replace(task.state, model=model))
-            sums.append(tuple(measured))
+                        measured[task.client_id] = self._worker.evaluate_whole(model)
+                        after.append(replace(task.state, model=model))
+            sums.append(measured)
             new_states.append(stack_states(after))
         return tuple(sums), self._spans.read_out(), tuple(new_states)
 
@@ -160,8 +182,11 @@ class StarClient:
     ) -> tuple[GroupResult, list[Payload], ClientStates | None]:
         """Trains a group; what each client has then to send is encoded, and added where the sum is to travel."""
         with self._spans.doing("fetch", len(tasks)):
-            befores = self._reconstructed_models(tasks)
-            starts = [self._start_of(task, before) for task, before in zip(tasks, befores, strict=True)]
+            ready, failed = self._ready(tasks)
+        if not ready:
+            return GroupResult(None, failed, {}, {}, None), [], stack_states([]) if self._keeps_states else None
+        tasks, befores = [one.task for one in ready], [one.before for one in ready]
+        starts = [one.start for one in ready]
         clock = time.perf_counter()
         trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts)
         train_s = (time.perf_counter() - clock) / len(tasks)
@@ -175,7 +200,6 @@ class StarClient:
         )
         done: list[Finished] = []
         payloads: list[Payload] = []
-        failed: dict[int, str] = {}
         turns = self._spans.turns("pack", "aggregate", clients=len(tasks))
         for row, task in enumerate(tasks):
             turns.now("pack")
@@ -212,16 +236,21 @@ class StarClient:
             self._worker.release_buffers()  # the next group must not write over what is yet to be sent
         return with_trained(states, trained)
 
-    def _reconstructed_models(self, tasks: list[ClientTask]) -> list[ModelState]:
-        """Each client's reconstructed model; one object for all that are sent the whole of it."""
-        models: list[ModelState] = []
+    def _ready(self, tasks: list[ClientTask]) -> tuple[list[Ready], dict[int, str]]:
+        """The clients that can train, and why others cannot; one object for all that are sent the whole of a model."""
+        ready: list[Ready] = []
+        failed: dict[int, str] = {}
         for task in tasks:
-            with stage(task.round_index, task.client_id, "reconstruct"):
-                own = task.state.model if task.state else self._own_start
-                model = reconstruct(own, task.message, self._layout)
-            same = [other for other in models if other.weights_P is model.weights_P]
-            models.append(same[0] if same and model.buffers_B is same[0].buffers_B else model)
-        return models
+            try:
+                with stage(task.round_index, task.client_id, "reconstruct"):
+                    own = task.state.model if task.state else self._own_start
+                    model = reconstruct(own, task.message, self._layout)
+                    same = [one.before for one in ready if one.before.weights_P is model.weights_P]
+                    before = same[0] if same and model.buffers_B is same[0].buffers_B else model
+                    ready.append(Ready(task, before, self._start_of(task, before)))
+            except ClientFailed as error:
+                failed[task.client_id] = reason_of(error)
+        return ready, failed
 
     def _start_of(self, task: ClientTask, before: ModelState) -> ModelState:
         """Where the client's training begins."""

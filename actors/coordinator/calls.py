@@ -1,12 +1,20 @@
-"""Runs a batch of calls on a group to their ends; what was lost with an actor is asked again."""
+"""Runs a batch of calls on a group to their ends; what was lost with an actor is asked again.
+
+A call for several clients that is lost twice may have one among them that takes its actor with it each time: then each
+is asked alone, one after the other, and the call is repeated without those that are lost alone, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Raised, Returned
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.round_rules import Decision, InOrder, first_attempts
+
+LOST_BEFORE_SEARCH = 2
+"""How often a call for several clients is lost before they are asked one by one."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,18 @@ class Settled:
     attempts: int
     answer: Returned | None
     reason: str = ""
+    lost: Mapping[int, str] = field(default_factory=dict)
+    """Clients without whom the call was made in the end, and why."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a call for several clients is taken apart."""
+
+    alone: Callable[[int], Mapping[int, Call]]
+    """From the call's key to a call for each of its clients; their answers are not used."""
+    without: Callable[[int, Mapping[int, str]], Call | None]
+    """From the call's key, and clients that are left out, to the call for the others; None if there are none."""
 
 
 def same_call(lost: Lost) -> Call:
@@ -24,34 +44,113 @@ def same_call(lost: Lost) -> Call:
     return lost.call
 
 
+class _Search:
+    """Asks the clients of a call one by one: two at a time could share an actor, and be lost together."""
+
+    def __init__(self, key: int, calls: Mapping[int, Call]) -> None:
+        self.key = key
+        self.lost: dict[int, str] = {}
+        self._calls = dict(calls)
+        self._client = -1
+
+    def next_call(self) -> Call | None:
+        """The next client's call; None if all were asked."""
+        if not self._calls:
+            return None
+        self._client = next(iter(self._calls))
+        return self._calls.pop(self._client)
+
+    def note(self, outcome: Outcome) -> None:
+        """What became of the call that was asked last."""
+        if isinstance(outcome, Lost):
+            self.lost[self._client] = f"{outcome.reason}, asked alone (after {LOST_BEFORE_SEARCH} times with others)"
+
+
 def run_calls(
-    group: ClientGroup, calls: Sequence[Call], max_attempts: int, again: Callable[[Lost], Call] = same_call
+    group: ClientGroup,
+    calls: Sequence[Call],
+    max_attempts: int,
+    again: Callable[[Lost], Call] = same_call,
+    split: Split | None = None,
 ) -> Iterator[Settled]:
     """Submits ``calls`` and yields each as it is settled, in the order in which they end.
 
     Args:
         group: the actors.
-        calls: their keys are different.
+        calls: their keys are different, and not negative.
         max_attempts: how often one call is made at most.
         again: builds the call that repeats a lost one.
+        split: takes a call for several clients apart; None: it is repeated whole.
     """
-    attempts = first_attempts((call.key for call in calls), max_attempts)
-    in_flight = {call.key: call for call in calls}
-    for call in calls:
-        group.submit(call)
-    while in_flight:
-        outcome = group.next_outcome()
+    return _Batch(group, max_attempts, again, split).settled(calls)
+
+
+class _Batch:
+    """Calls that are under way together."""
+
+    def __init__(
+        self, group: ClientGroup, max_attempts: int, again: Callable[[Lost], Call], split: Split | None
+    ) -> None:
+        self._group, self._again, self._split = group, again, split
+        self._max_attempts = max_attempts
+        self._in_flight: dict[int, Call] = {}
+        self._searches: dict[int, _Search] = {}
+        self._left_out: dict[int, Mapping[int, str]] = {}
+
+    def settled(self, calls: Sequence[Call]) -> Iterator[Settled]:
+        """Submits all and yields each as it ends."""
+        self._attempts = first_attempts((call.key for call in calls), self._max_attempts)
+        for call in calls:
+            self._submit(call)
+        while self._in_flight:
+            outcome = self._group.next_outcome()
+            key = outcome.call.key
+            if outcome.call is not self._in_flight.get(key):
+                continue  # left over from a batch that was interrupted
+            ended = self._on_one(outcome) if key in self._searches else self._on_outcome(outcome)
+            if ended is not None:
+                yield ended
+
+    def _submit(self, call: Call) -> None:
+        self._in_flight[call.key] = call
+        self._group.submit(call)
+
+    def _on_outcome(self, outcome: Outcome) -> Settled | None:
         key = outcome.call.key
-        if outcome.call is not in_flight.get(key):
-            continue  # left over from a batch that was interrupted
         if isinstance(outcome, Lost):
-            attempts, decision = attempts.on_lost(key)
+            if self._split is not None and self._is_searched(outcome.call):
+                return self._search_on(_Search(key, self._split.alone(key)))
+            self._attempts, decision = self._attempts.on_lost(key)
             if decision is Decision.ASK_AGAIN:
-                in_flight[key] = again(outcome)
-                group.submit(in_flight[key])
-                continue
-        del in_flight[key]
-        yield _settled(key, attempts.made[key], outcome)
+                self._submit(self._again(outcome))
+                return None
+        del self._in_flight[key]
+        return _settled(key, self._attempts.made[key], outcome, self._left_out.get(key, {}))
+
+    def _is_searched(self, call: Call) -> bool:
+        often = self._attempts.made[call.key] >= min(LOST_BEFORE_SEARCH, self._max_attempts)
+        return often and call.clients > 1 and call.key not in self._left_out
+
+    def _on_one(self, outcome: Outcome) -> Settled | None:
+        """A client that was asked alone has answered, or was lost."""
+        search = self._searches.pop(outcome.call.key)
+        del self._in_flight[outcome.call.key]
+        search.note(outcome)
+        return self._search_on(search)
+
+    def _search_on(self, search: _Search) -> Settled | None:
+        following = search.next_call()
+        if following is not None:
+            self._searches[following.key] = search
+        else:
+            assert self._split is not None
+            self._left_out[search.key] = search.lost
+            following = self._split.without(search.key, search.lost)
+        if following is not None:
+            self._submit(following)
+            return None
+        del self._in_flight[search.key]
+        return Settled(search.key, self._attempts.made[search.key], None, "", search.lost)
 
 
 def run_calls_in_order(
@@ -60,6 +159,7 @@ def run_calls_in_order(
     max_attempts: int,
     again: Callable[[Lost], Call] = same_call,
     note: Callable[[int], None] = lambda done: None,
+    split: Split | None = None,
 ) -> Iterator[Settled]:
     """As :func:`run_calls`, but yields in the order of ``calls``, each as soon as all before it are settled.
 
@@ -69,7 +169,7 @@ def run_calls_in_order(
     clients = {call.key: call.clients for call in calls}
     waiting: dict[int, Settled] = {}
     done = 0
-    for settled in run_calls(group, calls, max_attempts, again):
+    for settled in run_calls(group, calls, max_attempts, again, split):
         done += clients[settled.key]
         note(done)
         waiting[settled.key] = settled
@@ -78,9 +178,18 @@ def run_calls_in_order(
             yield waiting.pop(key)
 
 
-def _settled(key: int, attempts: int, outcome: Returned | Lost | Raised) -> Settled:
+_PROBES = itertools.count(-1, -1)
+
+
+def probe_key() -> int:
+    """A key that no other call has."""
+    return next(_PROBES)
+
+
+def _settled(key: int, attempts: int, outcome: Outcome, lost: Mapping[int, str]) -> Settled:
     if isinstance(outcome, Returned):
-        return Settled(key, attempts, outcome)
+        return Settled(key, attempts, outcome, "", lost)
     if isinstance(outcome, Lost):
-        return Settled(key, attempts, None, f"{outcome.reason} (asked {attempts} times)")
-    return Settled(key, attempts, None, outcome.reason)
+        return Settled(key, attempts, None, f"{outcome.reason} (asked {attempts} times)", lost)
+    assert isinstance(outcome, Raised)
+    return Settled(key, attempts, None, outcome.reason, lost)

@@ -21,7 +21,15 @@ Batch = tuple[Group, ...]
 class Dispatch:
     """Builds the calls of a star."""
 
-    def __init__(self, settings: Settings, clients: ClientDirectory, num_parameters: int, group: ClientGroup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clients: ClientDirectory,
+        num_parameters: int,
+        group: ClientGroup,
+        samples_per_client: Sequence[int],
+    ) -> None:
+        self._samples = samples_per_client
         self._federation = settings.federation
         self._clients_per_call = settings.runtime.clients_per_call
         self._clients = clients
@@ -66,10 +74,27 @@ class Dispatch:
         order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed)
         machines = Counter(place.machine for place in places if place is not None)
         near = machines.most_common(1)[0][0] if machines else None
-        return Call(key, job, (order, messages, *objects.values()), 2, 1, len(clients), near)
+        arguments = (order, messages, *objects.values())
+        return Call(key, job, arguments, 2, 1, len(clients), self._work(clients), _named(clients), near)
+
+    def _work(self, clients: Sequence[int]) -> int:
+        return sum(self._samples[client] for client in clients)
 
     def _put(self, downlinks: DownlinkBatch) -> Handle:
         """One object for all messages of a round, shared by its calls."""
         if self._shared is None or self._shared[0] is not downlinks:
             self._shared = downlinks, self._group.put(tuple(downlinks.messages))
         return self._shared[1]
+
+
+def _named(clients: Sequence[int]) -> str:
+    """Clients in words, a few of them.
+
+    Example:
+        >>> _named([3]), _named([0, 1, 2, 3, 9])
+        ('client 3', 'clients 0, 1, 2 and 2 more')
+    """
+    if len(clients) == 1:
+        return f"client {clients[0]}"
+    few = ", ".join(map(str, clients[:3]))
+    return f"clients {few}" + (f" and {len(clients) - 3} more" if len(clients) > 3 else "")

@@ -156,7 +156,8 @@ class PeerCoordinator:
     def _train(self, this: _Round, progress: Progress) -> None:
         def call(client: int) -> Call:
             order, neighbours = TrainOrder(this.round_index, client), len(self._topology.neighbours[client])
-            return Call(client, "train_peer", (order, neighbours, self._states[client]), 1, 2)
+            arguments = (order, neighbours, self._states[client])
+            return Call(client, "train_peer", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
 
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:

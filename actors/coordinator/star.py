@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.actors.coordinator.calls import Settled, run_calls, run_calls_in_order
+from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls, run_calls_in_order
 from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef
 from fedchunk.actors.coordinator.dispatch import Batch, Dispatch
 from fedchunk.actors.coordinator.evaluation import evaluate_model
@@ -77,7 +77,7 @@ class Coordinator:
         self._aggregate = aggregate_of(settings)
         knows = federation.initial_model == "seed"
         self._clients = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
-        self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group)
+        self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group, samples_per_client)
         self._verifier = PayloadVerifier(method, initial.spec, samples_per_client)
         self._agreement = Agreement(chunking, method.chooser, self._layout.num_chunks) if chunking.agrees else None
         self._budget = Budget(settings, self._layout, initial.spec, method.packing.codec)
@@ -184,14 +184,28 @@ class Coordinator:
         def note(done: int) -> None:
             progress(done, len(this.cohort))
 
+        def alone(key: int) -> dict[int, Call]:
+            return {
+                client: self._dispatch.call(
+                    probe_key(), "train_group", this.round_index, ((client,),), messages, this.affordable_bytes
+                )
+                for client in chain(*batches[key])
+            }
+
+        def without(key: int, lost: Mapping[int, str]) -> Call | None:
+            batches[key] = _without(batches[key], lost)
+            return call(key, messages) if batches[key] else None
+
         calls = [call(key, messages) for key in range(len(batches))]
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note):
+        split = Split(alone, without)
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split):
             self._take_batch(this, settled, batches[settled.key], asks=asks)
         if asks and this.scores:
             self._take_agreed(this)
 
     def _take_batch(self, this: RoundState, settled: Settled, batch: Batch, *, asks: bool) -> None:
         """Takes what a call brought back, group by group."""
+        this.failed.update(settled.lost)
         this.attempts.update(dict.fromkeys(chain(*batch), settled.attempts))
         if settled.answer is None:
             this.failed.update(dict.fromkeys(chain(*batch), settled.reason))
@@ -250,7 +264,9 @@ class Coordinator:
             answer: EmitAnswer = settled.answer.values[0]
             payloads = iter(settled.answer.values[1])
             this.spans.extend(answer.spans)
+            this.failed.update(answer.failed)
             for number, group in enumerate(batch):
+                group = tuple(client for client in group if client not in answer.failed)
                 self._note_emissions(this, group, agreed, answer.residual_norms[number])
                 places = _places(settled.answer, number, group)
                 self._take_updates(this, [(client, next(payloads)) for client in group], places)
@@ -340,8 +356,9 @@ class Coordinator:
             all_sums, spans = settled.answer.values
             this.spans.extend(spans)
             for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
-                scores.update(zip(group, sums, strict=True))
-                for client, place in _places(settled.answer, number, group).items():
+                scores.update(sums)
+                measured = [client for client in group if client in sums]
+                for client, place in _places(settled.answer, number, measured).items():
                     self._clients.record_state(client, self._model.round_index, place, this.round_index)
         return {client: scores[client] for client in this.counted if client in scores}
 
@@ -352,6 +369,11 @@ class Coordinator:
     @property
     def _max_attempts(self) -> int:
         return self._settings.runtime.max_attempts
+
+
+def _without(batch: Batch, clients: Mapping[int, str]) -> Batch:
+    groups = (tuple(client for client in group if client not in clients) for group in batch)
+    return tuple(group for group in groups if group)
 
 
 def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:

@@ -215,7 +215,9 @@ class EmitAnswer:
     """What clients say that sent what they were told to."""
 
     residual_norms: tuple[tuple[float | None, ...], ...]
-    """Of each group's clients; None without error feedback."""
+    """Of each group's clients that did; None without error feedback."""
+    failed: Mapping[int, str]
+    """Why others did not."""
     spans: tuple[Span, ...]
 
 

@@ -207,6 +207,10 @@ class Call:
     """How many more stay where they are, behind handles."""
     clients: int = 1
     """For how many clients it works: the limit of its time, and how far a round is, count by clients."""
+    work: int = 1
+    """How much there is to do, such as samples to train on: calls of a method take about as long as they have work."""
+    whose: str = ""
+    """For whom it works, in words."""
     near: str | None = None
     """The machine that has most of what it needs, as :class:`Returned` named it; None: any."""
 

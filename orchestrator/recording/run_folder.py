@@ -5,6 +5,8 @@ tables/<name>.parquet  the tables (see recording.table_files for how they grow),
 components/            the sources of users' own components, as they were
 weights.safetensors    the final global model, one tensor per parameter and buffer
 summary.json           how the run ended; status "running" until then
+manifest.json          the SHA-256 of each of these, written last; readers compare (core.manifest)
+checkpoints/           what a run that goes on begins with (recording.checkpoints)
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ from safetensors.numpy import save_file
 
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
+from fedchunk.orchestrator.core import manifest
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, RecordsError
 from fedchunk.orchestrator.core.masking import mask_settings, mask_text
-from fedchunk.orchestrator.core.records import SCHEMA_VERSION
+from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMA_VERSION
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_atomically
 from fedchunk.orchestrator.settings.whole import Settings
@@ -121,6 +124,7 @@ class RunFolder:
         """
         try:
             folder = cls(path.resolve())
+            (folder.path / manifest.NAME).unlink(missing_ok=True)
             tables = folder.path / "tables"
             table_files.reopen(tables)
             rows = table_files.recorded(tables)
@@ -181,6 +185,8 @@ class RunFolder:
         ended = dataclasses.replace(summary, unwritten=self.unwritten)
         if not self._attempt("the summary", lambda: _write_summary(self.path, ended)):
             self._failed.append("the summary")
+        if not self._attempt("the manifest", lambda: _write_manifest(self.path)):
+            self._failed.append("the manifest")
 
     def _write_waiting(self) -> None:
         if self._waiting:
@@ -338,6 +344,14 @@ def _write_summary(folder: Path, summary: RunSummary) -> None:
                 raise
             file.flush()
             os.fsync(file.fileno())
+
+
+def _write_manifest(folder: Path) -> None:
+    files = [folder / name for name in ("config.yaml", "config.json", "weights.safetensors", "summary.json")]
+    tables = [folder / "tables" / f"{name}.parquet" for name in (*ROUND_TABLES, "layout")]
+    sources = folder.glob("components/**/*.py")
+    whole = [file for file in (*files, *tables, *sources) if file.is_file()]
+    write_text_atomically(folder / manifest.NAME, manifest.manifest_text(folder, whole))
 
 
 def _write_sources(folder: Path, settings: Settings) -> None:

@@ -130,7 +130,7 @@ def compact(tables: Path) -> None:
 
 def _join(parts: Sequence[Path], schema: pa.Schema, to: Path) -> None:
     """Part by part, so that a chunks table larger than the memory passes."""
-    with pq.ParquetWriter(to, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(to, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in _row_groups(parts):
             writer.write_table(table)
 
@@ -147,7 +147,7 @@ def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 def _read(part: Path) -> pa.Table:
-    with pq.ParquetFile(part) as parquet:
+    with pq.ParquetFile(part, page_checksum_verification=True) as parquet:
         return parquet.read()
 
 
@@ -158,7 +158,9 @@ def _column(part: Path, name: str) -> list[Any]:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    write_atomically(
+        path, lambda temporary: pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    )
 
 
 def _empty(name: str) -> pa.Table:

@@ -33,7 +33,10 @@ class RuntimeSettings(Section):
         "SPREAD", description="How Ray places the client actors on nodes."
     )
     startup_timeout_s: float = Field(180.0, gt=0, description="Limit for actors to be ready.")
-    client_timeout_s: float = Field(600.0, gt=0, description="Limit for each client of a call to an actor.")
+    client_timeout_s: float = Field(600.0, gt=0, description="Longest limit for each client of a call to an actor.")
+    client_timeout_least_s: float = Field(
+        20.0, gt=0, description="Shortest limit of a call; in between it is 20 times as long as calls took so far."
+    )
     stop_timeout_s: float = Field(
         10.0, ge=0, description="How long a run that is stopped (Ctrl-C, SIGTERM) may finish its round; 0: at once."
     )

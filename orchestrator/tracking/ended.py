@@ -8,6 +8,7 @@ from typing import Any
 
 from fedchunk.orchestrator.contract.ports import RunSummary
 from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.manifest import check
 
 MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "running": "KILLED"}
 """Status of a summary -> MLflow's. A run that ended and still says "running" was killed."""
@@ -31,7 +32,8 @@ def mlflow_status(run_path: Path) -> str:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Raises RecordsError."""
+    """An object at the top of a run's folder. Raises RecordsError."""
+    check(file.parent, file)
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

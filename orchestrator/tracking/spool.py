@@ -1,6 +1,6 @@
 """What waits to be sent to the tracking store, on the disk: nothing here knows MLflow or waits for a network.
 
-    <run>/mlflow/spool.jsonl    one line per round: {"points": [[key, value, step, timestamp_ms], ...]}
+    <run>/mlflow/spool.jsonl    one line per round: its CRC-32 and {"points": [[key, value, step, timestamp_ms], ...]}
     <run>/mlflow/state.json     which run of which store they belong to, and how far they have been sent
 
 The time stamps are those of the round. A store that gets a point twice (same key, value, step and time) keeps it once,
@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import threading
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,10 @@ class Point(NamedTuple):
     timestamp_ms: int
 
 
+def _crc(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
 class Spool:
     """The file of lines. One process appends, any may read."""
 
@@ -53,7 +58,8 @@ class Spool:
         Raises:
             OSError: nothing was added.
         """
-        line = json.dumps({"points": points}, allow_nan=False).encode() + b"\n"
+        text = json.dumps({"points": points}, allow_nan=False)
+        line = f"{_crc(text)} {text}\n".encode()
         with open(self._file, "ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             try:
@@ -77,12 +83,21 @@ class Spool:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                more = [Point(*values) for values in json.loads(line)["points"]]
+                more = self._points(line)
                 if points and len(points) + len(more) > MAX_BATCH:
                     break
                 points += more
                 offset += len(line)
         return points, offset
+
+    def _points(self, line: bytes) -> list[Point]:
+        crc, _, text = line.decode(errors="replace").rstrip("\n").partition(" ")
+        if crc != _crc(text):
+            raise RecordsError(
+                f"{self._file}: a line is damaged: it is not what was written. The rounds themselves are in "
+                "tables/rounds.parquet; delete the line to send the others"
+            )
+        return [Point(*values) for values in json.loads(text)["points"]]
 
     def last_step(self) -> int:
         """The highest step of all points; 0 if there are none."""

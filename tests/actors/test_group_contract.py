@@ -55,7 +55,7 @@ def group(request):
         actors.append(ray.remote(worker).options(num_cpus=0).remote())
         return actors[-1]
 
-    yield RayClientGroup(spawn, 2, GroupLimits(60.0, 60.0))
+    yield RayClientGroup(spawn, 2, GroupLimits(60.0, 60.0, 20.0))
     for actor in actors:
         ray.kill(actor)
 

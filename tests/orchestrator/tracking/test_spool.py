@@ -1,4 +1,3 @@
-import json
 import logging
 import resource
 import threading
@@ -59,7 +58,8 @@ def test_what_is_read_is_what_was_appended_in_calls_as_large_as_may_be(tmp_path_
     state_file = StateFile.create(folder, "")
     spool, store = Spool(folder), Store()
     lines = [line(step, size) for step, size in enumerate(sizes)]
-    (folder / "mlflow" / "spool.jsonl").write_text("".join(json.dumps({"points": points}) + "\n" for points in lines))
+    for of_line in lines:
+        spool.append(of_line)
     points = [point for points in lines for point in points]
     assert spool.count(0) == len(points)
     assert send_waiting(spool, state_file, store.send) == len(points)

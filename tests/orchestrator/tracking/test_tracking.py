@@ -437,7 +437,9 @@ def test_a_server_that_dies_costs_no_point(
     assert query("select status from runs") == [("FINISHED",)]
     steps = query("select step, timestamp from metrics where key = 'accuracy/global' order by step")
     spool = (run_folder.path / "mlflow" / "spool.jsonl").read_text().splitlines()
-    assert steps == [tuple(json.loads(line)["points"][0][2:]) for line in spool], "the times are those of the rounds"
+    assert steps == [tuple(json.loads(line[9:])["points"][0][2:]) for line in spool], (
+        "the times are those of the rounds"
+    )
     written = [file for file in tmp_path.rglob("*") if file.is_file() and b"hunter2" in file.read_bytes()]
     assert written == []
     assert "hunter2" not in caplog.text
