@@ -172,27 +172,30 @@ class Experiment:
 
     def _end(self, federation: Federation, recording: Recording, status: str, error: str | None) -> RunSummary:
         """Records how the run ended, and the last checkpoint."""
-        model = _last_model(federation) if self._rows else None
+        model, of_round = self._last_model(federation)
         kept = _last_snapshot(federation, len(self._rows)) if self._checkpoints and self._rows else None
         with self._stop.deferred():
-            summary = summarise(self._rows, status, error, model, time.monotonic() - self._started)
+            summary = summarise(self._rows, status, error, model, time.monotonic() - self._started, of_round)
             recording.finish(End(summary, federation.info.spec if model else None, model), lambda: self._stop.hurried)
             if self._checkpoints is not None:
                 self._observer.stage("writing the last checkpoint")
                 self._checkpoints.finish(kept, lambda: self._stop.hurried)
         return summary
 
+    def _last_model(self, federation: Federation) -> tuple[ModelState | None, int | None]:
+        """The model of the last round that ended; where it is gone with its coordinator, that of a checkpoint."""
+        if not self._rows:
+            return None, None
+        try:
+            return federation.final_model(), len(self._rows)
+        except (FedchunkError, KeyboardInterrupt):
+            newest = self._checkpoints.newest(len(self._rows)) if self._checkpoints else None
+            model: ModelState | None = newest.coordinator.get("weights") if newest else None
+            return model, newest.round_index if newest else None
+
 
 def _same(one: object, other: object) -> bool:
     return one == other or (one != one and other != other)
-
-
-def _last_model(federation: Federation) -> ModelState | None:
-    """The model of the last round that ended; None where it is gone with its coordinator."""
-    try:
-        return federation.final_model()
-    except (FedchunkError, KeyboardInterrupt):
-        return None
 
 
 def _last_snapshot(federation: Federation, round_index: int) -> Snapshot | None:
@@ -266,7 +269,12 @@ def never_started(error: BaseException, past: Sequence[Mapping[str, object]] = (
 
 
 def summarise(
-    rows: Sequence[Mapping[str, object]], status: str, error: str | None, model: ModelState | None, wall_s: float
+    rows: Sequence[Mapping[str, object]],
+    status: str,
+    error: str | None,
+    model: ModelState | None,
+    wall_s: float,
+    weights_round: int | None = None,
 ) -> RunSummary:
     """The run in one line: last evaluated figures, sums of bytes, digest of the final weights."""
 
@@ -291,6 +299,7 @@ def summarise(
         weights_sha256=weights_sha256(model) if model else None,
         error=error,
         actors_busy=_mean_busy(rows),
+        weights_round=weights_round if model else None,
     )
 
 

@@ -93,8 +93,14 @@ class Coordinator:
         """All that later rounds need, between two rounds: values, and the objects with clients' states."""
         clients, objects = self._clients.saved()
         agreement = self._agreement.saved() if self._agreement else None
-        model = saved_model(self._model)
-        return {"model": model, "clients": clients, "agreement": agreement, "budget_left": self._budget.left}, objects
+        saved = {
+            "weights": self._model.state,
+            "model": saved_model(self._model),
+            "clients": clients,
+            "agreement": agreement,
+            "budget_left": self._budget.left,
+        }
+        return saved, objects
 
     def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
         """What :meth:`saved` gave, of a coordinator of the same settings."""

@@ -83,6 +83,8 @@ class RunSummary:
     error: str | None = None
     actors_busy: float | None = None
     """Time that client actors worked, of the rounds' time on all of them; None where no round ended."""
+    weights_round: int | None = None
+    """The round of the final weights: the last one, unless it was lost with the coordinator; None if there are none."""
     unwritten: tuple[str, ...] = ()
     """What could not be written into the run's folder, in words."""
 
@@ -107,7 +109,8 @@ class Snapshot:
     round_index: int
     """The last round that is in it; 0 before the first."""
     coordinator: Mapping[str, Any]
-    """What the coordinator knows, see :mod:`fedchunk.orchestrator.contract.trees`."""
+    """What the coordinator knows, see :mod:`fedchunk.orchestrator.contract.trees`. ``weights`` is its model; peers have
+    none."""
     objects: Sequence[Stored]
     """Clients' states, numbered as the coordinator numbers them."""
 
