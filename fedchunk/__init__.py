@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule
     from fedchunk.orchestrator.run import load_settings, resume, run
     from fedchunk.orchestrator.settings.whole import Settings
+    from fedchunk.orchestrator.sweep import Sweep, sweep
 
 _PLACES = {
     "ChunkAnalyzer": "analysis.chunk_analyzer",
@@ -45,7 +46,9 @@ _PLACES = {
     "load_run": "analysis.load",
     "load_settings": "orchestrator.run",
     "resume": "orchestrator.run",
+    "Sweep": "orchestrator.sweep",
     "run": "orchestrator.run",
+    "sweep": "orchestrator.sweep",
 }
 
 __all__ = [
@@ -63,11 +66,13 @@ __all__ = [
     "Run",
     "RunSummary",
     "Settings",
+    "Sweep",
     "compare",
     "load_run",
     "load_settings",
     "resume",
     "run",
+    "sweep",
 ]
 
 

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchunk.orchestrator.cli_options import AsJson, Config, Overrides, TrackingUri
+from fedchunk.orchestrator.cli_records import records
+from fedchunk.orchestrator.cli_sweep import sweeps
 from fedchunk.orchestrator.commands.console import FAILED, INCOMPLETE, INTERRUPTED, OK, Answer, answering
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
@@ -37,13 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file with the settings.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Settings that win over the file's.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(metavar="URI", help="MLflow store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."),
-]
+app.add_typer(records)
+app.add_typer(sweeps)
 
 
 def _print_version(wanted: bool) -> None:
@@ -185,88 +183,6 @@ def _actors_here(settings: Settings) -> int | None:
         return plan_placement(settings, resources).number_of_actors
     except ConfigError:
         return None
-
-
-@app.command()
-def analyze(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's folder, or its run id in MLflow.", show_default=False)
-    ],
-    output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the report; without: the run's.")
-    ] = None,
-    tracking_uri: TrackingUri = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the report of a run, and say which chunks its clients sent."""
-    with answering(as_json) as answer:
-        from fedchunk.analysis.load import load_run
-        from fedchunk.analysis.report import write_report
-        from fedchunk.analysis.summaries import chunk_texts
-
-        recorded = load_run(_run_folder(run, tracking_uri))
-        report = write_report(recorded, output)
-        texts = [f"{title}\n\n{text}" for title, text in chunk_texts(recorded)]
-        answer.give(report.to_dict(), "\n\n".join([*texts, str(report)]))
-
-
-def _run_folder(run: str, tracking_uri: str | None) -> Path:
-    """The folder ``run``, or that of the MLflow run of this name, downloaded below ``runs`` if it is not here."""
-    is_run_id = len(run) == 32 and all(letter in "0123456789abcdef" for letter in run)
-    if not is_run_id or Path(run).exists():
-        return Path(run)
-    from fedchunk.orchestrator.recording.run_folder import RUNS_FOLDER
-    from fedchunk.orchestrator.tracking.sync import download_run
-
-    return download_run(run, tracking_uri or environment_uri(), RUNS_FOLDER / run)
-
-
-@app.command()
-def compare(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN ...", help="Runs' folders, or run ids in MLflow.", show_default=False)
-    ],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of tables, figures and page.")] = Path(
-        "comparison"
-    ),
-    target: Annotated[
-        float | None,
-        typer.Option(metavar="ACCURACY", help="Accuracy to reach, 0 to 1; without: half a point below full exchange."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare runs: accuracy beside bytes, over seeds."""
-    with answering(as_json) as answer:
-        if target is not None and not 0 < target <= 1:
-            message = f"got {target:g}; allowed: an accuracy above 0 and at most 1, such as 0.83"
-            raise ConfigError([Fault("--target", "", message)])
-        from fedchunk.analysis.compare import compare as compared
-        from fedchunk.analysis.comparison_report import write_comparison
-
-        result = compared([_run_folder(run, None) for run in runs], target)
-        report = write_comparison(result, output)
-        answer.give({**result.to_dict(), **report.to_dict()}, f"{result}\n\n{report}")
-
-
-@app.command()
-def sync(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)],
-    tracking_uri: Annotated[
-        str | None, typer.Option(metavar="URI", help="MLflow store; without: the one that the run was logged to.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send to MLflow what could not be sent during a run. May be repeated: nothing is doubled."""
-    with answering(as_json) as answer:
-        from fedchunk.orchestrator.tracking.sync import sync as send
-
-        report = send(run, tracking_uri)
-        text = (
-            f"run {report.run_id}: {report.metrics_sent} metrics sent, {report.artifacts_uploaded} artifacts uploaded"
-        )
-        if report.remaining:
-            text += f", {report.remaining} metrics still wait: the run goes on"
-        answer.give(asdict(report), text)
 
 
 @app.command()

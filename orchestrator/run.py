@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedchunk.analysis.load import Run
     from fedchunk.orchestrator.contract.messages import RoundResult
     from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary
+    from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
     from fedchunk.orchestrator.recording.run_folder import RunFolder
     from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
 
@@ -58,6 +59,12 @@ class Launch:
     """MLflow store; None: the settings', else MLFLOW_TRACKING_URI, else ``sqlite:///mlflow.db``."""
     resume: Resume | None = None
     """A run that goes on; None: a new one."""
+    parent_run: str | None = None
+    """MLflow's name of the run that this one is a part of."""
+    report: bool = True
+    """Whether to write the report."""
+    load: Callable[[Settings], LoadedDataset] | None = None
+    """Loads the data set; None: as it is."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,9 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
                 folder.finish(never_started(error, folder.rows), None, None)
             folder.close()
             raise
-        report = _after_the_run("the report", observer, "writing the report", lambda: _write_report(folder.path))
+        report = None
+        if launch.report:
+            report = _after_the_run("the report", observer, "writing the report", lambda: _write_report(folder.path))
         folder.close()
         if tracker is not None:
             _after_the_run("MLflow", observer, "sending the results to MLflow", tracker.upload)
@@ -286,7 +295,13 @@ def _recorders(settings: Settings, launch: Launch, folder: Any) -> tuple[list[Re
 
     uri = launch.tracking_uri or settings.tracking.mlflow_tracking_uri or environment_uri()
     tracker = MlflowRecorder(
-        settings.tracking, settings.flat(), folder.path, uri, settings.components.described, folder.past()
+        settings.tracking,
+        settings.flat(),
+        folder.path,
+        uri,
+        settings.components.described,
+        past=folder.past(),
+        parent_run=launch.parent_run,
     )
     return [*recorders, tracker], tracker
 
@@ -295,7 +310,7 @@ def _federation(settings: Settings, launch: Launch, observer: Observer) -> Feder
     if launch.local:
         from fedchunk.actors.backends.local import LocalFederation
 
-        return LocalFederation(settings, observer)
+        return LocalFederation(settings, observer, load=launch.load)
     from fedchunk.actors.backends.memory import uncollected
 
     with uncollected():

@@ -80,6 +80,10 @@ class Stop:
         finally:
             self._mode = before
 
+    def ask(self, by: str) -> None:
+        """Wants the run to end after its round; ``by`` says who does."""
+        self.asked, self._until = by, time.monotonic() + self.limit_s
+
     def check(self) -> None:
         """Raises KeyboardInterrupt where the round has taken too long since the signal. To be called now and then."""
         if self._until is not None and time.monotonic() > self._until:
@@ -90,8 +94,7 @@ class Stop:
             self.hurried = True
             return
         if self._mode == "patient" and self.asked is None:
-            self.asked = signal.Signals(number).name
-            self._until = time.monotonic() + self.limit_s
+            self.ask(signal.Signals(number).name)
             self.say(f"{self.asked}: stopping after this round, or in {self.limit_s:g} s; once more to stop at once")
             return
         raise KeyboardInterrupt

@@ -24,6 +24,8 @@ from fedchunk.actors.coordinator.assembly import build_coordinator, describe
 from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import Call, FederationInfo, Observer, Outcome, Raised, Returned, Snapshot
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, reason_of
+from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
+from fedchunk.orchestrator.learning.data.load import load_dataset
 from fedchunk.orchestrator.methods.method import layout_for
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -117,8 +119,16 @@ def _is_message(value: Any) -> bool:
 class LocalFederation:
     """A federation in this process."""
 
-    def __init__(self, settings: Settings, observer: Observer, make_actor: ActorFactory = make_client) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        observer: Observer,
+        make_actor: ActorFactory = make_client,
+        load: Callable[[Settings], LoadedDataset] | None = None,
+    ) -> None:
+        """``load`` loads the data set, where somebody keeps it."""
         self._settings = settings
+        self._load = load or load_dataset
         self._observer = observer
         self._make_actor = make_actor
         self._wire: Wire | None = None
@@ -142,7 +152,7 @@ class LocalFederation:
     def _start(self) -> None:
         settings = self._settings
         self._observer.stage(f"loading {settings.data.dataset_type}")
-        data = prepare(settings)
+        data = prepare(settings, self._load)
         self._observer.stage("building the model")
         device = choose_device(settings)
         count = settings.runtime.number_of_actors or 1

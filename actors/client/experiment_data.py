@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,9 +46,9 @@ class ExperimentData:
     description: DataDescription
 
 
-def prepare(settings: Settings) -> ExperimentData:
+def prepare(settings: Settings, load: Callable[[Settings], LoadedDataset] = load_dataset) -> ExperimentData:
     """Loads and partitions. Raises DataError when files are missing, ConfigError when a client would get nothing."""
-    dataset = load_dataset(settings)
+    dataset = load(settings)
     parts = partition(dataset.train_y, dataset.clients_S, dataset.num_classes, settings)
     description = DataDescription(
         name=dataset.name,

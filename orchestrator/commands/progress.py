@@ -73,7 +73,9 @@ class Totals:
         return "  ".join(parts)
 
 
-class _Console(Console):
+class LineConsole(Console):
+    """A console that nobody need read."""
+
     def on_broken_pipe(self) -> None:
         """Nobody reads any more (``| head``): rich would end the process."""
         self.quiet = True
@@ -85,7 +87,7 @@ class ProgressLine:
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._totals = Totals()
-        self._console = _Console(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._console = LineConsole(file=sys.stderr, soft_wrap=True, highlight=False)
         self._live = self._console.is_terminal
         text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))
         columns = (BarColumn(bar_width=20), text) if self._console.width >= WIDE else (text,)

@@ -122,6 +122,19 @@ class MlflowStore:
             self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[training])])
         return run_id
 
+    def begin_parent(self, experiment: str, name: str, keys: Sequence[str], folder: str) -> str:
+        """Creates a run for others to be parts of; its id."""
+        tags = {
+            "fedchunk.sweep": ", ".join(keys),
+            OUTPUT_TAG: folder,
+            "mlflow.source.name": "fedchunk sweep",
+            "mlflow.source.type": "LOCAL",
+        }
+        with self._translated():
+            run = self._client.create_run(self._experiment_id(experiment), None, tags, name)
+            run_id: str = run.info.run_id
+        return run_id
+
     def go_on(self, run_id: str, host: str, pid: int, process_started: float) -> None:
         """Another process has taken the run up again."""
         tags = {HOST_TAG: host, PID_TAG: str(pid), STARTED_TAG: repr(process_started)}

@@ -26,6 +26,8 @@ _MAX_PARAM = 6000
 
 OUTPUT_TAG = "fedchunk.output_dir"
 """Where the run's folder is on the machine that ran it."""
+PARENT_TAG = "mlflow.parentRunId"
+"""MLflow's own: the run that a run is shown below."""
 UID_TAG = "fedchunk.uid"
 """Our own name of the run, which it has before MLflow gives it one."""
 PID_TAG, STARTED_TAG, HOST_TAG = "fedchunk.pid", "fedchunk.process_started", "host"

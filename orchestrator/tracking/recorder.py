@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +26,7 @@ from fedchunk.orchestrator.core.masking import mask_uri
 from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.tracking.beginning import Beginning
 from fedchunk.orchestrator.tracking.delivery import deliver
-from fedchunk.orchestrator.tracking.description import describe
+from fedchunk.orchestrator.tracking.description import PARENT_TAG, describe
 from fedchunk.orchestrator.tracking.metrics import own_metrics, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.sender import Sender
 from fedchunk.orchestrator.tracking.spool import MAX_BATCH, Point, Spool, StateFile
@@ -53,6 +54,7 @@ class MlflowRecorder:
         tracking_uri: the store; None: the one of the settings, else ``sqlite:///mlflow.db`` in the current folder.
         components: what users' own components are: setting -> name, place and SHA-256; they become tags.
         past: of a run that goes on, each round's row of ``rounds`` and its rows of ``metrics``.
+        parent_run: the run in MLflow that this one is a part of.
     """
 
     name = "MLflow"
@@ -64,7 +66,9 @@ class MlflowRecorder:
         run_path: Path,
         tracking_uri: str | None = None,
         components: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        *,
         past: Sequence[tuple[Mapping[str, object], pa.Table]] = (),
+        parent_run: str | None = None,
     ) -> None:
         self._uri = resolve_store(tracking_uri or tracking.mlflow_tracking_uri)
         self._experiment = tracking.mlflow_experiment_prefix
@@ -80,7 +84,7 @@ class MlflowRecorder:
         self._until = 0.0
         self._waiting: list[Point] = []
         self._spooled_to = 0
-        self._past = past
+        self._past, self._parent_run = past, parent_run
 
     @property
     def tracking_uri(self) -> str:
@@ -99,6 +103,8 @@ class MlflowRecorder:
         state_file = StateFile.create(self._run_path, self.tracking_uri)
         if not known:
             description = describe(self._flat_settings, info, self._run_path, self._components)
+            if self._parent_run is not None:
+                description = replace(description, tags={**description.tags, PARENT_TAG: self._parent_run})
             Beginning.of(self._experiment, begun_ms, description).save(self._run_path)
         self._state_file = state_file
         self._catch_up()

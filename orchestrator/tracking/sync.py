@@ -11,7 +11,7 @@ from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
 from fedchunk.orchestrator.core.masking import MASK
 from fedchunk.orchestrator.tracking.delivery import deliver
 from fedchunk.orchestrator.tracking.description import OUTPUT_TAG
-from fedchunk.orchestrator.tracking.opening import begin_run
+from fedchunk.orchestrator.tracking.opening import begin_run, end_dead_runs
 from fedchunk.orchestrator.tracking.sender import send_waiting
 from fedchunk.orchestrator.tracking.spool import Point, Spool, StateFile, still_running
 from fedchunk.orchestrator.tracking.store import open_store
@@ -56,6 +56,7 @@ def sync(run_path: Path, tracking_uri: str | None = None) -> SyncReport:
     if still_running(state_file.state):
         sent = _send_beside_the_run(spool, state_file, lambda points: store.send(run_id, points))
         return SyncReport(run_id, sent, 0, spool.count(state_file.state.sent_bytes))
+    end_dead_runs(store, folder)
     waiting = spool.count(state_file.state.sent_bytes)
     uploaded = deliver(store, folder, state_file)
     return SyncReport(run_id, waiting, uploaded, 0)
