@@ -153,7 +153,14 @@ def validate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
             "notices": list(loaded.notices),
             "settings": mask_settings(loaded.settings.flat()),
         }
-        answer.give(result, "\n".join([*loaded.notices, f"{config}: valid"]))
+        answer.give(result, "\n".join([*loaded.notices, f"{config}: valid{_left_to_plan(loaded.settings)}"]))
+
+
+def _left_to_plan(settings: Settings) -> str:
+    """What only the model tells."""
+    if not settings.chunking.chunking:
+        return ""
+    return f" (whether the model has {settings.chunking.chunking_parts} values or more, fedchunk plan says)"
 
 
 @app.command()

@@ -65,7 +65,7 @@ class LocalWorker:
         self._layout = self.method.layout
         self.start = self._model.state()
         self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)
-        self.verifier = PayloadVerifier(self.method, self.spec, partition.sizes)
+        self.verifier = PayloadVerifier(self.method, self.spec, partition.sizes, settings.federation.max_update_value)
         self.spans = SpanRecorder()
         self._scratch_GP = np.empty((0, 0), np.float32)
 

@@ -78,7 +78,7 @@ class Coordinator:
         knows = federation.initial_model == "seed"
         self._clients = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
         self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group, samples_per_client)
-        self._verifier = PayloadVerifier(method, initial.spec, samples_per_client)
+        self._verifier = PayloadVerifier(method, initial.spec, samples_per_client, federation.max_update_value)
         self._agreement = Agreement(chunking, method.chooser, self._layout.num_chunks) if chunking.agrees else None
         self._budget = Budget(settings, self._layout, initial.spec, method.packing.codec)
         self._measures = Measures(settings)
@@ -239,7 +239,7 @@ class Coordinator:
                 this.scores[client], sizes = self._verifier.scores(this.round_index, client, payload)
             except PayloadError as error:
                 this.rejected[client] = error.reason
-                this.ledger.bill(client, COORDINATOR, {"rejected": payload.nbytes})
+                this.ledger.bill(client, COORDINATOR, {"rejected": getattr(payload, "nbytes", 0)})
             else:
                 this.ledger.bill(client, COORDINATOR, sizes)
                 self._clients.record_state(client, self._model.round_index, places[client], this.round_index)

@@ -45,7 +45,7 @@ class GroupSum:
                 message = self._intake.update(round_index, client, payload, agreed_C)
             except PayloadError as error:
                 self.rejected[client] = error.reason
-                self.sizes[client] = {"rejected": payload.nbytes}
+                self.sizes[client] = {"rejected": getattr(payload, "nbytes", 0)}
                 continue
             assert message.buffers_B is not None
             assert message.counters_I is not None

@@ -14,11 +14,26 @@ from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import PayloadError
 from fedchunk.orchestrator.methods.method import Method
 
+MOST_SCORE = 1e12
+"""Far above any norm of a gradient or of a change; one above it would choose the chunks of all others."""
+
+
+def _check_bytes(payload: object) -> None:
+    """Nothing of a message is used before it is known to be one."""
+    if not (isinstance(payload, np.ndarray) and payload.dtype == np.uint8 and payload.ndim == 1):
+        raise PayloadError(f"is {type(payload).__name__}, not a run of bytes")
+
+
+def _largest(values: NDArray[np.float32]) -> float:
+    return max(float(values.max()), -float(values.min())) if len(values) else 0.0
+
 
 class PayloadVerifier:
     """Decodes clients' messages. Every method raises PayloadError for one that must not count."""
 
-    def __init__(self, method: Method, spec: ModelSpec, samples_per_client: Sequence[int]) -> None:
+    def __init__(self, method: Method, spec: ModelSpec, samples_per_client: Sequence[int], most_value: float) -> None:
+        """``most_value``: the largest absolute value that an update may hold."""
+        self._most_value, self._most_chunks = most_value, method.chooser.most_in
         self._sends_changes = method.rule.sends_changes
         self._own_codec = method.own_codec
         self._layout = method.layout
@@ -29,6 +44,7 @@ class PayloadVerifier:
         self, round_index: int, client: int, payload: NDArray[np.uint8], agreed_C: NDArray[np.bool_] | None
     ) -> Message:
         """One client's update; ``agreed_C`` are the chunks it was told to send, None where the choice is its own."""
+        _check_bytes(payload)
         spec = self._spec
         message = decode(
             payload, self._layout, spec.num_float_buffers, spec.num_integer_buffers, agreed_C, self._own_codec
@@ -42,15 +58,27 @@ class PayloadVerifier:
             raise PayloadError("holds changes" if message.is_change else "holds values instead of changes")
         if agreed_C is not None and not np.array_equal(message.mask_C, agreed_C):
             raise PayloadError("holds other chunks than those agreed on")
+        self._check_amount(round_index, message)
         return message
 
     def scores(
         self, round_index: int, client: int, payload: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], dict[str, int]]:
         """One client's scores, (C,), and the message's bytes by kind."""
+        _check_bytes(payload)
         head, scores_C = decode_scores(payload, self._layout)
         self._check_origin(round_index, client, (head.round_index, head.sender, head.num_samples))
+        if (largest := _largest(scores_C)) > MOST_SCORE:
+            raise PayloadError(f"holds a score of {largest:g}; allowed are scores up to {MOST_SCORE:g}")
         return scores_C, {"header": SIZE, "scores": len(payload) - SIZE}
+
+    def _check_amount(self, round_index: int, message: Message) -> None:
+        """Finite values may still be none that training ever gives, and be enough to end a run."""
+        if (largest := _largest(message.values)) > self._most_value:
+            raise PayloadError(f"holds a value of {largest:g}; max_update_value is {self._most_value:g}")
+        chunks, most = int(message.mask_C.sum()), self._most_chunks(round_index, len(message.mask_C))
+        if chunks > most:
+            raise PayloadError(f"holds {chunks} chunks; in round {round_index} at most {most} may be sent")
 
     def _check_origin(self, round_index: int, client: int, found: tuple[int, int, int]) -> None:
         expected = (round_index, client, self._samples[client])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.core.errors import EncodingError
 
 Encoding = Literal["float32", "float16", "bfloat16", "int8", "int4"]
 
@@ -153,7 +154,7 @@ def pack(
         ``scale = max|v| / levels`` of the chunk (symmetric uniform quantisation).
 
     Raises:
-        ValueError: a value is too large for ``float16``.
+        EncodingError: a value is too large for ``float16``.
 
     Example:
         >>> packed, scales = pack("int8", np.array([1.0, -2.0, 0.5], np.float32), np.array([3]))
@@ -166,7 +167,10 @@ def pack(
         with np.errstate(over="ignore"):
             halves = values_V.astype("<f2")
         if not np.isfinite(halves).all():
-            raise ValueError(f"values up to {np.abs(values_V).max():g} do not fit float16: choose bfloat16 or int8")
+            raise EncodingError(
+                f"values up to {np.abs(values_V).max():g} do not fit float16: choose bfloat16 or int8, or lower the "
+                "learning rates"
+            )
         return halves.view(np.uint8), _NOTHING
     if encoding == "bfloat16":
         return _to_bfloat16(values_V).view(np.uint8), _NOTHING

@@ -81,13 +81,18 @@ class LineConsole(Console):
         self.quiet = True
 
 
+def error_console() -> LineConsole:
+    """Standard error. A terminal is what the system says is one: FORCE_COLOR of a CI makes no terminal of its log."""
+    return LineConsole(file=sys.stderr, soft_wrap=True, highlight=False, force_terminal=sys.stderr.isatty())
+
+
 class ProgressLine:
     """Shows a run to people. A context manager and an :class:`fedchunk.orchestrator.contract.ports.Observer`."""
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._totals = Totals()
-        self._console = LineConsole(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._console = error_console()
         self._live = self._console.is_terminal
         text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))
         columns = (BarColumn(bar_width=20), text) if self._console.width >= WIDE else (text,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Mapping
 
 from rich.live import Live
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedchunk.orchestrator.commands.console import percent, size
-from fedchunk.orchestrator.commands.progress import LineConsole
+from fedchunk.orchestrator.commands.progress import error_console
 from fedchunk.orchestrator.sweeping.standing import Shown, Standing
 
 MOST_ROWS = 30
@@ -23,7 +22,7 @@ class SweepTable(Shown):
     """Shows trials, on standard error. A context manager."""
 
     def __init__(self) -> None:
-        self._console = LineConsole(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._console = error_console()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._seen: dict[str, str] = {}
 

@@ -5,6 +5,7 @@
     ├── DataError          a data set is missing or unreadable (nothing has started)
     ├── ComponentFailed    a component of the user raised, or gave back what it must not
     ├── PayloadError       bytes that are not a valid message for this layout
+    ├── EncodingError      values that the encoding in force cannot hold
     ├── ClientFailed       one client could not do its part of a round
     ├── RoundFailed        too few clients finished a round
     ├── ActorsUnavailable  no actor could be started, or all of them were lost
@@ -80,6 +81,10 @@ class PayloadError(FedchunkError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class EncodingError(FedchunkError):
+    """Values that the encoding in force cannot hold."""
 
 
 class ClientFailed(FedchunkError):

@@ -72,6 +72,15 @@ class Chooser:
         """Whether the number of chunks depends on more than the round: it is not known before the clients train."""
         return self._policy is not None and bool(LOCAL & set(self._policy.asks))
 
+    def most_in(self, round_index: int, num_chunks: int) -> int:
+        """The most chunks that a client may send in a round, whatever it found."""
+        chunking = self._chunking
+        if not chunking.chunking or (chunking.chunk_max_age is not None and round_index > chunking.chunk_max_age):
+            return num_chunks
+        in_warmup = round_index <= chunking.sensitivity_warmup_rounds
+        share = chunking.sensitivity_warmup_percentage if in_warmup else chunking.sensitivity_percentage
+        return sensitivity.fixed(num_chunks, share)
+
     def count_in(self, round_index: int, num_chunks: int) -> int:
         """K of a warm-up round, or of a policy that depends on the round alone; before age and budget."""
         nothing_C = np.zeros(num_chunks, np.float32)

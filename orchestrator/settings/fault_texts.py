@@ -10,6 +10,8 @@ from fedchunk.orchestrator.settings.schema import choices, component_of, field_s
 from fedchunk.orchestrator.settings.yaml_source import plain_value
 
 _LONGEST = 60
+_NEAR = 0.75
+"""How alike a key must be to a known one (difflib's ratio): less is a guess that leads astray."""
 _YES_NO = ("yes", "no", "on", "off", "y", "n", "0", "1")
 
 
@@ -37,7 +39,7 @@ def unknown(key: str) -> str:
     """What to say of a key that nobody knows: the nearest known one, if one is near."""
     known = [*field_schemas(), *fedpilot_keys.ALIASES]
     words = key.lower().replace("-", "_").replace(" ", "_")
-    near = difflib.get_close_matches(words, known, n=1) if len(key) <= _LONGEST else []
+    near = difflib.get_close_matches(words, known, n=1, cutoff=_NEAR) if len(key) <= _LONGEST else []
     return f"no such setting; did you mean {near[0]}?" if near else "no such setting; fedchunk schema lists them all"
 
 

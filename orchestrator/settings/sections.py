@@ -325,6 +325,9 @@ class FederationSettings(Section):
         description="Consecutive clients of a round that are trained at once and whose updates are added to each other "
         "first; null: by the number of parameters. Part of what makes bits repeat.",
     )
+    max_update_value: float = Field(
+        1e6, gt=0, description="Largest absolute value in a client's update; one with a larger value is left out."
+    )
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )

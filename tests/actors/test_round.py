@@ -216,6 +216,13 @@ BAD = {
     "a choice": (recoded(choice_C=np.ones(20, bool)), "only the coordinator"),
     "no buffers": (recoded(buffers=None), "no buffers"),
     "shares": (recoded(shares_K=np.ones(6, np.float32)), "only the coordinator"),
+    "None": (lambda payload, layout: None, "is NoneType, not a run of bytes"),
+    "text": (lambda payload, layout: "hello", "is str, not a run of bytes"),
+    "a value that training never gives": (
+        lambda payload, layout: recoded(vector_P=np.full(layout.num_parameters, 1e30, np.float32))(payload, layout),
+        "holds a value of 1e+30; max_update_value is 1e+06",
+    ),
+    "more chunks than may be sent": (recoded(mask_C=np.ones(20, bool)), "holds 20 chunks; in round"),
     "nothing": (lambda payload, layout: np.empty(0, np.uint8), "too short"),
 }
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from fedchunk.orchestrator.chunking.codecs import LEVELS, pack, scale_bytes, unpack, value_bytes
+from fedchunk.orchestrator.core.errors import EncodingError
 
 VALUES = st.floats(-60_000, 60_000, width=32)
 
@@ -73,5 +74,5 @@ def test_tiny_changes_do_not_vanish_and_zeros_stay_zero(encoding):
 
 
 def test_what_does_not_fit_float16_is_refused_with_a_remedy():
-    with pytest.raises(ValueError, match="do not fit float16: choose bfloat16 or int8"):
+    with pytest.raises(EncodingError, match="do not fit float16: choose bfloat16 or int8"):
         pack("float16", np.array([1e6], np.float32), np.array([1]))

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import pyarrow as pa
@@ -65,6 +66,7 @@ def test_on_a_terminal_one_line_is_drawn_over(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     with ProgressLine(rounds=2) as progress:
         progress.clients_done(1, 1, 2)
@@ -73,6 +75,41 @@ def test_on_a_terminal_one_line_is_drawn_over(capsys, monkeypatch):
     err = capsys.readouterr().err
     assert "accuracy 50.0 %" in err
     assert "\x1b[2K" in err  # erases the line that it draws over
+
+
+def test_a_ci_that_forces_colours_gets_no_control_codes_into_its_log(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    with ProgressLine(rounds=2) as progress:
+        progress.round_done(result(FIRST))
+
+    assert "\x1b" not in capsys.readouterr().err
+
+
+class Closed:
+    """A standard error that nobody reads."""
+
+    encoding = "utf-8"
+
+    def __init__(self, error):
+        self._error = error
+
+    def write(self, text):
+        raise self._error
+
+    flush = isatty = lambda self: None
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device")])
+def test_progress_that_nobody_can_see_ends_no_run(error, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Closed(error))
+
+    with ProgressLine(rounds=2) as progress:
+        progress.stage("loading")
+        progress.round_done(result(FIRST))
+        progress.round_done(result(FIRST))
+
+    assert progress.rounds_done == 1
 
 
 def test_summary_shows_what_was_saved_in_each_direction(tmp_path):
