@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.core.manifest import check
+from fedchunk.orchestrator.core.parts import parts_of
 from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
 
 YOUNGER_TABLES = ("metrics",)
@@ -74,8 +75,8 @@ def _read_table(folder: Path, name: str, may_miss: bool) -> pa.Table:
     if place.is_file():
         check(folder, place)
         return _read_parquet(place, name)
-    parts = sorted(part for part in place.iterdir() if part.is_file() and not part.name.startswith("."))
-    return pa.concat_tables([_read_parquet(part, name) for part in parts] or [SCHEMAS[name].empty_table()])
+    parts = parts_of(place)
+    return pa.concat_tables([_read_parquet(part.path, name) for part in parts] or [SCHEMAS[name].empty_table()])
 
 
 def _read_parquet(file: Path, name: str) -> pa.Table:

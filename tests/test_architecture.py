@@ -15,8 +15,9 @@ SOURCES = {"fedchunk": ROOT / "fedchunk" / "__init__.py"} | {
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-ENTRANCES = {"fedchunk.orchestrator.cli", "fedchunk.orchestrator.main", "fedchunk.orchestrator.run"}
-"""The command line, and what a script calls: both join all parts, and no part knows them."""
+NAMES = ("cli", "cli_options", "cli_records", "cli_sweep", "main", "run", "sweep")
+ENTRANCES = {f"fedchunk.orchestrator.{name}" for name in NAMES}
+"""The command line, and what a script calls: they join all parts, and no part knows them."""
 LONGEST_FILE = 400
 
 HOMES = {
@@ -25,7 +26,7 @@ HOMES = {
     "yaml": ("orchestrator.settings.yaml_source",),
     "networkx": ("orchestrator.methods.",),
     "typer": ("orchestrator.cli",),
-    "rich": ("orchestrator.commands.progress",),
+    "rich": ("orchestrator.commands.progress", "orchestrator.commands.sweep_table"),
     "matplotlib": ("analysis.",),
     "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
     "torchvision": ("orchestrator.learning.",),
@@ -101,9 +102,9 @@ ABOVE_CONTRACT = (
         ("orchestrator.methods", ("orchestrator.learning", *RECORDS, "orchestrator.commands", "torch")),
         ("orchestrator.chunking", ("orchestrator.contract", *ABOVE_CONTRACT, "torch")),
         ("orchestrator.settings", ("orchestrator.learning", "orchestrator.methods", "orchestrator.contract", "torch")),
-        ("orchestrator", ("orchestrator.cli", "orchestrator.main", "orchestrator.run")),
-        ("actors", ("orchestrator.cli", "orchestrator.main", "orchestrator.run")),
-        ("analysis", ("orchestrator.cli", "orchestrator.main", "orchestrator.run")),
+        ("orchestrator", tuple(f"orchestrator.{name}" for name in NAMES)),
+        ("actors", tuple(f"orchestrator.{name}" for name in NAMES)),
+        ("analysis", tuple(f"orchestrator.{name}" for name in NAMES)),
     ],
 )
 def test_no_arrow_turns_round(origin, targets):
@@ -119,7 +120,7 @@ def test_analysis_knows_only_the_tables_and_the_errors():
         if within(imported, "fedchunk.orchestrator") or within(imported, "fedchunk.actors")
     }
 
-    assert ours <= {"fedchunk.orchestrator.core.records", "fedchunk.orchestrator.core.errors"}
+    assert ours <= {f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts")}
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items(), ids=list(HOMES))
@@ -156,6 +157,7 @@ def test_the_environment_is_read_at_the_entrances_and_where_ray_asks_for_it():
         "fedchunk.actors.backends.ray_start",
         "fedchunk.orchestrator.tracking.ui",
         "fedchunk.orchestrator.tracking.store",
+        "fedchunk.orchestrator.tracking.uri",
         "fedchunk.orchestrator.learning.preprocess",
         "fedchunk.analysis.mpl",
     }

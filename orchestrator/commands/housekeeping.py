@@ -13,6 +13,7 @@ from typing import Any
 
 from fedchunk.orchestrator.commands.console import percent, size, table
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.core.parts import parts_of
 from fedchunk.orchestrator.recording.checkpoints import FOLDER as CHECKPOINTS
 from fedchunk.orchestrator.recording.run_folder import is_in_use
 
@@ -137,9 +138,8 @@ def _rounds_of(run: Path) -> int:
     """Of a run that has not said how it ended: the rounds in its table."""
     import pyarrow.parquet as pq
 
-    parts = [part for part in (run / "tables" / "rounds.parts").glob("*.parquet") if part.name[0] != "."]
     try:
-        return sum(pq.read_metadata(part).num_rows for part in parts)
+        return sum(pq.read_metadata(part.path).num_rows for part in parts_of(run / "tables" / "rounds.parts"))
     except (OSError, ValueError):
         return 0
 

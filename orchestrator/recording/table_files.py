@@ -28,10 +28,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fedchunk.orchestrator.core.parts import part_name, parts_of
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS
 from fedchunk.orchestrator.recording.atomic import write_atomically
 
 _ROUNDS_LAST = tuple(sorted(ROUND_TABLES, key=lambda name: name == "rounds"))
+MOST_PARTS = (64, 16)
+"""How many files of a table are joined to one, and how many of those to one again."""
 _ROW_GROUP = 2**17
 """Rows that are joined before they are written: one-row parts would make one-row groups."""
 
@@ -67,6 +70,7 @@ def append_rounds(tables: Path, first_round: int, rounds: Sequence[Mapping[str, 
         rows = pa.concat_tables([tables_of_round[name] for tables_of_round in rounds])
         if rows.num_rows:
             _write(rows, _part(tables, name, first_round))
+            _join_small(tables, name)
 
 
 def reopen(tables: Path) -> None:
@@ -83,15 +87,33 @@ def reopen(tables: Path) -> None:
 
 
 def cut(tables: Path, last_round: int) -> None:
-    """Leaves out what belongs to later rounds, or to rounds that ``rounds`` does not have. Raises OSError."""
-    rounds = {int(number) for part in _parts(tables, "rounds") for number in _column(part, "round")}
-    kept = pa.array(sorted(number for number in rounds if number <= last_round), pa.int32())
+    """Leaves out what belongs to later rounds. May be called again. Raises OSError or pyarrow.ArrowException."""
+    mixed = False
     for name in reversed(_ROUNDS_LAST):  # a round that is not in ``rounds`` is in no table
-        for part in _parts(tables, name):
-            table = _read(part)
-            whole = pc.is_in(table["round"], kept)
-            if pc.all(whole).as_py() is False:
-                _write(table.filter(whole), part)
+        for part in parts_of(_parts_folder(tables, name)):
+            if part.first > last_round:
+                part.path.unlink()
+            else:
+                mixed |= _last_round_in(part.path) > last_round
+    if mixed:
+        compact(tables, last_round)
+        reopen(tables)
+
+
+def _last_round_in(part: Path) -> int:
+    with pq.ParquetFile(part) as parquet:
+        column = parquet.schema_arrow.get_field_index("round")
+        groups = [parquet.metadata.row_group(group) for group in range(parquet.metadata.num_row_groups)]
+        return max((group.column(column).statistics.max for group in groups if group.num_rows), default=0)
+
+
+def _rounds(tables: Path) -> set[int]:
+    return {int(number) for part in _parts(tables, "rounds") for number in _column(part, "round")}
+
+
+def _of_rounds(table: pa.Table, rounds: pa.Array) -> pa.Table:
+    whole = pc.is_in(table["round"], rounds)
+    return table if pc.all(whole).as_py() is not False else table.filter(whole)
 
 
 def recorded(tables: Path) -> list[dict[str, Any]]:
@@ -112,27 +134,42 @@ def _unbroken(rounds: set[int]) -> int:
     return next(number for number in range(len(rounds) + 1) if number + 1 not in rounds)
 
 
-def compact(tables: Path) -> None:
+def compact(tables: Path, last_round: int | None = None) -> None:
     """Makes one file of each table that is still a folder; rounds that ``rounds`` does not name are left out.
+
+    Later rounds than ``last_round`` are left out, too.
 
     Raises:
         OSError, pyarrow.ArrowException: tables that were not reached are still folders.
     """
-    finished = {_number(part) for part in _parts(tables, "rounds")} | {0}
+    rounds = pa.array(sorted(n for n in _rounds(tables) if last_round is None or n <= last_round), pa.int32())
     for name in _ROUNDS_LAST:
         file, folder = tables / f"{name}.parquet", _parts_folder(tables, name)
         if file.is_symlink() or not file.exists():
-            parts = [part for part in _parts(tables, name) if _number(part) in finished]
-            write_atomically(file, partial(_join, parts, SCHEMAS[name]))
+            write_atomically(file, partial(_join, _parts(tables, name), SCHEMAS[name], rounds))
         # Only now, and whatever is left of it: a folder beside a whole file is an earlier removal that was cut short.
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _join(parts: Sequence[Path], schema: pa.Schema, to: Path) -> None:
-    """Part by part, so that a chunks table larger than the memory passes."""
+def _join_small(tables: Path, name: str) -> None:
+    """Joins many files of a table to one, so that ten thousand rounds do not leave as many."""
+    parts = parts_of(_parts_folder(tables, name))
+    for tier, most in enumerate(MOST_PARTS):
+        same = [part for part in parts if part.tier == tier and part.first]
+        if len(same) < most:
+            continue
+        joined = _parts_folder(tables, name) / part_name(same[0].first, same[-1].last, tier + 1)
+        write_atomically(joined, partial(_join, [part.path for part in same], SCHEMAS[name], None))
+        for part in same:  # from here on nobody reads them
+            part.path.unlink(missing_ok=True)
+        parts = parts_of(_parts_folder(tables, name))
+
+
+def _join(parts: Sequence[Path], schema: pa.Schema, rounds: pa.Array | None, to: Path) -> None:
+    """Part by part, so that a chunks table larger than the memory passes; of ``rounds`` only, where that is given."""
     with pq.ParquetWriter(to, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in _row_groups(parts):
-            writer.write_table(table)
+            writer.write_table(table if rounds is None else _of_rounds(table, rounds))
 
 
 def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
@@ -173,13 +210,8 @@ def _parts_folder(tables: Path, name: str) -> Path:
 
 
 def _part(tables: Path, name: str, round_index: int) -> Path:
-    return _parts_folder(tables, name) / f"part-{round_index:05d}.parquet"
+    return _parts_folder(tables, name) / part_name(round_index)
 
 
 def _parts(tables: Path, name: str) -> list[Path]:
-    """In the order of the rounds, also past round 99999."""
-    return sorted(_parts_folder(tables, name).glob("part-*.parquet"), key=_number)
-
-
-def _number(part: Path) -> int:
-    return int(part.stem.removeprefix("part-"))
+    return [part.path for part in parts_of(_parts_folder(tables, name))]

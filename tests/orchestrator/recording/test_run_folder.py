@@ -181,6 +181,47 @@ def test_a_crash_at_any_step_of_the_end_loses_nothing(run_folder, info, make_rou
     assert crashes >= 8, "four renamings and at least four removals"
 
 
+def test_many_rounds_leave_few_files_and_stay_readable(run_folder, info, make_round, make_summary, monkeypatch):
+    monkeypatch.setattr(table_files, "MOST_PARTS", (4, 3))
+    run_folder.start(info)
+    for r in range(1, 60):
+        run_folder.record_rounds([make_round(r)])
+        if r % 7 == 0:
+            assert all(rounds_in(run_folder.path, name) == list(range(1, r + 1)) for name in ROUND_TABLES)
+    files = [len(list(folder.iterdir())) for folder in (run_folder.path / "tables").glob("*.parts")]
+    assert max(files) <= 1 + 4 + 3 + 59 // 12
+    run_folder.finish(make_summary(59), None, None)
+    assert all(rounds_in(run_folder.path, name) == list(range(1, 60)) for name in ROUND_TABLES)
+
+
+@pytest.mark.parametrize("last", [1, 5, 11, 29, 30])
+def test_what_belongs_to_later_rounds_can_be_cut_wherever_it_lies(run_folder, info, make_round, monkeypatch, last):
+    monkeypatch.setattr(table_files, "MOST_PARTS", (4, 3))
+    run_folder.start(info)
+    for r in range(1, 30, 2):
+        run_folder.record_rounds([make_round(r), make_round(r + 1)])
+    run_folder.close()
+    again = RunFolder.reopen(run_folder.path, {}, last)
+    assert (again.recorded_to, [row["round"] for row in again.rows]) == (last, list(range(1, last + 1)))
+    again.record_rounds([make_round(last + 1)])
+    assert all(rounds_in(run_folder.path, name) == list(range(1, last + 2)) for name in ROUND_TABLES)
+
+
+def test_files_that_were_joined_and_not_yet_removed_do_not_count_twice(run_folder, info, make_round, monkeypatch):
+    monkeypatch.setattr(table_files, "MOST_PARTS", (4, 3))
+    run_folder.start(info)
+    for r in (1, 2, 3):
+        run_folder.record_rounds([make_round(r)])
+    kept = run_folder.path.parent / "kept"
+    shutil.copytree(run_folder.path / "tables", kept, symlinks=True)
+    run_folder.record_rounds([make_round(4)])
+    for name in ROUND_TABLES:  # as if the process had died before it removed them
+        for part in (kept / f"{name}.parts").glob("part-0000[1-9].parquet"):
+            shutil.copy(part, run_folder.path / "tables" / f"{name}.parts")
+    assert all(rounds_in(run_folder.path, name) == [1, 2, 3, 4] for name in ROUND_TABLES)
+    assert load_run(run_folder.path).num_rounds == 4
+
+
 @contextmanager
 def full_disk():
     """Files end after 1000 bytes, as on a disk that is full."""
