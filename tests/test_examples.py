@@ -626,7 +626,6 @@ WRONG = {
     },
     "recorder": {
         "raises": ("class own:\n    def __init__(self):\n        raise ValueError('no')\n", 3, "ValueError: no"),
-        "start raises": (own_recorder(start="raise ValueError('no')"), 2, "ValueError: no"),
         "count": (own_recorder(finish=""), 0, "returned own without a method finish"),
         "type": (body("return 3"), 0, "returned int without a method start"),
     },
@@ -673,6 +672,14 @@ def test_what_goes_wrong_is_said_with_file_and_line_and_nothing_takes_its_place(
     assert summary["status"] == "failed"
     assert summary["weights_sha256"] is None
     assert summary["rounds_completed"] == 0
+
+
+@pytest.mark.parametrize("method", ["start", "record_rounds", "finish"])
+def test_a_recorder_that_raises_costs_its_own_record_and_is_named(in_folder, method, caplog):
+    done = run(wrong_settings(in_folder, "recorder", own_recorder(**{method: "raise ValueError('no')"})))
+    assert done.status == "finished"
+    assert re.search(rf"{re.escape(str(in_folder / 'mine.py'))}:\d+\): ValueError: no", caplog.text)
+    assert caplog.text.count("The run goes on") == 1
 
 
 @pytest.mark.parametrize("kind", ["score", "policy"])
