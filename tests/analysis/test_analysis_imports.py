@@ -5,6 +5,8 @@ import sys
 ALLOWED_OF_ORCHESTRATOR = {
     "fedchunk.orchestrator",
     "fedchunk.orchestrator.core",
+    "fedchunk.orchestrator.core.manifest",
+    "fedchunk.orchestrator.core.parts",
     "fedchunk.orchestrator.core.records",
     "fedchunk.orchestrator.core.errors",
 }

@@ -150,7 +150,7 @@ def test_a_finished_run_as_mlflow_shows_it(
     artifacts = store_file.parent / "mlartifacts" / recorder.run_id / "artifacts"
     uploaded = {str(file.relative_to(artifacts)) for file in artifacts.rglob("*") if file.is_file()}
     assert uploaded == {
-        "config.yaml", "config.json", "summary.json", "weights.safetensors", "figures/accuracy.png",
+        "config.yaml", "config.json", "summary.json", "manifest.json", "weights.safetensors", "figures/accuracy.png",
         *(f"tables/{name}.parquet" for name in ("rounds", "clients", "chunks", "layout", "ledger", "metrics")),
     }  # fmt: skip
     (output,) = run.outputs.model_outputs
@@ -431,7 +431,7 @@ def test_a_server_that_dies_costs_no_point(
     finally:
         kill(server)
     assert first.metrics_sent > 0
-    assert first.artifacts_uploaded == len(list((tmp_path / "artifacts").rglob("*.*"))) == 10
+    assert first.artifacts_uploaded == len(list((tmp_path / "artifacts").rglob("*.*"))) == 11
     assert (second.metrics_sent, second.artifacts_uploaded) == (0, 0)
     assert query(POINTS) == [(10, 10)]
     assert query("select status from runs") == [("FINISHED",)]
