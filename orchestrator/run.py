@@ -106,9 +106,10 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
             recorders, tracker = _recorders(settings, launch, folder)
             summary = _play(settings, launch, folder, recorders, observer, stop)
         except BaseException as error:
-            if not folder.finished:
-                folder.finish(never_started(error, folder.rows), None, None)
-            folder.close()
+            with stop.deferred():  # also from a second Ctrl-C: the folder says how the run ended
+                if not folder.finished:
+                    folder.finish(never_started(error, folder.rows), None, None)
+                folder.close()
             raise
         report = None
         if launch.report:
