@@ -93,15 +93,20 @@ def test_states_that_are_lost_come_back_and_rounds_are_played_again(interval, wh
     assert_same(fedchunk.run({**SETTINGS, "checkpoint_interval": interval}, output=tmp_path / "run"), whole)
 
 
+SLOW = {**SETTINGS, "local_steps": 40, "federated_learning_rounds": 14}
+"""Rounds of a second: two nodes are gone before the last one."""
+
+
 @pytest.mark.slow
-def test_a_node_with_clients_states_dies_and_the_bits_stay(whole, tmp_path):
+def test_a_node_with_clients_states_dies_and_the_bits_stay(tmp_path):
     from ray.cluster_utils import Cluster
 
+    whole = fedchunk.run(SLOW, output=tmp_path / "whole", local=True, progress=False)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100_000_000})
     nodes = [cluster.add_node(num_cpus=1, object_store_memory=100_000_000) for _ in range(3)]
     cluster.wait_for_nodes()
     try:
-        (tmp_path / "s.yaml").write_text(json.dumps(SETTINGS))
+        (tmp_path / "s.yaml").write_text(json.dumps(SLOW))
         command = [Path(sys.executable).with_name("fedchunk"), "run", "s.yaml", "--address", cluster.address]
         command += ["--output", "run", "placement_group_strategy=STRICT_SPREAD"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
