@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
-from fedchunk.orchestrator.core.manifest import check
+from fedchunk.orchestrator.core.manifest import check, digest_of
 from fedchunk.orchestrator.registry import KIND_OF_KEY
 from fedchunk.orchestrator.settings.loading import load
 from fedchunk.orchestrator.settings.running import RuntimeSettings
@@ -60,6 +60,7 @@ def resumed(
     old = (_before(run) or now).flat()
     changed = {key: value for key, value in now.flat().items() if value != old[key] and key not in own}
     faults += [*_code_faults(own, now, accept_changes=accept_changes), *_past_faults(changed, old, now)]
+    faults += _first_model_fault(recorded, now)
     if faults:
         raise ConfigError(faults)
     return Resumed(now, changed, bool(moved) or _other_code(own, now))
@@ -74,6 +75,16 @@ def _recorded(run: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         message = f"is not a run's folder ({error}); give the folder that fedchunk run named"
         raise ConfigError([Fault(str(run), "", message)]) from None
+
+
+def _first_model_fault(recorded: Mapping[str, Any], now: Settings) -> Iterator[Fault]:
+    """The file of the first model is still needed: by clients that have not taken part yet."""
+    digest, file = recorded.get("initial_model_sha256"), now.federation.initial_file
+    if digest is None or file is None:
+        return
+    path = Path(file).expanduser()
+    if not path.is_file() or digest_of(path) != digest:
+        yield Fault("", "initial_model", f"{file} is not the file that the run began with; put that one there again")
 
 
 def _before(run: Path) -> Settings | None:

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.ports import DataDescription
 from fedchunk.orchestrator.learning.data.dataset import LoadedDataset, digest
 from fedchunk.orchestrator.learning.data.load import load_dataset
 from fedchunk.orchestrator.learning.data.shards import shards
+from fedchunk.orchestrator.learning.first_model import load_first_model
 from fedchunk.orchestrator.learning.partition import partition
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -44,6 +46,8 @@ class ExperimentData:
     dataset: LoadedDataset
     partition: Partition
     description: DataDescription
+    first: Tensors | None = None
+    """The values that the run begins with, by name; None: those of the seed."""
 
 
 def prepare(settings: Settings, load: Callable[[Settings], LoadedDataset] = load_dataset) -> ExperimentData:
@@ -58,7 +62,8 @@ def prepare(settings: Settings, load: Callable[[Settings], LoadedDataset] = load
         digest=digest(dataset, parts),
     )
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-    return ExperimentData(dataset, Partition(np.concatenate(parts), offsets), description)
+    first = load_first_model(settings.federation)
+    return ExperimentData(dataset, Partition(np.concatenate(parts), offsets), description, first)
 
 
 def test_parts(settings: Settings, data: ExperimentData) -> tuple[slice, ...]:

@@ -25,6 +25,7 @@ from fedchunk.orchestrator.contract.messages import (
     Span,
     TrainOrder,
 )
+from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
 from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
@@ -37,8 +38,16 @@ from fedchunk.orchestrator.settings.joined import Sections
 class PeerClient:
     """Acts for peers. A round is two calls: :meth:`train_peer`, and :meth:`mix_peer` once the neighbours sent."""
 
-    def __init__(self, settings: Sections, device: str, dataset: LoadedDataset, partition: Partition) -> None:
-        self._worker = worker = LocalWorker(settings, device, dataset, partition)
+    def __init__(
+        self,
+        settings: Sections,
+        device: str,
+        dataset: LoadedDataset,
+        partition: Partition,
+        first: Tensors | None = None,
+    ) -> None:
+        """``first``: the values that the run begins with; None: those of the seed."""
+        self._worker = worker = LocalWorker(settings, device, dataset, partition, first)
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._aggregate = aggregate_of(settings)

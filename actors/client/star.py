@@ -35,6 +35,7 @@ from fedchunk.orchestrator.contract.messages import (
     ModelState,
     Span,
 )
+from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
@@ -70,9 +71,17 @@ class Ready:
 class StarClient:
     """Acts for the clients of a star, with a worker that trains, measures and scores."""
 
-    def __init__(self, settings: Sections, device: str, dataset: LoadedDataset, partition: Partition) -> None:
+    def __init__(
+        self,
+        settings: Sections,
+        device: str,
+        dataset: LoadedDataset,
+        partition: Partition,
+        first: Tensors | None = None,
+    ) -> None:
+        """``first``: the values that the run begins with; None: those of the seed."""
         self._settings = settings
-        self._worker = worker = LocalWorker(settings, device, dataset, partition)
+        self._worker = worker = LocalWorker(settings, device, dataset, partition, first)
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._keeps_states = keeps_states(settings)
@@ -352,4 +361,4 @@ class StarClient:
     @property
     def _own_start(self) -> ModelState | None:
         """What a client that never took part has by itself."""
-        return self._worker.start if self._settings.federation.initial_model == "seed" else None
+        return self._worker.start if self._settings.federation.clients_have_first_model else None

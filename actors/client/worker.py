@@ -16,7 +16,8 @@ from fedchunk.actors.client.experiment_data import Partition
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking.distance import Squares
 from fedchunk.orchestrator.chunking.scoring import squared_norms
-from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelState, Span
+from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelSpec, ModelState, Span
+from fedchunk.orchestrator.contract.named_tensors import Tensors, state_of
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import generator
@@ -49,7 +50,15 @@ class LocalWorker:
         spans: what was done when.
     """
 
-    def __init__(self, settings: Sections, device: str, dataset: LoadedDataset, partition: Partition) -> None:
+    def __init__(
+        self,
+        settings: Sections,
+        device: str,
+        dataset: LoadedDataset,
+        partition: Partition,
+        first: Tensors | None = None,
+    ) -> None:
+        """Raises ConfigError where ``first``, the values that the run begins with, are not those of the model."""
         self._device = _usable(device, settings.training)
         configure_torch(settings.runtime.torch_threads, settings.training.deterministic, device)
         self._settings = settings
@@ -63,7 +72,7 @@ class LocalWorker:
         self.spec = self._model.spec
         self.method = Method.of(settings, self.spec.num_parameters)
         self._layout = self.method.layout
-        self.start = self._model.state()
+        self.start = self._model.state() if first is None else _checked_start(settings, self.spec, first)
         self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)
         self.verifier = PayloadVerifier(self.method, self.spec, partition.sizes, settings.federation.max_update_value)
         self.spans = SpanRecorder()
@@ -201,3 +210,11 @@ def _usable(name: str, training: TrainingSettings) -> torch.device:
     if device.type == "cuda" and training.mixed_precision == "bfloat16" and not torch.cuda.is_bf16_supported():
         raise ConfigError([Fault("", "mixed_precision", "this GPU has no bfloat16; allowed on it: none")])
     return device
+
+
+def _checked_start(settings: Sections, spec: ModelSpec, first: Tensors) -> ModelState:
+    try:
+        return state_of(spec, first)
+    except ValueError as error:
+        message = f"{settings.federation.initial_file} does not fit {settings.training.model_type}: {error}"
+        raise ConfigError([Fault("", "initial_model", message)]) from None

@@ -75,7 +75,7 @@ class Coordinator:
         self._layout = method.layout
         self._model = method.rule.global_model(server_side(settings, method.layout), initial.state)
         self._aggregate = aggregate_of(settings)
-        knows = federation.initial_model == "seed"
+        knows = federation.clients_have_first_model
         self._clients = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
         self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group, samples_per_client)
         self._verifier = PayloadVerifier(method, initial.spec, samples_per_client, federation.max_update_value)

@@ -83,7 +83,7 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
     topology, num_rounds = build_topology(settings), federation.federated_learning_rounds
     if topology is None:
         traffic = star_traffic(federation, messages)
-        first = messages.whole(with_choice=False) if federation.initial_model == "broadcast" else 0
+        first = 0 if federation.clients_have_first_model else messages.whole(with_choice=False)
     else:
         traffic, first = peer_traffic(num_rounds, messages, topology), 0
     per_round = cohort_size(federation.number_of_clients, federation.client_sampling_rate)

@@ -36,7 +36,9 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
 def _downloads(settings: Settings, messages: Messages) -> Iterator[str]:
     chunking, federation = settings.chunking, settings.federation
     feeds_back = messages.method.rule.keeps_residual
-    if federation.initial_model == "seed":
+    if federation.initial_file is not None and federation.initial_model_known:
+        first = f"Clients have the first model already, from {federation.initial_file}."
+    elif federation.initial_model == "seed":
         first = "Clients make the first model themselves, from random_seed."
     else:
         first = "A client's first download is the whole model."

@@ -86,7 +86,7 @@ class _Star:
         self._federation = federation
         self._messages = messages
         self._with_age = with_age
-        self._known_N = np.full(clients, 0 if federation.initial_model == "seed" else NEVER)
+        self._known_N = np.full(clients, 0 if federation.clients_have_first_model else NEVER)
         self._took_part_N = np.full(clients, NEVER)
         self._changed_low_R = np.zeros(num_rounds + 1, np.int64)
         self._changed_high_R = np.zeros(num_rounds + 1, np.int64)

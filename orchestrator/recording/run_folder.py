@@ -24,14 +24,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.named_tensors import tensors_by_name
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core import manifest
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, RecordsError
@@ -100,6 +99,8 @@ class RunFolder:
                 "method": settings.method_facts(),
                 "components": settings.components.described,
             }
+            if (first := settings.federation.initial_file) is not None and Path(first).expanduser().is_file():
+                config["initial_model_sha256"] = manifest.digest_of(Path(first).expanduser())
             write_text_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
             _write_sources(folder, settings)
             table_files.begin(folder / "tables")
@@ -267,18 +268,6 @@ def _ranges(rounds: Sequence[int]) -> list[str]:
 def default_name(settings: Settings) -> str:
     """What a run is called that was given no name: ``federation_id``, or model and data set."""
     return settings.federation.federation_id or f"{settings.training.model_type}-{settings.data.dataset_type}"
-
-
-def tensors_by_name(spec: ModelSpec, model: ModelState) -> dict[str, NDArray[np.generic]]:
-    """A model's flat values as one array per parameter and buffer, by its name and in its shape."""
-    tensors: dict[str, NDArray[np.generic]] = {
-        parameter.name: model.weights_P[parameter.start : parameter.stop].reshape(parameter.shape)
-        for parameter in spec.parameters
-    }
-    for buffer in spec.buffers:
-        source: NDArray[np.generic] = model.counters_I if buffer.is_integer else model.buffers_B
-        tensors[buffer.name] = source[buffer.start : buffer.stop].reshape(buffer.shape)
-    return tensors
 
 
 def summary_json(summary: RunSummary) -> str:

@@ -114,6 +114,8 @@ def allowed_values(key: str) -> str:
         named = f"one of {', '.join(builtin_names(kind))}, an entry point's name, or a place such as ./mine.py:name"
         text = f"a list of names, each {named}" if kind.many else named
         text += ", or a list of numbers" if "array" in allowed and not kind.many else ""
+    elif in_words := field_schemas()[key].get("in_words"):
+        text = in_words
     elif words := choices(key):
         text = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
     elif "object" in allowed:
@@ -173,7 +175,7 @@ def json_schema() -> dict[str, Any]:
 
 def _for_editors(key: str) -> dict[str, Any]:
     """As it stands in a file: ``data_distribution_kind: 20`` without quotes is as good as ``"20"``."""
-    schema = dict(field_schemas()[key])
+    schema = {name: value for name, value in field_schemas()[key].items() if name != "in_words"}
     if (kind := component_of(key)) is not None:
         return _component_for_editors(key, kind, schema)
     spelt = fedpilot_keys.SPELLINGS.get(key, {})

@@ -20,6 +20,7 @@ from fedchunk.orchestrator.settings.values import (
     Percentages,
     Schedule,
     Text,
+    WordOrFile,
     text_of,
 )
 
@@ -298,9 +299,13 @@ class FederationSettings(Section):
     server_optimizer_options: Options = Field(
         default_factory=dict, description="Options of the server optimizer, such as {beta_1: 0.9}."
     )
-    initial_model: Annotated[Literal["broadcast", "seed"], AnyCase()] = Field(
+    initial_model: Annotated[str, WordOrFile(".safetensors", "broadcast", "seed")] = Field(
         "broadcast",
-        description="broadcast: clients download the initial model. seed: they make it themselves from random_seed.",
+        description="broadcast: clients download the initial model. seed: they make it themselves from random_seed. "
+        "A .safetensors file, such as a run's weights: its values, which clients download.",
+    )
+    initial_model_known: bool = Field(
+        False, description="Clients have the file of initial_model already, and do not download it."
     )
     aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
     stop_avg_accuracy: float | None = Field(
@@ -331,6 +336,16 @@ class FederationSettings(Section):
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )
+
+    @property
+    def initial_file(self) -> str | None:
+        """The file with the first model's values; None where they come from the seed."""
+        return None if self.initial_model in ("broadcast", "seed") else self.initial_model
+
+    @property
+    def clients_have_first_model(self) -> bool:
+        """Whether clients need not download the first model."""
+        return self.initial_model == "seed" or (self.initial_file is not None and self.initial_model_known)
 
     @property
     def peer_to_peer(self) -> bool:

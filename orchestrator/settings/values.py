@@ -75,6 +75,28 @@ class AnyCase:
         return core_schema.no_info_before_validator_function(spell, handler(source))
 
 
+class WordOrFile:
+    """Marks a choice of words, in capitals or not, or the path of a file with this suffix."""
+
+    def __init__(self, suffix: str, *words: str) -> None:
+        self._suffix, self._words = suffix, words
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Text, spelled as the word it is, and refused where it is neither."""
+
+        def known(value: str) -> str:
+            word = {one.lower(): one for one in self._words}.get(value.lower())
+            if word is None and not value.lower().endswith(self._suffix):
+                raise PydanticCustomError("word_or_file", "neither a word nor a file")
+            return word or value
+
+        return core_schema.no_info_after_validator_function(known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A text; in words, what it may be."""
+        return handler(schema) | {"in_words": f"{', '.join(self._words)}, or the path of a {self._suffix} file"}
+
+
 Count = Annotated[int, BeforeValidator(_integral)]
 Text = Annotated[str, BeforeValidator(text_of)]
 Rates = tuple[Annotated[float, Field(gt=0, le=1e6)], ...]

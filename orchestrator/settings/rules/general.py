@@ -34,7 +34,18 @@ def _data_contradictions(settings: Sections) -> Iterator[Remark]:
             f"got true, but there are no trained weights for model_type {training.model_type}; "
             "allowed: false, or one of torchvision's models",
         )
-    if training.pretrained_models and settings.federation.initial_model == "seed":
+    federation = settings.federation
+    if training.pretrained_models and federation.initial_file is not None:
+        yield Remark(
+            ("initial_model", "pretrained_models"),
+            f"got {federation.initial_model} together with pretrained_models: true; a run begins with one of them",
+        )
+    if federation.initial_model_known and federation.initial_file is None:
+        yield Remark(
+            ("initial_model_known", "initial_model"),
+            f"got true, but initial_model is {federation.initial_model}; it is for the path of a file",
+        )
+    if training.pretrained_models and federation.initial_model == "seed":
         yield Remark(
             ("initial_model", "pretrained_models"),
             "got seed together with pretrained_models: true, but clients cannot make trained weights from random_seed; "
