@@ -79,7 +79,7 @@ def test_a_file_of_another_model_or_none_is_said(first, tmp_path):
     file = str(first.path / "weights.safetensors")
     with pytest.raises(ConfigError, match=r"does not fit logistic: .*is not the model"):
         run(tmp_path / "other", initial_model=file, model_type="logistic")
-    with pytest.raises(ConfigError, match=r"has shape \(10, 200\), the model's has \(10, 50\)"):
+    with pytest.raises(ConfigError, match=r"has shape \(200, 64\), the model's has \(50, 64\)"):
         run(tmp_path / "shapes", initial_model=file, model_options={"width": 50, "depth": 2})
     with pytest.raises(ConfigError, match="cannot be read"):
         run(tmp_path / "none", initial_model=str(tmp_path / "nowhere.safetensors"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.settings.running import RuntimeSettings
@@ -39,12 +40,14 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
     os.environ.setdefault("RAY_enable_worker_prestart", "1")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
+        _listen_to_others(True)
         _join(address, runtime.startup_timeout_s, quiet)
         return
     asked = (runtime.number_of_actors or 0) * runtime.cpus_per_actor
     store = runtime.object_store_memory_mb
     prepare_token()
     _shorten_sockets()
+    _listen_to_others(False)
     try:
         ray.init(
             address="local",
@@ -53,7 +56,6 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
             dashboard_host="127.0.0.1",
             dashboard_port=runtime.ray_dashboard_port,
             object_store_memory=None if store is None else store * 1_000_000,
-            _node_ip_address="127.0.0.1",  # nothing of a Ray on one machine is for others
             **quiet,
         )
     except Exception as error:  # whatever it is, nothing has begun
@@ -118,6 +120,17 @@ def _answers(address: str, limit_s: float) -> bool | None:
     except OSError:
         return False
     return True
+
+
+def _listen_to_others(wanted: bool) -> None:
+    """Whether nodes and drivers have an address that other machines reach, or the loopback's.
+
+    Ray has the loopback as an answer for systems without clusters, and takes whether this is one from the environment,
+    which its processes inherit, and once when it is imported.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1" if wanted else "0"
+    if hasattr(ray_constants, "ENABLE_RAY_CLUSTER"):
+        ray_constants.ENABLE_RAY_CLUSTER = wanted
 
 
 def _shorten_sockets() -> None:
