@@ -2,8 +2,8 @@
 
     python benchmarks/reliability.py [--only kill,frozen] [--quick]
 
-Writes the table of ``benchmarks/results/reliability.md``. With ``--quick`` every case is tried a few times only, and
-nothing is written. The whole takes about an hour on two cores.
+Writes the table of ``benchmarks/results/reliability.md``, case by case as each is done. With ``--quick`` every case is
+tried a few times only, and nothing is written. The whole takes about an hour on two cores.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import fedchunk
 from fedchunk.orchestrator.core.errors import FedchunkError
 
 RESULTS = Path(__file__).parent / "results" / "reliability.md"
+FIGURES = RESULTS.with_suffix(".json")
 FEDCHUNK = Path(sys.executable).with_name("fedchunk")
 TIMES = {"train_s", "aggregate_s", "evaluate_s", "wall_s", "actors_busy", "attempts"}
 BASE: dict[str, Any] = {
@@ -357,26 +358,28 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few times each, and write nothing")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else list(CASES)
-    rows = []
     with tempfile.TemporaryDirectory(prefix="fedchunk-reliability-") as folder:
         bench = Bench(Path(folder), quick=options.quick)
         for name in names:
             started = time.monotonic()
             row = CASES[name](bench)
-            rows.append(row)
             print(f"{row.case}: {row.outcome} ({time.monotonic() - started:.0f} s)", flush=True)
-    if not options.quick and not options.only:
-        RESULTS.write_text(table(rows), encoding="utf-8")
+            if not options.quick:
+                write(name, row)
 
 
-def table(rows: list[Row]) -> str:
-    """The page of results."""
+def write(name: str, row: Row) -> None:
+    """Puts a row into the table; those of other cases stay."""
+    known: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    known[name] = {"case": row.case, "outcome": row.outcome}
+    FIGURES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     head = (
-        "# When things go wrong\n\nMade by `python benchmarks/reliability.py`"
-        f" on {os.cpu_count()} cores. Every case is real: processes are killed, files are damaged.\n\n"
+        "# When things go wrong\n\nMade by `python benchmarks/reliability.py` on "
+        f"{os.cpu_count()} cores. Every case is real: processes are killed, files are damaged.\n\n"
         "| what is done | what comes of it |\n| --- | --- |\n"
     )
-    return head + "".join(f"| {row.case} | {row.outcome} |\n" for row in rows)
+    rows = [f"| {known[one]['case']} | {known[one]['outcome']} |" for one in CASES if one in known]
+    RESULTS.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

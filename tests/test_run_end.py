@@ -1,0 +1,115 @@
+"""How a run ends: what follows the last round decides nothing, and what could not be written is said."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import fedchunk
+from fedchunk.orchestrator import run as wiring
+from fedchunk.orchestrator.cli import app
+from fedchunk.orchestrator.recording import table_files
+from fedchunk.orchestrator.run import Launch, execute
+from fedchunk.orchestrator.stopping import Stop
+
+SETTINGS = {
+    "dataset_type": "synthetic", "synthetic_samples": 80, "synthetic_test_samples": 40, "number_of_clients": 2,
+    "federated_learning_rounds": 3, "device": "cpu", "local_steps": 1, "mlflow_enabled": False,
+}  # fmt: skip
+
+
+class Silent:
+    def stage(self, name):
+        pass
+
+    clients_done = round_done = lambda self, *arguments: None
+
+
+@pytest.mark.parametrize("trouble", [ValueError("backend"), KeyboardInterrupt(), MemoryError(), OSError(28, "full")])
+def test_a_report_that_cannot_be_written_does_not_decide_how_the_run_ended(trouble, tmp_path, monkeypatch, caplog):
+    def fail(folder):
+        raise trouble
+
+    monkeypatch.setattr(wiring, "_write_report", fail)
+    ended = execute(fedchunk.load_settings(SETTINGS), Launch(tmp_path / "run", local=True), Silent())
+
+    assert (ended.summary.status, ended.report) == ("finished", None)
+    assert fedchunk.load_run(tmp_path / "run").weights
+    assert "the report" in caplog.text
+
+
+def test_a_finished_run_of_which_something_is_missing_has_an_exit_code_of_its_own(tmp_path, monkeypatch):
+    append = table_files.append_rounds
+
+    def full(tables, first, rounds):
+        raise OSError(28, "No space left on device") if first else append(tables, first, rounds)
+
+    monkeypatch.setattr(table_files, "append_rounds", full)
+    (tmp_path / "s.yaml").write_text(json.dumps(SETTINGS))
+    done = CliRunner().invoke(
+        app, ["run", str(tmp_path / "s.yaml"), "--local", "--json", "--output", str(tmp_path / "r")]
+    )
+
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert done.exit_code == 3
+    assert (answer["status"], answer["rounds_completed"]) == ("finished", 3)
+    assert answer["unwritten"] == ["rounds 1 to 3"]
+    assert json.loads((tmp_path / "r" / "summary.json").read_text())["unwritten"] == ["rounds 1 to 3"]
+
+
+def test_the_first_signal_lets_the_round_end_and_the_second_does_not():
+    said = []
+    stop = Stop(60, said.append)
+    with stop.listening():
+        with stop.rounds_running():
+            os.kill(os.getpid(), signal.SIGTERM)
+            stop.check()
+            assert stop.asked == "SIGTERM"
+            assert said == ["SIGTERM: stopping after this round, or in 60 s; once more to stop at once"]
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+
+def test_a_round_that_takes_too_long_is_given_up():
+    stop = Stop(0.0)
+    with stop.listening(), stop.rounds_running():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()
+
+
+def test_while_the_end_is_recorded_a_signal_only_hurries():
+    stop = Stop()
+    with stop.listening(), stop.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stop.hurried
+
+
+def test_a_terminal_that_is_closed_under_nohup_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop().listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stopped_run_has_its_last_round_a_checkpoint_and_goes_on(tmp_path):
+    def on_round(row):
+        if row["round"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    whole = fedchunk.run(SETTINGS, output=tmp_path / "whole", local=True, progress=False)
+    run = fedchunk.run(SETTINGS, output=tmp_path / "run", local=True, progress=False, on_round=on_round)
+
+    assert (run.status, run.num_rounds, run.summary["error"]) == ("interrupted", 2, "stopped by SIGTERM")
+    assert [file.name for file in (tmp_path / "run" / "checkpoints").glob("*.json")] == ["round-00002.json"]
+    again = fedchunk.resume(tmp_path / "run", local=True, progress=False)
+    assert again.summary["weights_sha256"] == whole.summary["weights_sha256"]
