@@ -11,9 +11,11 @@ never lie in one process. Its round is in the tables before it counts.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +37,8 @@ FOLDER = "checkpoints"
 FORMAT = 1
 RESERVED_SHARE = 0.01
 """Of the time, what checkpoints may take where the settings do not say how often."""
+RESERVED_BYTES = 500_000_000
+"""Of the disk, what checkpoints leave for the tables."""
 SHORTEST_PAUSE_S = 5.0
 """Between two checkpoints, where the settings do not say how often."""
 POLL_S = 0.05
@@ -129,6 +133,8 @@ class Checkpoints:
                     "%s: the checkpoint of round %d could not be written (%s). The run goes on.",
                     self._folder, snapshot.round_index, error,
                 )  # fmt: skip
+            with contextlib.suppress(OSError):  # what there is of it is of no use
+                prune(self._folder, self._to_keep)
         self._took_s = time.monotonic() - started
 
     def _write(self, snapshot: Snapshot) -> None:
@@ -155,6 +161,8 @@ class Checkpoints:
     def _save(self, name: str, value: Any) -> File:
         plain, arrays = pack(value)
         content = save(arrays, {"value": json.dumps(plain)})
+        if shutil.disk_usage(self._folder).free - len(content) < RESERVED_BYTES:
+            raise OSError(f"less than {RESERVED_BYTES // 10**6} MB of the disk would be left; results come first")
         write_atomically(self._folder / name, lambda temporary: temporary.write_bytes(content))
         return File(name, hashlib.sha256(content).hexdigest())
 
