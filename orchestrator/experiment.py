@@ -65,7 +65,6 @@ class Experiment:
         self._done = any([self._enough.after(row) for row in self._rows][-1:])
         self._recording: Recording | None = None
         self._started = time.monotonic()
-        self._resumed = bool(past)
 
     def play(self, federation: Federation) -> RunSummary:
         """Runs what is left of the rounds.
@@ -83,7 +82,7 @@ class Experiment:
         status, error, raised = "finished", None, None
         try:
             with self._stop.rounds_running():
-                self._play_all(federation, _Watching(self._observer, recording, self._stop, federation))
+                self._play_rounds(federation, _Watching(self._observer, recording, self._stop, federation))
         except _Refused:
             pass  # finishing the recording says why
         except KeyboardInterrupt:
@@ -102,23 +101,44 @@ class Experiment:
             raise raised
         return summary
 
-    def _play_all(self, federation: Federation, watching: _Watching) -> None:
+    def _play_rounds(self, federation: Federation, watching: _Watching) -> None:
         """From the last checkpoint to the last round; again, where clients' states were lost."""
         first = federation.snapshot(0)
         if self._checkpoints is not None:
             federation.keep_states(self._checkpoints.wants)
-        if self._checkpoints is None or self._done:
-            return self._play_from(1, federation, watching) if not self._done else None
-        start = self._checkpoints.newest(len(self._rows)) if self._resumed or self._rows else None
+        start = self._newest() if self._rows else None
         while True:
-            if start is not None:
-                self._go_back_to(start, federation)
             try:
-                return self._play_from(start.round_index + 1 if start else 1, federation, watching)
+                if start is not None:
+                    self._go_back_to(start, federation)
+                for round_index in range(start.round_index + 1 if start else 1, self._last_round + 1):
+                    self._take(federation.run_round(round_index, watching))
+                    self._keep(federation, round_index)
+                    if watching.recording.refused or (self._done and round_index >= len(self._rows)):
+                        return
+                    if self._stop.asked is not None and round_index >= watching.last_round:
+                        raise KeyboardInterrupt
+                return
             except StatesLost as lost:
                 if not self._may_restart(lost):
                     raise
-                start = self._checkpoints.newest(len(self._rows)) or first
+                start = self._newest() or first
+
+    @property
+    def _last_round(self) -> int:
+        """The round to play to: of a run that has got where it was to get, the last that is recorded."""
+        return len(self._rows) if self._done else self._settings.federated_learning_rounds
+
+    def _newest(self) -> Snapshot | None:
+        """The newest checkpoint of a round that is recorded."""
+        return self._checkpoints.newest(len(self._rows)) if self._checkpoints else None
+
+    def _keep(self, federation: Federation, round_index: int) -> None:
+        """Has a checkpoint written, where one is wanted."""
+        if self._checkpoints is not None and self._checkpoints.is_wanted(round_index):
+            snapshot = federation.snapshot(round_index)
+            if snapshot is not None:
+                self._checkpoints.write_soon(snapshot)
 
     def _go_back_to(self, start: Snapshot, federation: Federation) -> None:
         at, known = start.round_index, len(self._rows)
@@ -136,28 +156,16 @@ class Experiment:
         self._observer.stage(f"{lost}; going back ({self._restarts_left} more times at most)")
         return True
 
-    def _play_from(self, first: int, federation: Federation, watching: _Watching) -> None:
-        for round_index in range(first, self._settings.federated_learning_rounds + 1):
-            result = federation.run_round(round_index, watching)
-            if round_index > len(self._rows):
-                self._take(result)
-            else:
-                self._compare(result)
-            if self._checkpoints is not None and self._checkpoints.is_wanted(round_index):
-                snapshot = federation.snapshot(round_index)
-                if snapshot is not None:
-                    self._checkpoints.write_soon(snapshot)
-            if self._done or watching.recording.refused:
-                return
-            if self._stop.asked is not None and round_index >= watching.last_round:
-                raise KeyboardInterrupt
-
     def _take(self, result: RoundResult) -> None:
+        """Records a round; one that is recorded already is only compared."""
         assert self._recording is not None
+        if result.round_index <= len(self._rows):
+            return self._compare(result)
         self._rows.append(result.summary)
         self._recording.record(result)
         self._observer.round_done(result)
         self._done = self._enough.after(self._rows[-1])
+        return None
 
     def _compare(self, result: RoundResult) -> None:
         """A round that is recorded already was played again: it must have come out the same."""
@@ -189,7 +197,7 @@ class Experiment:
         try:
             return federation.final_model(), len(self._rows)
         except (FedchunkError, KeyboardInterrupt):
-            newest = self._checkpoints.newest(len(self._rows)) if self._checkpoints else None
+            newest = self._newest()
             model: ModelState | None = newest.coordinator.get("weights") if newest else None
             return model, newest.round_index if newest else None
 

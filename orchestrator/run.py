@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedchunk.analysis.load import Run
     from fedchunk.orchestrator.contract.messages import RoundResult
     from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary
+    from fedchunk.orchestrator.experiment import Experiment
     from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
     from fedchunk.orchestrator.recording.run_folder import RunFolder
     from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
@@ -104,7 +105,11 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
         )
         try:
             recorders, tracker = _recorders(settings, launch, folder)
-            summary = _play(settings, launch, folder, recorders, observer, stop)
+            experiment, summary = _experiment(settings, folder, recorders, observer, stop), None
+            while summary is None:  # once more, where the coordinator is lost
+                with _federation(settings, launch, observer) as federation, suppress(CoordinatorLost):
+                    stop.listen_again()
+                    summary = experiment.play(federation)
         except BaseException as error:
             with stop.deferred():  # also from a second Ctrl-C: the folder says how the run ended
                 if not folder.finished:
@@ -121,10 +126,10 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
     return Ended(replace(summary, unwritten=folder.unwritten), folder.path, report, run_id)
 
 
-def _play(
-    settings: Settings, launch: Launch, folder: RunFolder, recorders: list[Recorder], observer: Observer, stop: Stop
-) -> RunSummary:
-    """All rounds that are left; in another federation, where the coordinator was lost."""
+def _experiment(
+    settings: Settings, folder: RunFolder, recorders: list[Recorder], observer: Observer, stop: Stop
+) -> Experiment:
+    """The rounds that are left, with the checkpoints of the run's folder."""
     from fedchunk.orchestrator.experiment import Experiment
     from fedchunk.orchestrator.recording.checkpoints import Checkpoints
 
@@ -132,7 +137,7 @@ def _play(
     checkpoints = Checkpoints(
         folder.path, runtime.checkpoint_interval, runtime.checkpoints_to_keep, lambda: folder.recorded_to
     )
-    experiment = Experiment(
+    return Experiment(
         settings.federation,
         recorders,
         observer,
@@ -141,13 +146,6 @@ def _play(
         past=folder.rows,
         max_restarts=runtime.max_run_restarts,
     )
-    while True:
-        with _federation(settings, launch, observer) as federation:
-            stop.listen_again()
-            try:
-                return experiment.play(federation)
-            except CoordinatorLost:
-                continue
 
 
 def _after_the_run(what: str, observer: Observer, stage: str, do: Callable[[], _T]) -> _T | None:

@@ -255,3 +255,14 @@ def test_the_command_resumes_too(whole, tmp_path):
     refused = subprocess.run([*command, "random_seed=7"], check=False, capture_output=True, text=True, cwd=tmp_path)
     assert refused.returncode == 2
     assert "random_seed: got 7, which would change rounds that are over" in refused.stderr
+
+
+def test_a_run_that_had_got_where_it_was_to_get_goes_no_further_and_keeps_its_weights(tmp_path):
+    enough = {**BASE, **KINDS["own_weights"], "stop_avg_accuracy": 0.3, "federated_learning_rounds": 30}
+    run = fedchunk.run(enough, output=tmp_path / "run", local=True, progress=False)
+    again = fedchunk.resume(tmp_path / "run", local=True, progress=False)
+    further = fedchunk.resume(tmp_path / "run", local=True, progress=False, stop_avg_accuracy=0.999)
+
+    assert 1 <= run.num_rounds < 30
+    assert (again.num_rounds, again.summary["weights_sha256"]) == (run.num_rounds, run.summary["weights_sha256"])
+    assert further.num_rounds > run.num_rounds

@@ -113,9 +113,12 @@ class RayFederation:
 
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
         """One round, from 1, in order. Raises as :class:`Federation` says."""
-        reference = self._ahead.pop(round_index, None) or self._ask_for(round_index)
-        if self._plays_on and round_index < self._settings.federation.federated_learning_rounds:
-            self._ahead[round_index + 1] = self._ask_for(round_index + 1)
+        last = self._settings.federation.federated_learning_rounds
+        for index in range(round_index, min(round_index + self._plays_on, last) + 1):
+            if index not in self._ahead:
+                order = RoundOrder(index, self._generation, self._plays_on, self._wanted(index))
+                self._ahead[index] = self._coordinator.run_round.remote(order)
+        reference = self._ahead.pop(round_index)
         while not ray.wait([reference], timeout=POLL_S)[0]:
             done, cohort, notices = self._answer(self._coordinator.progress.remote())
             for notice in notices:
@@ -171,10 +174,6 @@ class RayFederation:
         federation = self._settings.federation
         may_stop = federation.stop_avg_accuracy is not None or federation.patience is not None
         return not may_stop and not federation.peer_to_peer
-
-    def _ask_for(self, round_index: int) -> Any:
-        order = RoundOrder(round_index, self._generation, self._plays_on, self._wanted(round_index))
-        return self._coordinator.run_round.remote(order)
 
     def _start(self) -> None:
         settings = self._settings

@@ -101,7 +101,8 @@ class _Batch:
         """Submits all and yields each as it ends."""
         self._attempts = first_attempts((call.key for call in calls), self._max_attempts)
         for call in calls:
-            self._submit(call)
+            self._in_flight[call.key] = call
+            self._group.submit(call)
         while self._in_flight:
             outcome = self._group.next_outcome()
             key = outcome.call.key
@@ -169,7 +170,7 @@ def run_calls_in_order(
     clients = {call.key: call.clients for call in calls}
     waiting: dict[int, Settled] = {}
     done = 0
-    for settled in run_calls(group, calls, max_attempts, again, split):
+    for settled in _Batch(group, max_attempts, again, split).settled(calls):
         done += clients[settled.key]
         note(done)
         waiting[settled.key] = settled
