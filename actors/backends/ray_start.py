@@ -9,7 +9,8 @@ import socket
 import stat
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from fedchunk.orchestrator.settings.running import RuntimeSettings
 
 CONNECT_LIMIT_S = 10.0
 """Longest wait for an address to answer at all."""
+
+_CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own, for systems on which it is for one machine."""
 
 LONGEST_TMPDIR, SHORT_TMPDIR = 40, "/tmp"
 
@@ -40,24 +44,23 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
     os.environ.setdefault("RAY_enable_worker_prestart", "1")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:
-        _listen_to_others(True)
         _join(address, runtime.startup_timeout_s, quiet)
         return
     asked = (runtime.number_of_actors or 0) * runtime.cpus_per_actor
     store = runtime.object_store_memory_mb
     prepare_token()
     _shorten_sockets()
-    _listen_to_others(False)
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, math.ceil(asked)),
-            include_dashboard=runtime.ray_dashboard,
-            dashboard_host="127.0.0.1",
-            dashboard_port=runtime.ray_dashboard_port,
-            object_store_memory=None if store is None else store * 1_000_000,
-            **quiet,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, math.ceil(asked)),
+                include_dashboard=runtime.ray_dashboard,
+                dashboard_host="127.0.0.1",
+                dashboard_port=runtime.ray_dashboard_port,
+                object_store_memory=None if store is None else store * 1_000_000,
+                **quiet,
+            )
     except Exception as error:  # whatever it is, nothing has begun
         ray.shutdown()
         raise ActorsUnavailable(_why_not_started(error, runtime)) from error
@@ -122,15 +125,26 @@ def _answers(address: str, limit_s: float) -> bool | None:
     return True
 
 
-def _listen_to_others(wanted: bool) -> None:
-    """Whether nodes and drivers have an address that other machines reach, or the loopback's.
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """A Ray that is started in here has the loopback's address: nothing of it is for other machines.
 
-    Ray has the loopback as an answer for systems without clusters, and takes whether this is one from the environment,
-    which its processes inherit, and once when it is imported.
+    Ray has that as an answer for systems without clusters, and takes whether this is one from the environment, which
+    the processes that it starts inherit, and once when it is imported. Afterwards both are what they were.
     """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1" if wanted else "0"
-    if hasattr(ray_constants, "ENABLE_RAY_CLUSTER"):
-        ray_constants.ENABLE_RAY_CLUSTER = wanted
+    before = os.environ.get(_CLUSTERS), getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    os.environ[_CLUSTERS] = "0"
+    if before[1] is not None:
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        if before[0] is None:
+            del os.environ[_CLUSTERS]
+        else:
+            os.environ[_CLUSTERS] = before[0]
+        if before[1] is not None:
+            ray_constants.ENABLE_RAY_CLUSTER = before[1]
 
 
 def _shorten_sockets() -> None:

@@ -78,9 +78,16 @@ def test_a_ray_that_does_not_start_is_said_with_a_remedy(settings, error, remedy
 
 def test_a_ray_of_our_own_is_for_this_machine_only(monkeypatch):
     asked = {}
-    monkeypatch.setattr(ray_start.ray, "init", asked.update)
+
+    def init(**arguments):
+        asked.update(arguments, loopback=os.environ[ray_start._CLUSTERS])
+
+    monkeypatch.delenv(ray_start._CLUSTERS, raising=False)
+    monkeypatch.setattr(ray_start.ray, "init", init)
     ray_start.start_ray(RuntimeSettings(), None)
-    assert (asked["address"], asked["dashboard_host"]) == ("local", "127.0.0.1")
+    assert (asked["address"], asked["dashboard_host"], asked["loopback"]) == ("local", "127.0.0.1", "0")
+    assert ray_start._CLUSTERS not in os.environ, "what this process starts later is as it was"
+    assert ray_start.ray_constants.ENABLE_RAY_CLUSTER
 
 
 def test_a_long_folder_for_temporary_files_leaves_room_for_sockets(monkeypatch, tmp_path):
