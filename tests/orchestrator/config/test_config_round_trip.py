@@ -53,6 +53,8 @@ def values_of(key):
         values = st.sampled_from(choices(key))
         if "array" in kinds(key):
             values |= st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
+    elif "in_words" in schema:  # initial_model: a word or a file
+        values = st.sampled_from(["broadcast", "seed", "my first model.safetensors"])
     elif "boolean" in kinds(key):
         values = st.booleans()
     elif "string" in kinds(key):
