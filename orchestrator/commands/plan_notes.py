@@ -61,7 +61,7 @@ def _agreement(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:
     if not chunking.agrees:
         return
     if not messages.scores:
-        yield "The coordinator foresees which chunks matter and says so with the model: clients send no scores."
+        yield "The coordinator predicts which chunks matter and says so with the model: clients send no scores."
         return
     every = "each round" if chunking.agreement_interval == 1 else f"every {chunking.agreement_interval} rounds"
     yield (

@@ -130,7 +130,7 @@ class ChunkingSettings(Section):
     agreement_scores: Annotated[Literal["float32", "byte", "none"], AnyCase()] = Field(
         "byte",
         description="What clients send to agree: a float32 or a byte (logarithmic) per chunk; none: nothing, the "
-        "coordinator foresees scores from the updates it has seen.",
+        "coordinator predicts scores from the updates it has seen.",
     )
     agreement_interval: Count = Field(
         1, ge=1, le=MOST, description="Clients send scores every so many rounds; between them they are predicted."
