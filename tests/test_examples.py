@@ -295,7 +295,8 @@ def command(folder, *arguments):
 @pytest.mark.slow
 def test_the_settings_go_through_all_commands_from_another_folder(in_folder):
     file = EXAMPLES / "settings.yaml"
-    assert command(in_folder, "validate", file).splitlines() == [f"{file}: valid"], "no notices"
+    (said,) = command(in_folder, "validate", file).splitlines()
+    assert said.startswith(f"{file}: valid ("), "no notices"
     planned = json.loads(command(in_folder, "plan", file, "--json").splitlines()[-1])
     ran = command(in_folder, "run", file, "--local", "--output", "ran", "--json")
     summary = json.loads(ran.splitlines()[-1])
