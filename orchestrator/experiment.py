@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary, Snapshot
 from fedchunk.orchestrator.core.errors import CoordinatorLost, FedchunkError, StatesLost
 from fedchunk.orchestrator.recording.background import End, Recording
@@ -64,6 +64,7 @@ class Experiment:
         self._enough = Enough(settings.stop_avg_accuracy, settings.patience)
         self._done = any([self._enough.after(row) for row in self._rows][-1:])
         self._recording: Recording | None = None
+        self._spec: ModelSpec | None = None
         self._started = time.monotonic()
 
     def play(self, federation: Federation) -> RunSummary:
@@ -79,6 +80,7 @@ class Experiment:
             Exception: what an observer raised; the run has failed, and that is recorded.
         """
         self._recording = recording = self._recording or Recording(self._recorders, federation.info)
+        self._spec = federation.info.spec
         status, error, raised = "finished", None, None
         try:
             with self._stop.rounds_running():
@@ -101,6 +103,14 @@ class Experiment:
             raise raised
         return summary
 
+    def give_up(self, error: BaseException) -> None:
+        """Records the end of a run whose federation is gone, and could not be built again."""
+        if self._recording is None or self._recording.refused:
+            return
+        model, of_round = self._kept_model()
+        summary = summarise(self._rows, *_how_ended(error), model, time.monotonic() - self._started, of_round)
+        self._recording.finish(End(summary, self._spec if model else None, model), lambda: self._stop.hurried)
+
     def _play_rounds(self, federation: Federation, watching: _Watching) -> None:
         """From the last checkpoint to the last round; again, where clients' states were lost."""
         first = federation.snapshot(0)
@@ -116,7 +126,7 @@ class Experiment:
                     self._keep(federation, round_index)
                     if watching.recording.refused or (self._done and round_index >= len(self._rows)):
                         return
-                    if self._stop.asked is not None and round_index >= watching.last_round:
+                    if self._stop.asked is not None and round_index >= watching.hold():
                         raise KeyboardInterrupt
                 return
             except StatesLost as lost:
@@ -197,9 +207,13 @@ class Experiment:
         try:
             return federation.final_model(), len(self._rows)
         except (FedchunkError, KeyboardInterrupt):
-            newest = self._newest()
-            model: ModelState | None = newest.coordinator.get("weights") if newest else None
-            return model, newest.round_index if newest else None
+            return self._kept_model()
+
+    def _kept_model(self) -> tuple[ModelState | None, int | None]:
+        """The model of the newest checkpoint, and its round; peers keep none."""
+        newest = self._newest()
+        model: ModelState | None = newest.coordinator.get("weights") if newest else None
+        return model, newest.round_index if newest and model else None
 
 
 def _same(one: object, other: object) -> bool:
@@ -218,17 +232,12 @@ class _Refused(Exception):
 
 
 class _Watching:
-    """An observer that ends a round as soon as it is known that it cannot be recorded, or is to be given up.
-
-    Attributes:
-        last_round: where somebody wants the run to end: the round in progress then, after which none begins.
-    """
+    """An observer that ends a round as soon as it is known that it cannot be recorded, or is to be given up."""
 
     def __init__(self, observer: Observer, recording: Recording, stop: Stop, federation: Federation) -> None:
         self.recording = recording
-        self.last_round = 0
+        self._last_round: int | None = None
         self._observer, self._stop, self._federation = observer, stop, federation
-        self._held = False
 
     def stage(self, name: str) -> None:
         self._observer.stage(name)
@@ -237,13 +246,18 @@ class _Watching:
         if self.recording.refused:
             raise _Refused
         self._stop.check()
-        if self._stop.asked is not None and not self._held:
-            self._held = True
-            self.last_round = self._federation.hold()
+        if self._stop.asked is not None:
+            self.hold()
         self._observer.clients_done(round_index, done, cohort)
 
     def round_done(self, result: RoundResult) -> None:
         self._observer.round_done(result)
+
+    def hold(self) -> int:
+        """No round begins after the one in progress; which is the last."""
+        if self._last_round is None:
+            self._last_round = self._federation.hold()
+        return self._last_round
 
 
 class Enough:
@@ -271,9 +285,13 @@ class Enough:
 
 def never_started(error: BaseException, past: Sequence[Mapping[str, object]] = ()) -> RunSummary:
     """Of a run that ended before its first round, or before the first since it was resumed."""
+    return summarise(past, *_how_ended(error), None, 0.0)
+
+
+def _how_ended(error: BaseException) -> tuple[str, str]:
+    """Status and reason."""
     interrupted = isinstance(error, KeyboardInterrupt)
-    status, reason = ("interrupted", "interrupted by the user") if interrupted else ("failed", str(error))
-    return summarise(past, status, reason, None, 0.0)
+    return ("interrupted", "interrupted by the user") if interrupted else ("failed", str(error))
 
 
 def summarise(

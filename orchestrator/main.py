@@ -9,8 +9,6 @@ import tempfile
 
 from fedchunk.actors.backends.memory import uncollected
 
-INTERRUPTED = 130
-
 
 def main() -> None:
     """Runs a command. Ctrl-C, SIGTERM and SIGHUP mean the same from the first line on."""
@@ -24,6 +22,8 @@ def main() -> None:
             from fedchunk.orchestrator.cli import app
         app()
     except KeyboardInterrupt:
+        from fedchunk.orchestrator.commands.console import INTERRUPTED
+
         raise SystemExit(INTERRUPTED) from None
 
 

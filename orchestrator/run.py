@@ -103,6 +103,7 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
             if resume is None
             else RunFolder.reopen(resume.folder, resume.changed, resume.last_round)
         )
+        experiment: Experiment | None = None
         try:
             recorders, tracker = _recorders(settings, launch, folder)
             experiment, summary = _experiment(settings, folder, recorders, observer, stop), None
@@ -112,6 +113,8 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
                     summary = experiment.play(federation)
         except BaseException as error:
             with stop.deferred():  # also from a second Ctrl-C: the folder says how the run ended
+                if experiment is not None and not folder.finished:
+                    experiment.give_up(error)
                 if not folder.finished:
                     folder.finish(never_started(error, folder.rows), None, None)
                 folder.close()

@@ -89,3 +89,13 @@ def test_a_settings_file_that_was_changed_is_not_resumed_from(run):
 
     with pytest.raises(FedchunkError, match=r"config\.yaml: is damaged"):
         fedchunk.resume(run, local=True, progress=False)
+
+
+@pytest.mark.parametrize("name", ["rounds", "chunks", "layout"])
+def test_a_run_with_a_damaged_table_is_not_resumed_and_the_damage_stays_visible(run, name):
+    file = run / "tables" / f"{name}.parquet"
+    file.write_bytes(flipped(file.read_bytes(), random.Random(3)))
+
+    for _ in range(2):
+        with pytest.raises(FedchunkError, match=rf"{name}\.parquet: is damaged"):
+            fedchunk.resume(run, local=True, progress=False, federated_learning_rounds=5)

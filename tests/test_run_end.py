@@ -113,3 +113,21 @@ def test_a_stopped_run_has_its_last_round_a_checkpoint_and_goes_on(tmp_path):
     assert [file.name for file in (tmp_path / "run" / "checkpoints").glob("*.json")] == ["round-00002.json"]
     again = fedchunk.resume(tmp_path / "run", local=True, progress=False)
     assert again.summary["weights_sha256"] == whole.summary["weights_sha256"]
+
+
+@pytest.mark.ray
+def test_a_stopped_run_on_ray_keeps_the_round_that_was_under_way(tmp_path):
+    """Rounds are too short for anybody to ask how far they are: the next one has begun when the signal is seen."""
+
+    def on_round(row):
+        if row["round"] == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    many = {**SETTINGS, "federated_learning_rounds": 200, "number_of_actors": 1}
+    run = fedchunk.run(many, output=tmp_path / "run", progress=False, on_round=on_round)
+
+    assert run.status == "interrupted"
+    assert run.num_rounds >= 3
+    kept = [file.name for file in (tmp_path / "run" / "checkpoints").glob("*.json")]
+    assert f"round-{run.num_rounds:05d}.json" in kept
+    assert run.summary["weights_round"] == run.num_rounds

@@ -24,8 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from safetensors.numpy import save_file
 
@@ -122,11 +122,14 @@ class RunFolder:
 
         Raises:
             ConfigError: another process has it, or it cannot be written.
+            RecordsError: a table is damaged.
         """
         try:
             folder = cls(path.resolve())
-            (folder.path / manifest.NAME).unlink(missing_ok=True)
             tables = folder.path / "tables"
+            for name in (*ROUND_TABLES, "layout"):
+                manifest.check(folder.path, tables / f"{name}.parquet")  # once it is removed, nobody can
+            (folder.path / manifest.NAME).unlink(missing_ok=True)
             table_files.reopen(tables)
             rows = table_files.recorded(tables)
             kept = len(rows) if last_round is None else min(last_round, len(rows))
@@ -142,8 +145,11 @@ class RunFolder:
         """Each round that was recorded before this process: its row of ``rounds`` and its rows of ``metrics``."""
         if not self.rows:
             return []
-        own = table_files.read(self.path / "tables", "metrics")
-        return [(row, own.filter(pc.equal(own["round"], row["round"]))) for row in self.rows]
+        own = table_files.read(self.path / "tables", "metrics").sort_by("round")
+        rounds = [row["round"] for row in self.rows]
+        first, stop = (np.searchsorted(own["round"].to_numpy(), rounds, side) for side in ("left", "right"))
+        parts = (own.slice(begin, end - begin) for begin, end in zip(first.tolist(), stop.tolist(), strict=True))
+        return list(zip(self.rows, parts, strict=True))
 
     def close(self) -> None:
         """Another process may have the folder."""
@@ -220,7 +226,7 @@ def is_in_use(path: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:
+    except (OSError, NotImplementedError):
         return False  # a disk that cannot be written or knows no locks: nobody can be kept out
 
 
@@ -232,6 +238,8 @@ def _locked(path: Path) -> FileLock:
     except Timeout:
         message = "another process is recording into this folder; wait for it, or end it"
         raise ConfigError([Fault(str(path), "", message)]) from None
+    except (OSError, NotImplementedError) as error:  # some network file systems know no locks
+        logger.warning("%s: nobody can be kept out of it (%s); do not resume a run that goes on.", path, error)
     return lock
 
 

@@ -21,6 +21,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +123,12 @@ def recorded(tables: Path) -> list[dict[str, Any]]:
     Raises OSError or pyarrow.ArrowException.
     """
     rows = {row["round"]: row for part in _parts(tables, "rounds") for row in _read(part).to_pylist()}
-    return [rows[number] for number in range(1, len(rows) + 1) if number in rows][: _unbroken(set(rows))]
+    return [rows[number] for number in takewhile(rows.__contains__, count(1))]
 
 
 def read(tables: Path, name: str) -> pa.Table:
     """All rows of a table that grows."""
     return pa.concat_tables([_read(part) for part in _parts(tables, name)] or [_empty(name)])
-
-
-def _unbroken(rounds: set[int]) -> int:
-    return next(number for number in range(len(rounds) + 1) if number + 1 not in rounds)
 
 
 def compact(tables: Path, last_round: int | None = None) -> None:

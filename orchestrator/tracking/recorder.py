@@ -136,7 +136,7 @@ class MlflowRecorder:
                 self._spool.append(self._waiting[first : first + MAX_BATCH])
             self._waiting = []
         except OSError as error:
-            self._warn("the metrics of round %d could not be kept for MLflow (%s)", points[-1].step, error)
+            self._warn("the metrics of round %d could not be kept for MLflow (%s)", self._waiting[-1].step, error)
 
     def _catch_up(self) -> None:
         """Of a run that goes on: what its tables have and the spool does not, and the bytes so far."""
@@ -155,6 +155,8 @@ class MlflowRecorder:
         self._until = time.monotonic() + self._finish_limit_s
         if self._sender is None or self._state_file is None:
             return
+        if self._waiting:
+            self._keep([])  # perhaps the disk has room again
         self._sender.stop(min(_FINISH_LIMIT_S, self._finish_limit_s))
         try:
             self._state_file.update(ended_ms=time.time_ns() // 1_000_000)

@@ -168,6 +168,8 @@ class StateFile:
         here = {"host": socket.gethostname(), "pid": process.pid, "process_started": process.create_time()}
         if cls.is_there(run_path):
             opened = cls.open(run_path)
+            if opened.state.tracking_uri != masked_uri:  # another store knows nothing of the run
+                opened.update(run_id=None, sent_bytes=0, model_id=None, beginning=False)
             opened.update(**here, tracking_uri=masked_uri, ended_ms=None, delivered=False, goes_on=True)
             return opened
         opened = cls(run_path, TrackingState(None, masked_uri, **here))

@@ -17,7 +17,7 @@ from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.opening import begin_run
 from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
-from fedchunk.orchestrator.tracking.spool import StateFile
+from fedchunk.orchestrator.tracking.spool import Spool, StateFile
 from fedchunk.orchestrator.tracking.store import open_store
 from fedchunk.orchestrator.tracking.sync import download_run, sync
 from fedchunk.orchestrator.tracking.uri import artifact_folder, is_server, resolve_store
@@ -338,6 +338,29 @@ def test_a_run_that_died_is_ended_by_the_next_one(tmp_path, uri, client, info, m
         time.sleep(0.05)
     assert (status_of(ids["killed"]), status_of(ids["done"])) == ("KILLED", "FINISHED")
     assert status_of(following.run_id) == "RUNNING"
+
+
+def test_a_run_that_goes_on_in_another_store_is_begun_there(tmp_path, run_folder, recorder, uri, info, make_round):
+    record((run_folder, recorder), 2, info, make_round)
+    first = recorder.run_id
+    other = MlflowRecorder(TrackingSettings(), Settings().flat(), run_folder.path, f"sqlite:///{tmp_path}/other.db")
+    begin(other, info)
+    again = MlflowRecorder(TrackingSettings(), Settings().flat(), run_folder.path, f"sqlite:///{tmp_path}/other.db")
+    begin(again, info)
+
+    assert first != other.run_id == again.run_id
+
+
+def test_metrics_that_the_disk_did_not_take_are_kept_and_written_when_it_does(run_folder, recorder, info, make_round):
+    begin(recorder, info)
+    file = run_folder.path / "mlflow" / "spool.jsonl"
+    file.mkdir()
+    recorder.record_rounds([make_round(1)])
+    file.rmdir()
+    recorder.record_rounds([make_round(2)])
+
+    steps = {point.step for point in Spool(run_folder.path).next_batch(0)[0]}
+    assert steps == {1, 2}
 
 
 def test_several_processes_make_one_new_store(tmp_path):
