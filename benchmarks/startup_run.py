@@ -36,7 +36,7 @@ def noting(notes: Path):
                 note("ends")
                 return answer
 
-        return Noting(settings, device, data.dataset, data.partition)
+        return Noting(settings, device, data)
 
     return make
 

@@ -25,4 +25,4 @@ def client_class(settings: Settings) -> Any:
 
 def make_client(settings: Settings, device: str, data: ExperimentData) -> Any:
     """The real client."""
-    return client_class(settings)(settings, device, data.dataset, data.partition, data.first)
+    return client_class(settings)(settings, device, data)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.actors.client.experiment_data import Partition
+from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
@@ -25,10 +25,8 @@ from fedchunk.orchestrator.contract.messages import (
     Span,
     TrainOrder,
 )
-from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
-from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
 from fedchunk.orchestrator.methods.method import aggregate_of
 from fedchunk.orchestrator.methods.outgoing import emit
@@ -38,16 +36,8 @@ from fedchunk.orchestrator.settings.joined import Sections
 class PeerClient:
     """Acts for peers. A round is two calls: :meth:`train_peer`, and :meth:`mix_peer` once the neighbours sent."""
 
-    def __init__(
-        self,
-        settings: Sections,
-        device: str,
-        dataset: LoadedDataset,
-        partition: Partition,
-        first: Tensors | None = None,
-    ) -> None:
-        """``first``: the values that the run begins with; None: those of the seed."""
-        self._worker = worker = LocalWorker(settings, device, dataset, partition, first)
+    def __init__(self, settings: Sections, device: str, data: ExperimentData) -> None:
+        self._worker = worker = LocalWorker(settings, device, data)
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._aggregate = aggregate_of(settings)

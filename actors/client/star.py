@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.actors.client.experiment_data import Partition
+from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import ClientTask, GroupTask, Payload, StateObject
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.states import stack_states, with_trained
@@ -35,10 +35,8 @@ from fedchunk.orchestrator.contract.messages import (
     ModelState,
     Span,
 )
-from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
-from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.chooser import Choice
 from fedchunk.orchestrator.methods.method import affordable_chunks, keeps_states, reconstruct
@@ -71,17 +69,9 @@ class Ready:
 class StarClient:
     """Acts for the clients of a star, with a worker that trains, measures and scores."""
 
-    def __init__(
-        self,
-        settings: Sections,
-        device: str,
-        dataset: LoadedDataset,
-        partition: Partition,
-        first: Tensors | None = None,
-    ) -> None:
-        """``first``: the values that the run begins with; None: those of the seed."""
+    def __init__(self, settings: Sections, device: str, data: ExperimentData) -> None:
         self._settings = settings
-        self._worker = worker = LocalWorker(settings, device, dataset, partition, first)
+        self._worker = worker = LocalWorker(settings, device, data)
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._keeps_states = keeps_states(settings)

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedchunk.actors.client.experiment_data import Partition
+from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking.distance import Squares
 from fedchunk.orchestrator.chunking.scoring import squared_norms
-from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelSpec, ModelState, Span
+from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelState, Span
 from fedchunk.orchestrator.contract.named_tensors import Tensors, state_of
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.build import flat_model
-from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
 from fedchunk.orchestrator.learning.data.samples import Samples
 from fedchunk.orchestrator.learning.data.shards import shards
 from fedchunk.orchestrator.learning.engines import segments
+from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
 from fedchunk.orchestrator.learning.evaluation import evaluate
 from fedchunk.orchestrator.learning.loss import Loss
@@ -50,20 +50,13 @@ class LocalWorker:
         spans: what was done when.
     """
 
-    def __init__(
-        self,
-        settings: Sections,
-        device: str,
-        dataset: LoadedDataset,
-        partition: Partition,
-        first: Tensors | None = None,
-    ) -> None:
-        """Raises ConfigError where ``first``, the values that the run begins with, are not those of the model."""
+    def __init__(self, settings: Sections, device: str, data: ExperimentData) -> None:
+        """Raises ConfigError where the values that the run begins with are not those of the model."""
         self._device = _usable(device, settings.training)
         configure_torch(settings.runtime.torch_threads, settings.training.deterministic, device)
         self._settings = settings
         self._learning_rate_of = learning_rates(settings)
-        self._partition = partition
+        self._partition, dataset = data.partition, data.dataset
         scale, size = dataset.scale, dataset.size
         self._train_samples = Samples(dataset.train_x, dataset.train_y, scale, size, self._device)
         self._test_samples = Samples(dataset.test_x, dataset.test_y, scale, size, self._device)
@@ -72,9 +65,11 @@ class LocalWorker:
         self.spec = self._model.spec
         self.method = Method.of(settings, self.spec.num_parameters)
         self._layout = self.method.layout
-        self.start = self._model.state() if first is None else _checked_start(settings, self.spec, first)
+        self.start = _start(settings, self._model, data.first)
         self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)
-        self.verifier = PayloadVerifier(self.method, self.spec, partition.sizes, settings.federation.max_update_value)
+        self.verifier = PayloadVerifier(
+            self.method, self.spec, data.partition.sizes, settings.federation.max_update_value
+        )
         self.spans = SpanRecorder()
         self._scratch_GP = np.empty((0, 0), np.float32)
 
@@ -212,9 +207,12 @@ def _usable(name: str, training: TrainingSettings) -> torch.device:
     return device
 
 
-def _checked_start(settings: Sections, spec: ModelSpec, first: Tensors) -> ModelState:
+def _start(settings: Sections, model: FlatModel, first: Tensors | None) -> ModelState:
+    """What everybody begins with: the values of a file, or those of the seed."""
+    if first is None:
+        return model.state()
     try:
-        return state_of(spec, first)
+        return state_of(model.spec, first)
     except ValueError as error:
         message = f"{settings.federation.initial_file} does not fit {settings.training.model_type}: {error}"
         raise ConfigError([Fault("", "initial_model", message)]) from None

@@ -27,7 +27,7 @@ def test_a_gpu_that_refuses_everything_is_noticed(monkeypatch, make_settings, ru
     made = []
 
     def make(settings, device, data):
-        made.append(StarClient(settings, device, data.dataset, data.partition))
+        made.append(StarClient(settings, device, data))
         return made[0]
 
     run_local(make_settings(), make)

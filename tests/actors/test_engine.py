@@ -208,7 +208,7 @@ def test_a_rejected_change_is_not_lost_from_the_residual(make_settings, run_loca
                         return replace(done, payload=done.payload[:-1])
                 return done
 
-        return Watched(settings, device, data.dataset, data.partition)
+        return Watched(settings, device, data)
 
     run = run_local(make_settings(**FEEDBACK), make)
     assert [row["status"] for row in run.rows("clients") if row["client"] == 2] == ["ok", "rejected", "ok"]
@@ -226,7 +226,7 @@ def test_training_begins_from_the_shared_model_and_a_share_of_what_is_withheld(m
                 seen.append((visit.round_index, change.before_P, withheld_P))
                 return super()._finish(visit, before, change, *rest)
 
-        return Watched(settings, device, data.dataset, data.partition)
+        return Watched(settings, device, data)
 
     run_local(make_settings(withheld_share=share, **FEEDBACK), make)
     for index in (2, 3):
@@ -248,7 +248,7 @@ def test_sampled_clients_keep_their_residual_while_they_are_away(make_settings, 
                 held.setdefault(visit.client_id, []).append((before, done.state.withheld_P.tobytes()))
                 return done
 
-        return Watched(settings, device, data.dataset, data.partition)
+        return Watched(settings, device, data)
 
     run_local(make_settings(client_sampling_rate=0.4, federated_learning_rounds=8, **FEEDBACK), make)
     assert sum(map(len, held.values())) == 16

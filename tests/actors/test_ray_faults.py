@@ -58,7 +58,7 @@ def slowly(seconds):
                 time.sleep(seconds * sum(map(len, order.groups)))
                 return super().train_group(order, *arguments)
 
-        return Slow(settings, device, data.dataset, data.partition)
+        return Slow(settings, device, data)
 
     return make
 
@@ -120,7 +120,7 @@ def test_an_actor_whose_gpu_is_lost_is_replaced_and_its_clients_are_trained_agai
                     return True
                 return False
 
-        return Unlucky(settings, device, data.dataset, data.partition)
+        return Unlucky(settings, device, data)
 
     settings = make_settings(number_of_actors=2, federated_learning_rounds=2)
     with RayFederation(settings, None, observer, make) as federation:

@@ -153,7 +153,7 @@ def test_in_full_exchange_clients_keep_nothing_and_ages_count_from_their_last_ro
     settings = make_settings(
         chunking=False, evaluate_clients=False, client_sampling_rate=0.5, federated_learning_rounds=8
     )
-    run = run_local(settings, lambda settings, device, data: Watched(settings, device, data.dataset, data.partition))
+    run = run_local(settings, lambda settings, device, data: Watched(settings, device, data))
 
     assert set(crossed) == {((), 1, ())}
     last, ages = {}, []
@@ -172,7 +172,7 @@ def with_payload(make):
             done = super()._finish(visit, *rest)
             return replace(done, payload=make(done.payload, self._layout)) if visit.client_id == 2 else done
 
-    return lambda settings, device, data: Bad(settings, device, data.dataset, data.partition)
+    return lambda settings, device, data: Bad(settings, device, data)
 
 
 def recoded(**changes):
@@ -262,7 +262,7 @@ def test_a_client_that_raises_fails_alone(make_settings, run_local, together):
                     raise ZeroDivisionError("broken on purpose")
                 return super()._emit(visit, *rest)
 
-        return Broken(settings, device, data.dataset, data.partition)
+        return Broken(settings, device, data)
 
     run = run_local(make_settings(clients_per_group=together), make)
     statuses = [(row["round"], row["status"]) for row in run.rows("clients") if row["client"] == 1]
@@ -302,7 +302,7 @@ def test_what_arrives_is_read_only(make_settings, run_local, together):
                     seen.append(states.row(place.row).model.weights_P.flags.writeable)
                 return super().train_group(order, *arguments)
 
-        return Watched(settings, device, data.dataset, data.partition)
+        return Watched(settings, device, data)
 
     run_local(make_settings(clients_per_group=together), make)
     assert len(seen) == 5 * (3 + 2)

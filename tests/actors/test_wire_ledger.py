@@ -92,7 +92,7 @@ def spoiling(spoil):
             done = super()._finish(visit, *rest)
             return replace(done, payload=spoil(done.payload, self._layout)) if visit.client_id == 2 else done
 
-    return lambda settings, device, data: Bad(settings, device, data.dataset, data.partition)
+    return lambda settings, device, data: Bad(settings, device, data)
 
 
 def cut_short(payload, layout):
