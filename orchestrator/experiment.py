@@ -65,7 +65,7 @@ class Experiment:
         self._done = any([self._enough.after(row) for row in self._rows][-1:])
         self._recording: Recording | None = None
         self._spec: ModelSpec | None = None
-        self._started = time.monotonic()
+        self._started: float | None = None
 
     def play(self, federation: Federation) -> RunSummary:
         """Runs what is left of the rounds.
@@ -81,6 +81,7 @@ class Experiment:
         """
         self._recording = recording = self._recording or Recording(self._recorders, federation.info)
         self._spec = federation.info.spec
+        self._started = self._started or time.monotonic()
         status, error, raised = "finished", None, None
         try:
             with self._stop.rounds_running():
@@ -108,7 +109,7 @@ class Experiment:
         if self._recording is None or self._recording.refused:
             return
         model, of_round = self._kept_model()
-        summary = summarise(self._rows, *_how_ended(error), model, time.monotonic() - self._started, of_round)
+        summary = summarise(self._rows, *_how_ended(error), model, self._wall_s, of_round)
         self._recording.finish(End(summary, self._spec if model else None, model), lambda: self._stop.hurried)
 
     def _play_rounds(self, federation: Federation, watching: _Watching) -> None:
@@ -138,6 +139,11 @@ class Experiment:
     def _last_round(self) -> int:
         """The round to play to: of a run that has got where it was to get, the last that is recorded."""
         return len(self._rows) if self._done else self._settings.federated_learning_rounds
+
+    @property
+    def _wall_s(self) -> float:
+        """Seconds since the federation stood: rounds and what was played again, not the start."""
+        return 0.0 if self._started is None else time.monotonic() - self._started
 
     def _newest(self) -> Snapshot | None:
         """The newest checkpoint of a round that is recorded."""
@@ -193,7 +199,7 @@ class Experiment:
         model, of_round = self._last_model(federation)
         kept = _last_snapshot(federation, len(self._rows)) if self._checkpoints and self._rows else None
         with self._stop.deferred():
-            summary = summarise(self._rows, status, error, model, time.monotonic() - self._started, of_round)
+            summary = summarise(self._rows, status, error, model, self._wall_s, of_round)
             recording.finish(End(summary, federation.info.spec if model else None, model), lambda: self._stop.hurried)
             if self._checkpoints is not None:
                 self._observer.stage("writing the last checkpoint")

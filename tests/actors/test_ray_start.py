@@ -71,9 +71,12 @@ def test_a_ray_that_does_not_start_is_said_with_a_remedy(settings, error, remedy
     def fail(**arguments):
         raise error
 
+    left = []
     monkeypatch.setattr(ray_start.ray, "init", fail)
+    monkeypatch.setattr(ray_start.ray, "shutdown", lambda: left.append("nothing"))  # other tests' Ray stays
     with pytest.raises(ActorsUnavailable, match=remedy):
         ray_start.start_ray(RuntimeSettings(**settings), None)
+    assert left == ["nothing"]
 
 
 def test_a_ray_of_our_own_is_for_this_machine_only(monkeypatch):
