@@ -13,19 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.analysis.choices import Choices
+from fedchunk.analysis.importance import ClientScores
+from fedchunk.analysis.likeness import Likeness
 from fedchunk.analysis.method import method_of
-from fedchunk.analysis.overlap import Agreement, agreement, expected_jaccard
-from fedchunk.analysis.recorded import RecordedClient
+from fedchunk.analysis.overlap import Agreement, expected_jaccard
+from fedchunk.analysis.recorded import RecordedClient, rounds_of_clients
 from fedchunk.analysis.results import ChunkDistribution, ChunkImportance, ChunkOverlap, ClientSelection
-from fedchunk.analysis.statistics import (
-    bottom_indices,
-    coverage,
-    effective_chunks,
-    energy_captured,
-    gini,
-    selection_counts,
-    top_indices,
-)
+from fedchunk.analysis.statistics import bottom_indices, effective_chunks, gini, top_indices
 
 ENDS = 5
 """How many of the most and least important chunks are named, as FedPilot's analyser does."""
@@ -56,21 +51,17 @@ class ChunkAnalyzer:
             ValueError: no clients, nothing recorded for the round, or clients and settings of different runs.
         """
         num_chunks = _common_chunks(clients, config)
-        found = np.unique(np.concatenate([c.rounds_R[c.rows_of(round_index)] for c in clients]))
-        if not len(found):
+        ordered = sorted(clients, key=lambda client: client.client)
+        rounds = list(rounds_of_clients(ordered, round_index))
+        if not rounds:
             raise ValueError(_nothing_recorded("any of the clients", round_index))
-        counts_RC = selection_counts(found, ((c.rounds_R, c.selected_RC) for c in clients), num_chunks)
-        sent = np.stack([c.chunks_sent(round_index) for c in clients])
-        return ChunkDistribution(
-            total_chunks=num_chunks,
-            sensitivity_percentage=config.get("sensitivity_percentage"),
-            rounds=tuple(int(r) for r in found),
-            clients=tuple(_selection(client, round_index) for client in clients),
-            chunk_popularity_C=sent.sum(axis=0),
-            chunk_selections_C=counts_RC.sum(axis=0),
-            mean_round_coverage=float(coverage(counts_RC).mean()),
-            agreement=mean_agreement(clients, found),
-        )
+        rounds_R = np.array([of_round.round_index for of_round in rounds])
+        clients_N = np.array([client.client for client in ordered])
+        choices, likeness = Choices(rounds_R, clients_N, num_chunks, ()), Likeness(rounds_R, clients_N, num_chunks)
+        for of_round in rounds:
+            choices.add(of_round)
+            likeness.add(of_round)
+        return distribution_of(choices, likeness.pairs, config)
 
     def calculate_chunk_overlap(
         self,
@@ -120,52 +111,59 @@ class ChunkAnalyzer:
             ValueError: the client has nothing recorded for the round, or comes from another run than the settings.
         """
         _common_chunks([client], config)
-        rows = client.rows_of(round_index)
-        if not len(rows):
+        if not len(client.rows_of(round_index)):
             raise ValueError(_nothing_recorded(f"client {client.client}", round_index))
-        scores_RC, selected_RC = client.scores_RC[rows], client.selected_RC[rows]
-        importance_C = scores_RC.mean(axis=0, dtype=np.float64)
-        return ChunkImportance(
-            client=client.client,
-            score=method_of(config).score or "none",
-            rounds=tuple(int(r) for r in client.rounds_R[rows]),
-            chunk_importance_C=importance_C,
-            times_sent_C=selected_RC.sum(axis=0),
-            gini=gini(importance_C),
-            effective_chunks=effective_chunks(importance_C),
-            energy_captured=float(energy_captured(scores_RC, selected_RC).mean()),
-            top_chunks=top_indices(importance_C, ENDS),
-            bottom_chunks=bottom_indices(importance_C, ENDS),
-        )
+        scores = ClientScores([client.client], client.num_chunks)
+        for of_round in rounds_of_clients([client], round_index):
+            scores.add(of_round)
+        return importance_of(scores, client.client, config)
 
 
-def mean_agreement(clients: Sequence[RecordedClient], rounds: Iterable[int]) -> Agreement | None:
-    """Agreement over all pairs of clients that took part in the same round, each pair counted once for each round."""
-    found = []
-    for round_index in rounds:
-        rows = [c.selected_RC[c.rows_of(round_index)] for c in clients]
-        of_round = agreement(np.concatenate(rows))
-        if of_round is not None:
-            found.append(of_round)
-    if not found:
-        return None
-    pairs = [a.pairs for a in found]
-    return Agreement(
-        sum(pairs),
-        float(np.average([a.jaccard for a in found], weights=pairs)),
-        float(np.average([a.expected_jaccard for a in found], weights=pairs)),
+def distribution_of(choices: Choices, agreement: Agreement | None, config: Mapping[str, Any]) -> ChunkDistribution:
+    """What was chosen in the rounds that were added up, in the words of the answer."""
+    counted = choices.participants_R > 0
+    return ChunkDistribution(
+        total_chunks=choices.times_sent_NC.shape[1],
+        sensitivity_percentage=config.get("sensitivity_percentage"),
+        rounds=tuple(int(r) for r in choices.rounds_R[counted]),
+        clients=tuple(
+            _selection(int(client), int(rounds), times_C)
+            for client, rounds, times_C in zip(
+                choices.clients_N, choices.client_rounds_N, choices.times_sent_NC, strict=True
+            )
+        ),
+        chunk_popularity_C=choices.senders_C,
+        chunk_selections_C=choices.sent_C,
+        mean_round_coverage=float(choices.coverage_R[counted].mean()),
+        agreement=agreement,
     )
 
 
-def _selection(client: RecordedClient, round_index: int | None) -> ClientSelection:
-    rows = client.rows_of(round_index)
-    sent = int(client.selected_RC[rows].sum())
+def importance_of(scores: ClientScores, client: int, config: Mapping[str, Any]) -> ChunkImportance:
+    """A client's scores, which were added up, in the words of the answer."""
+    importance_C, times_sent_C, energy = scores.of(client)
+    return ChunkImportance(
+        client=client,
+        score=method_of(config).score or "none",
+        rounds=tuple(scores.rounds[client]),
+        chunk_importance_C=importance_C,
+        times_sent_C=times_sent_C,
+        gini=float(gini(importance_C)),
+        effective_chunks=effective_chunks(importance_C),
+        energy_captured=energy,
+        top_chunks=top_indices(importance_C, ENDS),
+        bottom_chunks=bottom_indices(importance_C, ENDS),
+    )
+
+
+def _selection(client: int, rounds: int, times_sent_C: NDArray[np.int32]) -> ClientSelection:
+    sent = int(times_sent_C.sum())
     return ClientSelection(
-        client=client.client,
-        rounds=len(rows),
-        selected_chunks=tuple(int(c) for c in np.flatnonzero(client.chunks_sent(round_index))),
+        client=client,
+        rounds=rounds,
+        selected_chunks=tuple(int(c) for c in np.flatnonzero(times_sent_C)),
         num_selections=sent,
-        selection_percentage=100 * sent / (len(rows) * client.num_chunks) if len(rows) else None,
+        selection_percentage=100 * sent / (rounds * len(times_sent_C)) if rounds else None,
     )
 
 

@@ -5,32 +5,26 @@ Bytes are megabytes (1,000,000 bytes) where a column ends in ``_mb``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from fedchunk.analysis.chunk_study import ChunkStudy
+from fedchunk.analysis.importance import Importance
 from fedchunk.analysis.layers import layer_marks
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.metric_data import metric_data
 from fedchunk.analysis.overlap_data import client_overlap_data, overlap_data
-from fedchunk.analysis.recorded import RecordedClient
 from fedchunk.analysis.round_data import (
     age_data,
-    bins,
     consensus_data,
     coverage_data,
     energy_data,
     layer_selection_data,
-    participants,
     reason_data,
     residual_data,
     selection_data,
 )
-from fedchunk.analysis.statistics import age_counts, energy_captured, gini, lorenz, selection_counts
 
 QUANTILES = (5, 25, 50, 75, 95)
 
@@ -60,28 +54,26 @@ def figure_data(run: Run) -> dict[str, pa.Table]:
     """
     clients = run.clients
     data = {"accuracy": accuracy_data(run), "metrics": metric_data(run.metrics)} | byte_data(run)
-    counted = [client for client in run.recorded_clients if len(client.rounds_R)]
-    if counted:
-        data |= _choice_data(run, counted) | importance_data(counted)
+    study = run.chunk_study
+    if study is not None:
+        data |= _choice_data(run, study) | importance_data(study.importance)
     data |= {"energy": energy_data(clients), "sensitivity_reasons": reason_data(clients)}
     data |= {"residual": residual_data(clients), "consensus": consensus_data(run.rounds)}
     return {name: table for name, table in data.items() if table.num_rows}
 
 
-def _choice_data(run: Run, clients: Sequence[RecordedClient]) -> dict[str, pa.Table]:
+def _choice_data(run: Run, study: ChunkStudy) -> dict[str, pa.Table]:
     """The tables about which chunks were sent, and when; where everything is always sent there is little to say."""
-    rounds_R = run.rounds["round"].to_numpy()
-    counts_RC = selection_counts(rounds_R, ((c.rounds_R, c.selected_RC) for c in clients), run.num_chunks)
-    participants_R = participants(rounds_R, [client.rounds_R for client in clients])
-    sent = {"chunk_selection": selection_data(run, counts_RC, participants_R), "layers": _marks(run)}
-    if (counts_RC == participants_R[:, None]).all():
+    choices = study.choices
+    sent = {"chunk_selection": selection_data(choices), "layers": _marks(run)}
+    if choices.everything:
         return sent
     return sent | {
-        "layer_selection": layer_selection_data(run, counts_RC, participants_R),
-        "overlap": overlap_data(clients, rounds_R),
-        "client_overlap": client_overlap_data(clients, rounds_R),
-        "coverage": coverage_data(run, counts_RC),
-        **age_data(run, age_counts(rounds_R, ((c.rounds_R, c.age_RC) for c in clients))),
+        "layer_selection": layer_selection_data(choices),
+        "overlap": overlap_data(study.likeness, choices.rounds_R),
+        "client_overlap": client_overlap_data(study.likeness),
+        "coverage": coverage_data(run.rounds, choices),
+        **age_data(choices.rounds_R, study.ages, run.config.get("chunk_max_age")),
     }
 
 
@@ -135,51 +127,32 @@ def byte_data(run: Run) -> dict[str, pa.Table]:
     return {"bytes": parts_table, "full_exchange": pa.concat_tables(dense)}
 
 
-def importance_data(clients: Sequence[RecordedClient]) -> dict[str, pa.Table]:
-    """``importance``, ``concentration`` and ``concentration_summary`` over all rounds of all clients (M rows).
+def importance_data(importance: Importance) -> dict[str, pa.Table]:
+    """``importance``, ``concentration`` and ``concentration_summary`` over all rounds of all clients.
 
-    Rows with a score that is not finite have no distribution and are left out.
+    Clients' rounds with a score that is not finite have no distribution and are left out. Quantiles are those of
+    :class:`fedchunk.analysis.quantiles.QuantileSketch`; curves start at the most important chunk.
     """
-    scores_MC = np.concatenate([client.scores_RC for client in clients])
-    selected_MC = np.concatenate([client.selected_RC for client in clients])
-    finite_M = np.isfinite(scores_MC).all(axis=1)
-    if not finite_M.any():
+    if not importance.rows:
         return {}
-    scores_MC, selected_MC = scores_MC[finite_M], selected_MC[finite_M]
-    return {"importance": _quantiles(scores_MC, selected_MC)} | _concentration(scores_MC, selected_MC)
-
-
-def _quantiles(scores_MC: NDArray[np.float32], selected_MC: NDArray[np.bool_]) -> pa.Table:
-    means_M = scores_MC.mean(axis=1, dtype=np.float64, keepdims=True)
-    relative_MC = np.divide(scores_MC, means_M, out=np.ones(scores_MC.shape), where=means_M > 0)
-    edges = bins(scores_MC.shape[1])
-    spans = list(pairwise(edges))
-    quantiles = np.array([np.percentile(relative_MC[:, first:stop], QUANTILES) for first, stop in spans])
+    edges, quantiles = importance.edges, importance.quantiles.quantiles(QUANTILES)
     columns = {
         "first_chunk": pa.array(edges[:-1], pa.int32()),
         "stop_chunk": pa.array(edges[1:], pa.int32()),
-        **{f"p{q:02d}": pa.array(quantiles[:, i]) for i, q in enumerate(QUANTILES)},
-        "sent_share": pa.array([float(selected_MC[:, first:stop].mean()) for first, stop in spans]),
+        **{f"p{q:02d}": pa.array(quantiles[i]) for i, q in enumerate(QUANTILES)},
+        "sent_share": pa.array(importance.sent_share_B),
     }
-    return pa.table(columns)
-
-
-def _concentration(scores_MC: NDArray[np.float32], selected_MC: NDArray[np.bool_]) -> dict[str, pa.Table]:
-    """Mean over clients and rounds of the Lorenz curves, turned so that the most important chunk comes first."""
-    squares_MC = np.square(scores_MC.astype(np.float64))
-    edges = bins(scores_MC.shape[1])
-    curves = [
-        np.mean([1.0 - lorenz(values_C)[1][::-1][edges] for values_C in values_MC], axis=0)
-        for values_MC in (scores_MC, squares_MC)
-    ]
-    totals_M = scores_MC.sum(axis=1, dtype=np.float64)
-    held_M = np.where(selected_MC, scores_MC, 0.0).sum(axis=1, dtype=np.float64)
-    score_M = np.divide(held_M, totals_M, out=np.ones_like(totals_M), where=totals_M > 0)
-    curve = {"chunk_share": edges / edges[-1], "score_share": curves[0], "energy_share": curves[1]}
+    scores, energy = importance.curves
+    curve = {"chunk_share": edges / edges[-1], "score_share": scores, "energy_share": energy}
+    gini, score_share, energy_share = importance.shares
     summary = {
-        "gini": [float(np.mean([gini(values_C) for values_C in scores_MC]))],
-        "sent_share": [float(selected_MC.mean())],
-        "sent_score_share": [float(score_M.mean())],
-        "sent_energy_share": [float(energy_captured(scores_MC, selected_MC).mean())],
+        "gini": [gini],
+        "sent_share": [importance.sent_share],
+        "sent_score_share": [score_share],
+        "sent_energy_share": [energy_share],
     }
-    return {"concentration": pa.table(curve), "concentration_summary": pa.table(summary)}
+    return {
+        "importance": pa.table(columns),
+        "concentration": pa.table(curve),
+        "concentration_summary": pa.table(summary),
+    }

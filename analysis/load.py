@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fedchunk.analysis.reading import read_finished, read_json, read_rounds
+from fedchunk.analysis.chunk_rounds import ChunkRound, rounds_of
+from fedchunk.analysis.reading import read_finished, read_json, read_rounds, stream_finished
 from fedchunk.analysis.recorded import RecordedClient, recorded_clients
 from fedchunk.analysis.weights import copy_into, read_weights
 from fedchunk.analysis.written import Report
@@ -22,6 +24,8 @@ from fedchunk.orchestrator.core.records import SCHEMAS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from fedchunk.analysis.chunk_study import ChunkStudy
 
 Module = TypeVar("Module")
 
@@ -43,7 +47,7 @@ class Run:
     summary: Mapping[str, Any]
     """How the run ended; its status is ``running`` until then, and for ever if the run was killed."""
     tables: Mapping[str, pa.Table]
-    """The tables by name, in the schemas of :mod:`fedchunk.orchestrator.core.records`: all, unless fewer were read."""
+    """The tables by name, in the schemas of :mod:`fedchunk.orchestrator.core.records`; read when first asked for."""
 
     @property
     def status(self) -> str:
@@ -65,34 +69,60 @@ class Run:
         """A row for each finished round: accuracy, loss, bytes, times."""
         return self.tables["rounds"]
 
-    @cached_property
+    @property
     def clients(self) -> pa.Table:
         """A row for each client and round."""
-        return self._table("clients")
+        return self.tables["clients"]
 
-    @cached_property
+    @property
     def chunks(self) -> pa.Table:
         """A row for each chunk, client and round: its score, and whether it was sent."""
-        return self._table("chunks")
+        return self.tables["chunks"]
 
-    @cached_property
+    @property
     def layout(self) -> pa.Table:
         """A row for each chunk: which values it covers."""
-        return self._table("layout")
+        return self.tables["layout"]
 
-    @cached_property
+    @property
     def ledger(self) -> pa.Table:
         """A row for each part of a message: who sent it to whom, and its bytes."""
-        return self._table("ledger")
+        return self.tables["ledger"]
 
-    @cached_property
+    @property
     def metrics(self) -> pa.Table:
         """A row for each further metric and evaluated round, of the coordinator's model or of a client's."""
-        return self._table("metrics")
+        return self.tables["metrics"]
+
+    def chunk_rounds(self) -> Iterator[ChunkRound]:
+        """The ``chunks`` table round by round, from the file, however large it is.
+
+        Raises:
+            RecordsError: a file cannot be read, or a client's round has not exactly one row for each chunk.
+        """
+        tables = stream_finished(self.path, "chunks", self.config, self.rounds)
+        return rounds_of(tables, self.num_chunks, self.path)
+
+    @cached_property
+    def chunk_study(self) -> ChunkStudy | None:
+        """What figures and report say of :meth:`chunk_rounds`, found in one pass; None where there are none."""
+        from fedchunk.analysis.chunk_study import study_of
+
+        clients = self.clients.filter(pc.equal(self.clients["status"], "ok"))
+        return study_of(
+            self.chunk_rounds(),
+            self.rounds["round"].to_numpy(),
+            np.unique(clients["client"].to_numpy()),
+            self.layout["parameters"].to_pylist(),
+            self.path,
+        )
 
     @cached_property
     def recorded_clients(self) -> tuple[RecordedClient, ...]:
-        """Every client that took part, ascending. Raises RecordsError where the tables do not fit each other."""
+        """Every client that took part, ascending, with all its rows in memory.
+
+        Raises RecordsError where the tables do not fit each other.
+        """
         tables = {"clients": self.clients, "chunks": self.chunks}
         return recorded_clients(tables, self.num_chunks, self.path)
 
@@ -148,12 +178,6 @@ class Run:
 
         return write_report(self, output)
 
-    def _table(self, name: str) -> pa.Table:
-        """A table that was read already, or is read now."""
-        if name in self.tables:
-            return self.tables[name]
-        return read_finished(self.path, name, self.config, self.rounds)
-
     def __str__(self) -> str:
         from fedchunk.analysis.shown import run_text
 
@@ -169,13 +193,37 @@ class Run:
         return run_html(self)
 
 
-def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
+class _Tables(Mapping[str, pa.Table]):
+    """The tables of a run's folder by name; each is read once."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], rounds: pa.Table) -> None:
+        self._folder, self._config, self._read = folder, config, {"rounds": rounds}
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in SCHEMAS:
+            raise KeyError(name)
+        if name not in self._read:
+            self._read[name] = read_finished(self._folder, name, self._config, self._read["rounds"])
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SCHEMAS)
+
+    def __len__(self) -> int:
+        return len(SCHEMAS)
+
+
+SMALL_TABLES = tuple(name for name in SCHEMAS if name != "chunks")
+
+
+def load_run(path: str | Path, tables: Collection[str] = SMALL_TABLES) -> Run:
     """The run that is recorded in the folder ``path``.
 
     Args:
         path: the run's folder.
-        tables: the tables to read at once, beside ``rounds``; ``chunks`` may be as large as all others together. One
-            that is not among them is read when :class:`Run` is first asked for it. One that was not recorded is empty.
+        tables: the tables to read at once, beside ``rounds``; by default all but ``chunks``, which may be larger than
+            the memory. One that is not among them is read when it is first asked for. One that was not recorded is
+            empty.
 
     Raises:
         RecordsError: there is no such folder, it is not a run's, or a file in it cannot be read or has other columns
@@ -191,7 +239,7 @@ def load_run(path: str | Path, tables: Collection[str] = tuple(SCHEMAS)) -> Run:
         )
     config = read_json(folder / "config.json")
     summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    rounds = read_rounds(folder)
-    others = [name for name in SCHEMAS if name in tables and name != "rounds"]
-    read = {"rounds": rounds} | {name: read_finished(folder, name, config, rounds) for name in others}
-    return Run(folder, MappingProxyType(config), MappingProxyType(summary), MappingProxyType(read))
+    read = _Tables(folder, config, read_rounds(folder))
+    for name in tables:
+        _ = read[name]
+    return Run(folder, MappingProxyType(config), MappingProxyType(summary), read)

@@ -33,10 +33,9 @@ def jaccard_matrix(selected_NC: BoolArray, others_MC: BoolArray | None = None) -
     return _ratio(shared, first.sum(axis=1)[:, None] + second.sum(axis=1)[None, :] - shared)
 
 
-def successive_jaccard(selected_RC: BoolArray) -> FloatArray:
-    """Jaccard similarity of each row but the first with the row before it, shape (R - 1,)."""
-    before, after = selected_RC[:-1], selected_RC[1:]
-    return _ratio((before & after).sum(axis=1), (before | after).sum(axis=1))
+def row_jaccard(first_MC: BoolArray, second_MC: BoolArray) -> FloatArray:
+    """Jaccard similarity of each row with the same row of the other, shape (M,)."""
+    return _ratio((first_MC & second_MC).sum(axis=1), (first_MC | second_MC).sum(axis=1))
 
 
 def _ratio(shared: NDArray[np.number], union: NDArray[np.number]) -> FloatArray:

@@ -8,7 +8,7 @@ are whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,21 @@ def read_rounds(folder: Path) -> pa.Table:
 
 def read_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: pa.Table) -> pa.Table:
     """Another table, without what belongs to rounds that have not finished."""
-    not_recorded = name in (*OPTIONAL_TABLES, *YOUNGER_TABLES)
-    not_recorded = not_recorded or (name == "chunks" and config.get("record_chunks") is False)
-    table = _whole_rounds(_read_table(folder, name, not rounds.num_rows or not_recorded), rounds)
+    may_miss = not rounds.num_rows or _may_miss(name, config)
+    table = _whole_rounds(_read_table(folder, name, may_miss), rounds)
     return _sorted(table) if name == "clients" else table
+
+
+def stream_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: pa.Table) -> Iterator[pa.Table]:
+    """The same rows in pieces, in the order of the file: as many at once as a row group has."""
+    for file in _files(folder, name, not rounds.num_rows or _may_miss(name, config)):
+        for piece in _pieces(file, name):
+            yield _whole_rounds(piece, rounds)
+
+
+def _may_miss(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether a run may lack a table."""
+    return name in (*OPTIONAL_TABLES, *YOUNGER_TABLES) or (name == "chunks" and config.get("record_chunks") is False)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -64,34 +75,42 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def _read_table(folder: Path, name: str, may_miss: bool) -> pa.Table:
-    """A table from its file, or from the part files that a run leaves until it has ended."""
+    """A whole table."""
+    pieces = [piece for file in _files(folder, name, may_miss) for piece in _pieces(file, name)]
+    return pa.concat_tables(pieces or [SCHEMAS[name].empty_table()])
+
+
+def _files(folder: Path, name: str, may_miss: bool) -> list[Path]:
+    """The file of a table, compared with the manifest, or the part files that a run leaves until it has ended."""
     place = folder / "tables" / f"{name}.parquet"
     if not place.exists():  # a file system without links, or a crash while the parts became a file
         place = folder / "tables" / f"{name}.parts"
     if not place.exists():
         if may_miss:
-            return SCHEMAS[name].empty_table()
+            return []
         raise RecordsError(f"{folder / 'tables' / f'{name}.parquet'}: there is no such table; restore it")
     if place.is_file():
         check(folder, place)
-        return _read_parquet(place, name)
-    parts = parts_of(place)
-    return pa.concat_tables([_read_parquet(part.path, name) for part in parts] or [SCHEMAS[name].empty_table()])
+        return [place]
+    return [part.path for part in parts_of(place)]
 
 
-def _read_parquet(file: Path, name: str) -> pa.Table:
-    """One Parquet file in the schema of table ``name``.
+def _pieces(file: Path, name: str) -> Iterator[pa.Table]:
+    """The row groups of one Parquet file in the schema of table ``name``, or its schema's columns without a row.
 
     ``ParquetFile`` and not ``read_table``: the latter makes columns of folders called ``key=value``.
     """
     try:
         with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            table = parquet.read()
+            groups = parquet.num_row_groups
+            for group in range(groups):
+                yield _in_schema(parquet.read_row_group(group), name, file)
+            if not groups:
+                yield _in_schema(pa.Table.from_batches([], parquet.schema_arrow), name, file)
     except (pa.ArrowException, OSError) as error:
         raise RecordsError(
             f"{file}: cannot be read as Parquet ({error}); it is damaged: restore it, or repeat the run"
         ) from error
-    return _in_schema(table, name, file)
 
 
 def _in_schema(table: pa.Table, name: str, file: Path) -> pa.Table:

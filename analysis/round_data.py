@@ -2,65 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fedchunk.analysis.layers import layer_marks
-from fedchunk.analysis.load import Run
-from fedchunk.analysis.statistics import IntArray, age_statistics
-
-MAX_BINS = 250
-"""Cells along an axis of a figure: about what its pixels can show."""
-
-LAYER_ROWS = 40
-"""Layers of the heat map: as many names as can be read beside it."""
+from fedchunk.analysis.ages import Ages
+from fedchunk.analysis.binning import bins
+from fedchunk.analysis.choices import Choices
 
 
-def bins(count: int) -> NDArray[np.intp]:
-    """Borders of at most ``MAX_BINS`` nearly equal bins over ``count`` things; first 0, last ``count``."""
-    return np.unique(np.linspace(0, count, min(count, MAX_BINS) + 1).astype(np.intp))
-
-
-def coverage_data(run: Run, counts_RC: IntArray) -> pa.Table:
+def coverage_data(rounds: pa.Table, choices: Choices) -> pa.Table:
     """A row per round: share of the chunks that anybody sent in it, that anybody sent until then, and that one sent.
 
     ``one_client`` is the mean over clients: where all choose the same chunks it equals ``coverage``.
     """
-    sent_RC = counts_RC > 0
-    rounds = run.rounds
     columns = {
         "round": rounds["round"],
-        "coverage": pa.array(sent_RC.mean(axis=1)),
-        "coverage_so_far": pa.array(np.logical_or.accumulate(sent_RC, axis=0).mean(axis=1)),
+        "coverage": pa.array(choices.coverage_R),
+        "coverage_so_far": pa.array(choices.coverage_so_far_R),
         "one_client": pc.divide(rounds["sensitivity_percentage"], 100.0),
     }
     return pa.table(columns)
 
 
-def age_data(run: Run, counts_RA: IntArray) -> dict[str, pa.Table]:
+def age_data(rounds_R: NDArray[np.integer], ages: Ages, limit: int | None) -> dict[str, pa.Table]:
     """``age``: mean, median, 95th percentile and worst of each round; ``age_distribution``: cells of the heat map.
 
     An age is the rounds that a chunk had waited at a client, before the client chose. ``limit`` is ``chunk_max_age``,
     null without. A cell is the share of its rounds' chunks and clients; both axes are binned when long.
     """
-    rounds_R = run.rounds["round"].to_numpy()
-    counted = np.flatnonzero(counts_RA.sum(axis=1))
-    found = [age_statistics(counts_RA[i]) for i in counted]
-    limit = run.config.get("chunk_max_age")
     by_round = {
-        "round": pa.array(rounds_R[counted], pa.int32()),
-        "mean": pa.array([ages.mean for ages in found], pa.float64()),
-        "median": pa.array([ages.median for ages in found], pa.int32()),
-        "p95": pa.array([ages.p95 for ages in found], pa.int32()),
-        "maximum": pa.array([ages.maximum for ages in found], pa.int32()),
-        "limit": pa.array([limit] * len(found), pa.int32()),
+        "round": pa.array(list(ages.by_round), pa.int32()),
+        "mean": pa.array([one.mean for one in ages.by_round.values()], pa.float64()),
+        "median": pa.array([one.median for one in ages.by_round.values()], pa.int32()),
+        "p95": pa.array([one.p95 for one in ages.by_round.values()], pa.int32()),
+        "maximum": pa.array([one.maximum for one in ages.by_round.values()], pa.int32()),
+        "limit": pa.array([limit] * len(ages.by_round), pa.int32()),
     }
-    rows, columns = bins(counts_RA.shape[0]), bins(counts_RA.shape[1])
-    cells = np.add.reduceat(np.add.reduceat(counts_RA, columns[:-1], axis=1), rows[:-1], axis=0)
+    rows, columns = bins(len(rounds_R)), bins(ages.counts_BA.shape[1])
+    cells = np.add.reduceat(ages.counts_BA, columns[:-1], axis=1)
     totals = cells.sum(axis=1, keepdims=True)
     share = np.divide(cells, totals, out=np.full(cells.shape, np.nan), where=totals > 0)
     named = _cells(rounds_R, rows, columns, ("first_age", "stop_age"))
@@ -78,36 +59,32 @@ def _cells(
     return {name: pa.array(cells.ravel(), pa.int32()) for name, cells in values.items()}
 
 
-def selection_data(run: Run, counts_RC: IntArray, participants_R: IntArray) -> pa.Table:
+def selection_data(choices: Choices) -> pa.Table:
     """Cells of the heat map: share of the participants that sent a chunk; null where a round had no participant.
 
     Both axes are binned when long; a cell is the mean over its chunks and over its participants.
     """
-    rounds_R = run.rounds["round"].to_numpy()
-    chunks, rounds = bins(run.num_chunks), bins(len(rounds_R))
-    sent = np.add.reduceat(np.add.reduceat(counts_RC, chunks[:-1], axis=1), rounds[:-1], axis=0)
-    possible = np.add.reduceat(participants_R, rounds[:-1])[:, None] * np.diff(chunks)[None, :]
-    share = np.divide(sent, possible, out=np.full(sent.shape, np.nan), where=possible > 0)
-    cells = _cells(rounds_R, rounds, chunks, ("first_chunk", "stop_chunk"))
+    chunks, rounds = bins(choices.times_sent_NC.shape[1]), bins(len(choices.rounds_R))
+    possible = np.add.reduceat(choices.participants_R, rounds[:-1])[:, None] * np.diff(chunks)[None, :]
+    share = np.divide(choices.sent_cells, possible, out=np.full(possible.shape, np.nan), where=possible > 0)
+    cells = _cells(choices.rounds_R, rounds, chunks, ("first_chunk", "stop_chunk"))
     return pa.table(cells | {"sent_share": pa.array(share.ravel(), from_pandas=True)})
 
 
-def layer_selection_data(run: Run, counts_RC: IntArray, participants_R: IntArray) -> pa.Table:
+def layer_selection_data(choices: Choices) -> pa.Table:
     """A row per layer and round (binned when long): the share of the layer's chunks that a client sent, mean.
 
     A chunk that cuts through several layers counts in each. Layers are blocks where there are too many to be read.
     """
-    marks = layer_marks(run.layout["parameters"].to_pylist(), LAYER_ROWS)
-    rounds_R = run.rounds["round"].to_numpy()
+    names, rounds_R = [mark.name for mark in choices.layers], choices.rounds_R
     edges = bins(len(rounds_R))
-    sent_RL = np.stack([counts_RC[:, mark.first : mark.stop].mean(axis=1) for mark in marks], axis=1)
-    sums = np.add.reduceat(sent_RL, edges[:-1], axis=0)
-    possible = np.add.reduceat(participants_R, edges[:-1])[:, None]
-    share = np.divide(sums, possible, out=np.full(sums.shape, np.nan), where=possible > 0)
+    possible = np.add.reduceat(choices.participants_R, edges[:-1])[:, None]
+    sent = choices.sent_layers
+    share = np.divide(sent, possible, out=np.full(sent.shape, np.nan), where=possible > 0)
     spans = {"first_round": rounds_R[edges[:-1]], "last_round": rounds_R[edges[1:] - 1]}
     return pa.table(
-        {name: pa.array(np.repeat(rounds, len(marks)), pa.int32()) for name, rounds in spans.items()}
-        | {"layer": pa.array([mark.name for mark in marks] * (len(edges) - 1), pa.string())}
+        {name: pa.array(np.repeat(rounds, len(names)), pa.int32()) for name, rounds in spans.items()}
+        | {"layer": pa.array(names * (len(edges) - 1), pa.string())}
         | {"sent_share": pa.array(share.ravel(), from_pandas=True)}
     )
 
@@ -151,11 +128,3 @@ def residual_data(clients: pa.Table) -> pa.Table:
 def consensus_data(rounds: pa.Table) -> pa.Table:
     """A row per evaluated round of a run from peer to peer: mean squared distance of the clients from their mean."""
     return rounds.filter(pc.is_valid(rounds["consensus_distance"])).select(["round", "consensus_distance"])
-
-
-def participants(rounds_R: NDArray[np.integer], own_rounds: Sequence[NDArray[np.integer]]) -> IntArray:
-    """How many clients' updates counted in each round, shape (R,)."""
-    counts_R = np.zeros(len(rounds_R), np.int64)
-    for own in own_rounds:
-        counts_R[np.searchsorted(rounds_R, own)] += 1
-    return counts_R

@@ -5,7 +5,6 @@ Pure numpy; knows neither files nor figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,28 +15,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def selection_counts(
-    rounds_R: NDArray[np.integer], choices: Iterable[tuple[NDArray[np.integer], BoolArray]], num_chunks: int
-) -> IntArray:
-    """How many clients sent each chunk in each round, shape (R, C).
-
-    Args:
-        rounds_R: the rounds to count, ascending; choices of other rounds are left out.
-        choices: for each client the rounds it took part in and what it selected in them, shape (its rounds, C).
-        num_chunks: C.
-    """
-    counts_RC = np.zeros((len(rounds_R), num_chunks), dtype=np.int64)
-    for own_rounds, selected in choices:
-        wanted = np.isin(own_rounds, rounds_R)
-        counts_RC[np.searchsorted(rounds_R, own_rounds[wanted])] += selected[wanted]
-    return counts_RC
-
-
-def coverage(counts_RC: IntArray) -> FloatArray:
-    """Share of the chunks that at least one client sent, 0 to 1, for each round; shape (R,)."""
-    return np.asarray(np.mean(counts_RC > 0, axis=-1))
-
-
 @dataclass(frozen=True)
 class AgeStatistics:
     """Rounds that chunks have waited since they were last sent."""
@@ -46,25 +23,6 @@ class AgeStatistics:
     median: int
     p95: int
     maximum: int
-
-
-def age_counts(
-    rounds_R: NDArray[np.integer], ages: Iterable[tuple[NDArray[np.integer], NDArray[np.integer]]]
-) -> IntArray:
-    """How many chunks of how many clients had which age in each round, shape (R, oldest + 1).
-
-    Everything that is said of ages follows from these counts, however many chunks there are.
-
-    Args:
-        rounds_R: the rounds to count, ascending, all that the clients took part in.
-        ages: for each client the rounds it took part in and the ages of its chunks in them, shape (its rounds, C).
-    """
-    parts = list(ages)
-    oldest = max((int(ages_RC.max(initial=0)) for _, ages_RC in parts), default=0)
-    counts_RA = np.zeros((len(rounds_R), oldest + 1), dtype=np.int64)
-    for own_rounds, ages_RC in parts:
-        np.add.at(counts_RA, (np.searchsorted(rounds_R, own_rounds)[:, None], ages_RC), 1)
-    return counts_RA
 
 
 def age_statistics(counts_A: IntArray) -> AgeStatistics:
@@ -85,55 +43,67 @@ def age_statistics(counts_A: IntArray) -> AgeStatistics:
     return AgeStatistics(mean, median, p95, int(np.flatnonzero(counts_A)[-1]))
 
 
-def _importance(values_C: ArrayLike) -> FloatArray:
-    """``values_C`` as float64 with maximum 1 (or all 0), so that no sum overflows.
+def _importance(values: ArrayLike) -> FloatArray:
+    """``values`` as float64 with maximum 1 (or all 0) along the last axis, so that no sum overflows.
 
-    All nan if one is not finite, or negative: a share of such scores has no meaning.
+    All nan where one is not finite, or negative: a share of such scores has no meaning.
     """
-    values = np.asarray(values_C, dtype=np.float64)
-    if values.ndim != 1 or not values.size:
-        raise ValueError(f"importance: needs a vector of at least one chunk, got shape {values.shape}")
-    if not np.isfinite(values).all() or values.min() < 0:
-        return np.full_like(values, np.nan)
-    largest = values.max()
-    return values / largest if largest > 0 else values
+    found = np.array(values, dtype=np.float64)
+    if not found.ndim or not found.shape[-1]:
+        raise ValueError(f"importance: needs a vector of at least one chunk, got shape {found.shape}")
+    largest, smallest = (end(axis=-1, keepdims=True) for end in (found.max, found.min))  # nan where one is
+    with np.errstate(invalid="ignore"):
+        largest = np.where((smallest >= 0) & (largest < np.inf), largest, np.nan)
+    found /= np.where(largest == 0, 1.0, largest)
+    return found
 
 
-def lorenz(values_C: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def lorenz(values: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The Lorenz curve: the least important share x of the chunks holds the share y of all importance.
 
     Equal values, and values that are all 0, give the diagonal; one that is not finite, or negative, gives nan.
 
     Args:
-        values_C: importance of each chunk, 0 or more.
+        values: importance of each chunk, 0 or more; shape (..., C).
 
     Returns:
-        x and y, each of length C + 1, rising from 0 to 1.
+        x, of length C + 1, and y, shape (..., C + 1), rising from 0 to 1.
 
     Raises:
         ValueError: no values.
     """
-    values = np.sort(_importance(values_C))
-    x = np.arange(len(values) + 1) / len(values)
-    summed = np.concatenate(([0.0], np.cumsum(values)))
-    return x, x.copy() if summed[-1] == 0 else summed / summed[-1]
+    ascending = np.sort(_importance(values))
+    count = ascending.shape[-1]
+    x = np.arange(count + 1) / count
+    y = np.zeros((*ascending.shape[:-1], count + 1))
+    np.cumsum(ascending, axis=-1, out=y[..., 1:])
+    totals = y[..., -1:].copy()
+    np.divide(y, totals, out=y, where=totals != 0)
+    np.copyto(y, x, where=totals == 0)
+    return x, y
 
 
-def gini(values_C: ArrayLike) -> float:
+def gini(values: ArrayLike) -> FloatArray:
     """Gini coefficient of importance: 0 where all chunks matter alike, 1 - 1/C where a single one does.
 
     Half the relative mean absolute difference, ``sum_i (2i - C - 1) v_i / (C sum v)`` over ascending ``v``
     (Gini 1912). Values that are all 0 are alike: 0. One that is not finite, or negative, gives nan.
 
+    Args:
+        values: shape (..., C).
+
+    Returns:
+        Shape (...).
+
     Raises:
         ValueError: no values.
     """
-    values = np.sort(_importance(values_C))
-    total = values.sum()
-    if total == 0:
-        return 0.0
-    ranks = 2.0 * np.arange(1, len(values) + 1) - len(values) - 1
-    return float(np.clip(ranks @ values / (len(values) * total), 0.0, 1.0))
+    ascending = np.sort(_importance(values))
+    count = ascending.shape[-1]
+    totals = count * ascending.sum(axis=-1)
+    ranks = 2.0 * np.arange(1, count + 1) - count - 1
+    found = np.divide(ascending @ ranks, totals, out=np.zeros(totals.shape), where=totals != 0)
+    return np.asarray(np.clip(found, 0.0, 1.0))
 
 
 def effective_chunks(values_C: ArrayLike) -> float:

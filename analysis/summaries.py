@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fedchunk.analysis.chunk_analyzer import ChunkAnalyzer
+from fedchunk.analysis.chunk_analyzer import distribution_of, importance_of
+from fedchunk.analysis.chunk_study import ChunkStudy
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.method import Method, method_of
 from fedchunk.analysis.overlap import chance_corrected
-from fedchunk.analysis.overlap_data import own_overlap
 from fedchunk.analysis.round_data import reason_data
-from fedchunk.analysis.statistics import age_counts, age_statistics
 from fedchunk.analysis.text import bytes_text, list_text, number_text, table_text
-
-CLIENTS_SHOWN = 50
-"""Clients in the table of importance: as many as a page can hold."""
 
 
 def headline(run: Run) -> list[tuple[str, str]]:
@@ -30,7 +25,7 @@ def headline(run: Run) -> list[tuple[str, str]]:
     lines = [
         ("status", ended(run)),
         ("finished rounds", str(run.num_rounds)),
-        ("clients that took part", str(len(run.recorded_clients))),
+        ("clients that took part", str(pc.count_distinct(clients["client"]).as_py())),
         ("updates that did not count", str(lost)),
         ("chunks", str(run.num_chunks)),
         ("accuracy of the coordinator's model", last_percent(rounds, "accuracy")),
@@ -109,22 +104,14 @@ def _why_missing(run: Run, name: str) -> str:
         return "clients do not exchange peer to peer, or no round was evaluated"
     if name == "sensitivity":
         return "neither energy nor reasons are recorded: no update counted, or the run is older than these columns"
-    if not _has_chunks(run):
+    study = run.chunk_study
+    if study is None:
         return "no chunk was recorded; set record_chunks: true"
     if name == "importance":
         return "no client has scores that are all finite"
-    if name == "client_overlap" and _partial(run):
+    if name == "client_overlap" and not study.choices.everything:
         return "a single client took part"
     return "every client sent every chunk in every round"
-
-
-def _partial(run: Run) -> bool:
-    """Whether some client left out some chunk."""
-    return any(not client.selected_RC.all() for client in run.recorded_clients)
-
-
-def _has_chunks(run: Run) -> bool:
-    return any(len(client.rounds_R) for client in run.recorded_clients)
 
 
 def client_rows(clients: pa.Table) -> tuple[Sequence[str], list[list[object]]]:
@@ -134,35 +121,35 @@ def client_rows(clients: pa.Table) -> tuple[Sequence[str], list[list[object]]]:
 
 def chunk_texts(run: Run) -> list[tuple[str, str]]:
     """Title and text of the ChunkAnalyzer's answers, and why chunks were so many; only what was recorded."""
-    texts = []
-    if _has_chunks(run):
-        analyzer = ChunkAnalyzer()
-        whole = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)
-        last = analyzer.analyze_chunk_distribution(run.recorded_clients, run.config, whole.rounds[-1])
+    texts, study = [], run.chunk_study
+    if study is not None:
+        whole, last = (
+            distribution_of(part.choices, part.likeness.pairs, run.config) for part in (study, study.last_round)
+        )
         texts += [
-            ("Chunks over all rounds", f"{whole}\n\n{_self_overlap(run)}\n{_ages(run)}"),
-            (f"Chunks in round {whole.rounds[-1]}", str(last)),
-            ("Importance, client by client", _importance(run)),
+            ("Chunks over all rounds", f"{whole}\n\n{_self_overlap(study)}\n{_ages(study)}"),
+            (
+                f"Chunks in round {whole.rounds[-1]}",
+                str(last),
+            ),
+            ("Importance, client by client", _importance(run, study)),
         ]
     reasons = sensitivity_text(run.clients)
     return [*texts, ("Why so many chunks were sent", reasons)] if reasons else texts
 
 
-def _ages(run: Run) -> str:
-    rounds_R = run.rounds["round"].to_numpy()
-    counts_RA = age_counts(rounds_R, ((client.rounds_R, client.age_RC) for client in run.recorded_clients))
-    ages = age_statistics(counts_RA.sum(axis=0))
+def _ages(study: ChunkStudy) -> str:
+    ages = study.ages.of_all
     return (
         f"rounds a chunk had waited at a client: mean {ages.mean:.2f}, median {ages.median}, "
         f"95th percentile {ages.p95}, at most {ages.maximum}"
     )
 
 
-def _self_overlap(run: Run) -> str:
-    counted = [client for client in run.recorded_clients if len(client.rounds_R) > 1]
-    if not counted:
+def _self_overlap(study: ChunkStudy) -> str:
+    if study.likeness.own is None:
         return "no client took part twice: nothing to compare its choices with"
-    similarity, expected = np.concatenate([own_overlap(client) for client in counted], axis=1).mean(axis=1)
+    similarity, expected = study.likeness.own
     return (
         f"Jaccard of a client with its own last choice {similarity:.3f}, by chance {expected:.3f}, "
         f"corrected {number_text(chance_corrected(similarity, expected))}"
@@ -182,10 +169,9 @@ def sensitivity_text(clients: pa.Table) -> str:
     return "\n\n".join(lines)
 
 
-def _importance(run: Run) -> str:
-    analyzer = ChunkAnalyzer()
-    shown = [client for client in run.recorded_clients if len(client.rounds_R)]
-    found = [analyzer.get_chunk_importance_distribution(client, run.config) for client in shown[:CLIENTS_SHOWN]]
+def _importance(run: Run, study: ChunkStudy) -> str:
+    shown = study.scores.clients_N.tolist()
+    found = [importance_of(study.scores, client, run.config) for client in shown if study.scores.rounds[client]]
     headers = ("client", "mean score", "highest", "Gini", "effective chunks", "energy sent", "most important")
     rows = [
         (
@@ -199,5 +185,5 @@ def _importance(run: Run) -> str:
         )
         for f in found
     ]
-    more = len(shown) - len(found)
+    more = len(study.choices.clients_N) - len(shown)
     return table_text(headers, rows) + (f"\n... {more} clients more" if more else "")

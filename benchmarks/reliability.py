@@ -9,6 +9,7 @@ tried a few times only, and nothing is written. The whole takes about an hour on
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -25,9 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 import fedchunk
 from fedchunk.orchestrator.core.errors import FedchunkError
+from fedchunk.orchestrator.recording import table_files
 
 RESULTS = Path(__file__).parent / "results" / "reliability.md"
 FIGURES = RESULTS.with_suffix(".json")
@@ -235,6 +240,7 @@ def bits_flipped(bench: Bench) -> Row:
             try:
                 loaded = fedchunk.load_run(run)
                 assert loaded.weights
+                assert loaded.chunks
                 silent += 1
             except FedchunkError:
                 pass
@@ -338,6 +344,41 @@ def cost_of_checkpoints(bench: Bench) -> Row:
     return Row("what checkpoints cost, default interval", "; ".join(outcomes))
 
 
+def large_report(bench: Bench) -> Row:
+    """The report of 2,000 rounds of 100 clients and 1,000 chunks: 20 real rounds, told 100 times over."""
+    folder, often = bench.new("large"), bench.times(100, 5)
+    case = {"number_of_clients": 100, "chunking_parts": 1000, "federated_learning_rounds": 20, "local_steps": 1}
+    fedchunk.run({**BASE, **case, "data_distribution_kind": "iid"}, output=folder, local=True, progress=False)
+    (folder / "manifest.json").unlink()
+    for name in ("rounds", "clients", "chunks", "ledger", "metrics"):
+        _repeat(folder / "tables" / f"{name}.parquet", often)
+    rows = pq.read_metadata(folder / "tables" / "chunks.parquet").num_rows
+    size = (folder / "tables" / "chunks.parquet").stat().st_size
+    started = time.monotonic()
+    running = start("analyze", folder, cwd=bench.folder)
+    most = 0
+    while running.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            most = max(most, psutil.Process(running.pid).memory_info().rss)
+        time.sleep(0.05)
+    assert running.returncode == 0, running.communicate()
+    return Row(
+        f"report of {rows / 1e6:.0f} million rows of chunks ({size / rows:.1f} bytes a row)",
+        f"{time.monotonic() - started:.0f} s, {most / 2**30:.2f} GiB at most",
+    )
+
+
+def _repeat(table: Path, often: int) -> None:
+    """The same rounds again and again, with other numbers."""
+    read = pq.read_table(table)
+    place, rounds = read.column_names.index("round"), read["round"]
+    last = pc.max(rounds).as_py() or 0
+    with pq.ParquetWriter(table, read.schema, **table_files.encoding(read.schema)) as writer:
+        for times in range(often):
+            later = pc.add(rounds, pa.scalar(times * last, pa.int32()))
+            writer.write_table(read.set_column(place, read.schema.field("round"), later), row_group_size=2**17)
+
+
 CASES: dict[str, Callable[[Bench], Row]] = {
     "kill": kill_and_resume,
     "actors": client_actor_killed,
@@ -348,6 +389,7 @@ CASES: dict[str, Callable[[Bench], Row]] = {
     "signals": signals,
     "sweep": sweep_of_small_runs,
     "cost": cost_of_checkpoints,
+    "report": large_report,
 }
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fedchunk.analysis import load_run
+from fedchunk.analysis.binning import MAX_BINS, bins
 from fedchunk.analysis.drawing import readable
 from fedchunk.analysis.figures import draw_accuracy, draw_all, figure_data, save_all
 from fedchunk.analysis.layers import LayerMark
-from fedchunk.analysis.round_data import MAX_BINS, bins
 
 ALWAYS = {"accuracy", "bytes", "chunk_selection", "importance", "sensitivity"}
 OF_CHOICES = {"layers", "overlap", "age"}

@@ -103,10 +103,10 @@ def test_agreement_is_the_mean_over_pairs_whatever_the_block(selected_NC, block)
     assert found.expected_jaccard == pytest.approx(np.mean(by_chance))
 
 
-def test_successive_rows_are_compared():
+def test_rows_are_compared_with_rows():
     rows = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]], np.bool_)
-    assert overlap.successive_jaccard(rows).tolist() == [0.5, 0, 1]
-    assert overlap.successive_jaccard(rows[:1]).tolist() == []
+    assert overlap.row_jaccard(rows[:-1], rows[1:]).tolist() == [0.5, 0, 1]
+    assert overlap.row_jaccard(rows[:0], rows[:0]).tolist() == []
 
 
 def test_correction_of_arrays_is_that_of_numbers():

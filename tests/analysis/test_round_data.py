@@ -5,8 +5,9 @@ import pytest
 
 from fedchunk.analysis import load_run
 from fedchunk.analysis.figures import draw_all, figure_data
+from fedchunk.analysis.likeness import MATRIX_CLIENTS
 from fedchunk.analysis.overlap import expected_jaccard
-from fedchunk.analysis.overlap_data import MATRIX_CLIENTS, by_similarity, client_overlap_data
+from fedchunk.analysis.overlap_data import by_similarity
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_clients_that_never_met_have_no_similarity(write_run, small):
 
 def test_of_many_clients_every_so_many_are_in_the_matrix(write_run, realistic_recipe):
     run = load_run(write_run(realistic_recipe(1, MATRIX_CLIENTS + 30, 4, share=0.5)))
-    table = client_overlap_data(run.recorded_clients, run.tables["rounds"]["round"].to_numpy())
+    table = figure_data(run)["client_overlap"]
     shown = set(table["client"].to_pylist())
     assert len(shown) == MATRIX_CLIENTS
     assert {0, MATRIX_CLIENTS + 29} <= shown

@@ -9,31 +9,6 @@ from fedchunk.analysis import statistics
 importance = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1e300))
 
 
-def test_selection_counts_counts_clients_by_round_and_skips_the_absent():
-    choices = [
-        (np.array([1, 3]), np.array([[True, False, True], [True, True, False]])),
-        (np.array([3]), np.array([[True, False, False]])),
-    ]
-    counts = statistics.selection_counts(np.array([1, 2, 3]), choices, 3)
-    assert counts.tolist() == [[1, 0, 1], [0, 0, 0], [2, 1, 0]]
-    assert statistics.coverage(counts).tolist() == pytest.approx([2 / 3, 0, 2 / 3])
-    assert statistics.selection_counts(np.array([3]), choices, 3).tolist() == [[2, 1, 0]]
-
-
-@given(hnp.arrays(np.int64, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 5)))
-def test_coverage_is_the_share_of_chunks_that_anybody_sent(counts_RC):
-    covered = statistics.coverage(counts_RC)
-    assert ((covered >= 0) & (covered <= 1)).all()
-    assert covered.tolist() == [sum(c > 0 for c in row) / len(row) for row in counts_RC.tolist()]
-
-
-def test_ages_are_counted_by_round():
-    first = (np.array([1, 2]), np.array([[0, 0, 0], [1, 0, 3]]))
-    second = (np.array([2]), np.array([[0, 2, 2]]))
-    assert statistics.age_counts(np.array([1, 2]), [first, second]).tolist() == [[3, 0, 0, 0], [2, 1, 2, 1]]
-    assert statistics.age_counts(np.array([1]), []).tolist() == [[0]]
-
-
 def test_age_statistics():
     found = statistics.age_statistics(np.bincount([0, 0, 1, 1, 2, 20]))
     assert (found.mean, found.median, found.p95, found.maximum) == (4.0, 1, 20, 20)
@@ -62,7 +37,7 @@ def test_gini_and_lorenz_of_known_values():
     assert statistics.lorenz([0, 0])[1].tolist() == [0, 0.5, 1]
 
 
-@pytest.mark.parametrize("bad", [[], [[1, 2]]])
+@pytest.mark.parametrize("bad", [[], [[], []], 3.0])
 def test_importance_that_is_none_is_refused(bad):
     with pytest.raises(ValueError, match="importance: needs"):
         statistics.gini(bad)
@@ -91,6 +66,14 @@ def test_gini_lies_in_its_range_and_is_twice_the_area_above_the_lorenz_curve(val
 @given(hnp.arrays(np.float64, st.integers(1, 40), elements=st.just(0.0) | st.floats(1e-3, 1e6)), st.floats(1e-3, 1e3))
 def test_gini_does_not_depend_on_scale(values, factor):
     assert statistics.gini(values * factor) == pytest.approx(statistics.gini(values), abs=1e-9)
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 9)), elements=st.floats(-1, 1e300)))
+def test_rows_have_what_each_would_have_by_itself(values_MC):
+    ginis, curves = statistics.gini(values_MC), statistics.lorenz(values_MC)[1]
+    for row, values_C in enumerate(values_MC):
+        assert ginis[row] == pytest.approx(float(statistics.gini(values_C)), nan_ok=True, abs=1e-9)
+        assert curves[row] == pytest.approx(statistics.lorenz(values_C)[1], nan_ok=True, abs=1e-9)
 
 
 def test_effective_chunks():
