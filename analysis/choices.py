@@ -47,22 +47,26 @@ class Choices:
         """In how many rounds a client took part."""
         self.everything = True
         """Whether every client always sent every chunk."""
+        self.num_chunks = num_chunks
         self._sent_C = np.zeros(num_chunks, np.bool_)
 
     def add(self, of_round: ChunkRound) -> None:
         """Adds a round; they come ascending."""
-        place = int(np.searchsorted(self.rounds_R, of_round.round_index))
-        counts_C = of_round.selected_NC.sum(axis=0)
+        self.add_counts(of_round.round_index, len(of_round.clients_N), of_round.selected_NC.sum(axis=0))
+        rows = np.searchsorted(self.clients_N, of_round.clients_N)
+        self.times_sent_NC[rows] += of_round.selected_NC
+        self.client_rounds_N[rows] += 1
+
+    def add_counts(self, round_index: int, participants: int, counts_C: NDArray[np.integer]) -> None:
+        """Adds how many of a round's participants sent each chunk, without who did; rounds come ascending."""
+        place = int(np.searchsorted(self.rounds_R, round_index))
         self._sent_C |= counts_C > 0
-        self.participants_R[place] = len(of_round.clients_N)
+        self.participants_R[place] = participants
         self.coverage_R[place] = np.mean(counts_C > 0)
         self._so_far_R[place] = self._sent_C.mean()
         self.sent_cells[self._bin_R[place]] += np.add.reduceat(counts_C, self._chunk_edges[:-1])
         self.sent_layers[self._bin_R[place]] += [counts_C[mark.first : mark.stop].mean() for mark in self.layers]
-        self.everything = self.everything and bool((counts_C == len(of_round.clients_N)).all())
-        rows = np.searchsorted(self.clients_N, of_round.clients_N)
-        self.times_sent_NC[rows] += of_round.selected_NC
-        self.client_rounds_N[rows] += 1
+        self.everything = self.everything and bool((counts_C == participants).all())
 
     @property
     def coverage_so_far_R(self) -> NDArray[np.float64]:

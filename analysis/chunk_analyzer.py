@@ -123,7 +123,7 @@ def distribution_of(choices: Choices, agreement: Agreement | None, config: Mappi
     """What was chosen in the rounds that were added up, in the words of the answer."""
     counted = choices.participants_R > 0
     return ChunkDistribution(
-        total_chunks=choices.times_sent_NC.shape[1],
+        total_chunks=choices.num_chunks,
         sensitivity_percentage=config.get("sensitivity_percentage"),
         rounds=tuple(int(r) for r in choices.rounds_R[counted]),
         clients=tuple(
@@ -193,7 +193,7 @@ def _nothing_recorded(who: str, round_index: int | None) -> str:
     when = "in any round" if round_index is None else f"in round {round_index}"
     return (
         f"no chunks of {who} are recorded {when}; choose a round in which its update counted, "
-        "and run with record_chunks: true"
+        "and run with record_chunks: full"
     )
 
 

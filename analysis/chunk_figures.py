@@ -89,8 +89,12 @@ def _layer_axis(ax: Axes, marks: list[LayerMark], num_chunks: int) -> None:
     right.spines[:].set_visible(False)
 
 
-def draw_importance(importance: pa.Table, curve: pa.Table, summary: pa.Table, layers: pa.Table) -> Figure:
-    """Scores of each chunk as quantiles, and how few chunks hold how much of the importance."""
+def draw_importance(importance: pa.Table, layers: pa.Table, curve: pa.Table | None, summary: pa.Table | None) -> Figure:
+    """Scores of each chunk as quantiles and, where it is known, how few chunks hold how much of the importance."""
+    if curve is None or summary is None:
+        drawn, (by_chunk,) = figure(1, 10.5, 4.6)
+        _draw_quantiles(by_chunk, importance, _marks(layers))
+        return drawn
     drawn, (by_chunk, shares) = figure(2, 11, 4.6)
     _draw_quantiles(by_chunk, importance, _marks(layers))
     _draw_concentration(shares, curve, summary.to_pylist()[0])

@@ -45,9 +45,8 @@ def rounds_of(tables: Iterable[pa.Table], num_chunks: int, path: object) -> Iter
     Raises:
         RecordsError: a client's round has not exactly one row for each chunk, or a round comes after a later one.
     """
-    waiting: list[pa.Table] = []
     last = 0
-    for piece in _whole_rounds(tables, waiting):
+    for piece in whole_rounds(tables):
         for of_round in _split(piece, num_chunks, path):
             if of_round.round_index <= last:
                 raise RecordsError(
@@ -58,8 +57,9 @@ def rounds_of(tables: Iterable[pa.Table], num_chunks: int, path: object) -> Iter
             yield of_round
 
 
-def _whole_rounds(tables: Iterable[pa.Table], waiting: list[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in pieces that end where a round ends."""
+def whole_rounds(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in pieces that end where a round ends; tables without rows are left out."""
+    waiting: list[pa.Table] = []
     for table in tables:
         if not table.num_rows:
             continue

@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fedchunk.analysis.chunk_study import ChunkStudy
+from fedchunk.analysis.chunk_summary import SummaryStudy
 from fedchunk.analysis.importance import Importance
 from fedchunk.analysis.layers import layer_marks
 from fedchunk.analysis.load import Run
@@ -24,9 +26,9 @@ from fedchunk.analysis.round_data import (
     reason_data,
     residual_data,
     selection_data,
+    summary_age_data,
 )
-
-QUANTILES = (5, 25, 50, 75, 95)
+from fedchunk.orchestrator.core.records import QUANTILES
 
 COORDINATOR = -1
 """The coordinator in the ledger's ``sender`` and ``receiver`` columns; see the schema."""
@@ -51,12 +53,17 @@ def figure_data(run: Run) -> dict[str, pa.Table]:
     - ``concentration_summary``: Gini, share sent and what the sent chunks held;
     - ``energy`` and ``sensitivity_reasons``: by round, what the sent chunks held, and why they were so many;
     - ``residual`` and ``consensus``: by round, what clients keep back, and how far apart they are.
+
+    With ``record_chunks: summary`` there are fewer: nothing of single clients, and ``importance`` has means over rounds
+    of the quantiles of each round.
     """
     clients = run.clients
     data = {"accuracy": accuracy_data(run), "metrics": metric_data(run.metrics)} | byte_data(run)
     study = run.chunk_study
     if study is not None:
         data |= _choice_data(run, study) | importance_data(study.importance)
+    elif run.summary_study is not None:
+        data |= _summary_data(run, run.summary_study)
     data |= {"energy": energy_data(clients), "sensitivity_reasons": reason_data(clients)}
     data |= {"residual": residual_data(clients), "consensus": consensus_data(run.rounds)}
     return {name: table for name, table in data.items() if table.num_rows}
@@ -75,6 +82,30 @@ def _choice_data(run: Run, study: ChunkStudy) -> dict[str, pa.Table]:
         "coverage": coverage_data(run.rounds, choices),
         **age_data(choices.rounds_R, study.ages, run.config.get("chunk_max_age")),
     }
+
+
+def _summary_data(run: Run, study: SummaryStudy) -> dict[str, pa.Table]:
+    """The same, as far as a table without single clients goes."""
+    choices, quantiles = study.choices, study.quantiles_QB
+    data = {"chunk_selection": selection_data(choices), "layers": _marks(run)}
+    if not choices.everything:
+        data |= {"layer_selection": layer_selection_data(choices), "coverage": coverage_data(run.rounds, choices)}
+        data["age"] = summary_age_data(study.ages, run.config.get("chunk_max_age"))
+    if quantiles is not None:
+        data["importance"] = _quantile_table(study.edges, quantiles, study.sent_share_B)
+    return data
+
+
+def _quantile_table(
+    edges: NDArray[np.intp], quantiles_QB: NDArray[np.float64], sent_share_B: NDArray[np.float64]
+) -> pa.Table:
+    columns = {
+        "first_chunk": pa.array(edges[:-1], pa.int32()),
+        "stop_chunk": pa.array(edges[1:], pa.int32()),
+        **{f"p{q:02d}": pa.array(quantiles_QB[i]) for i, q in enumerate(QUANTILES)},
+        "sent_share": pa.array(sent_share_B),
+    }
+    return pa.table(columns)
 
 
 def _marks(run: Run) -> pa.Table:
@@ -135,13 +166,7 @@ def importance_data(importance: Importance) -> dict[str, pa.Table]:
     """
     if not importance.rows:
         return {}
-    edges, quantiles = importance.edges, importance.quantiles.quantiles(QUANTILES)
-    columns = {
-        "first_chunk": pa.array(edges[:-1], pa.int32()),
-        "stop_chunk": pa.array(edges[1:], pa.int32()),
-        **{f"p{q:02d}": pa.array(quantiles[i]) for i, q in enumerate(QUANTILES)},
-        "sent_share": pa.array(importance.sent_share_B),
-    }
+    edges, quantiles_QB = importance.edges, importance.quantiles.quantiles(QUANTILES)
     scores, energy = importance.curves
     curve = {"chunk_share": edges / edges[-1], "score_share": scores, "energy_share": energy}
     gini, score_share, energy_share = importance.shares
@@ -152,7 +177,7 @@ def importance_data(importance: Importance) -> dict[str, pa.Table]:
         "sent_energy_share": [energy_share],
     }
     return {
-        "importance": pa.table(columns),
+        "importance": _quantile_table(edges, quantiles_QB, importance.sent_share_B),
         "concentration": pa.table(curve),
         "concentration_summary": pa.table(summary),
     }

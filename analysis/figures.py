@@ -85,32 +85,30 @@ def _no_figure(run: Run, name: str, there: Sequence[str]) -> str:
 
 
 def _is_enough(name: str, data: Mapping[str, pa.Table]) -> bool:
-    if name == "sensitivity":
-        return "energy" in data or "sensitivity_reasons" in data
-    return all(part in data for part in _drawings()[name][1])
+    _, needed, optional = _drawings()[name]
+    return all(part in data for part in needed) and any(part in data for part in (*needed, *optional))
 
 
 def _drawn(name: str, data: Mapping[str, pa.Table]) -> Figure:
-    if name == "sensitivity":
-        return draw_sensitivity(data.get("energy"), data.get("sensitivity_reasons"))
-    drawing, parts = _drawings()[name]
-    return drawing(*(data[part] for part in parts))
+    drawing, needed, optional = _drawings()[name]
+    return drawing(*(data[part] for part in needed), *(data.get(part) for part in optional))
 
 
-def _drawings() -> Mapping[str, tuple[Callable[..., Figure], tuple[str, ...]]]:
-    """What draws a figure, and from which tables; that of ``sensitivity`` can do without some."""
+def _drawings() -> Mapping[str, tuple[Callable[..., Figure], tuple[str, ...], tuple[str, ...]]]:
+    """What draws a figure, from which tables, and from which others where they are there: of these at least one."""
     return {
-        "accuracy": (draw_accuracy, ("accuracy",)),
-        "metrics": (draw_metrics, ("metrics",)),
-        "bytes": (draw_bytes, ("bytes", "full_exchange")),
-        "chunk_selection": (draw_selection, ("chunk_selection", "layers")),
-        "layers": (draw_layers, ("layer_selection",)),
-        "importance": (draw_importance, ("importance", "concentration", "concentration_summary", "layers")),
-        "overlap": (draw_overlap, ("overlap", "coverage")),
-        "client_overlap": (draw_client_overlap, ("client_overlap",)),
-        "age": (draw_age, ("age", "age_distribution")),
-        "residual": (draw_residual, ("residual",)),
-        "consensus": (draw_consensus, ("consensus",)),
+        "accuracy": (draw_accuracy, ("accuracy",), ()),
+        "metrics": (draw_metrics, ("metrics",), ()),
+        "bytes": (draw_bytes, ("bytes", "full_exchange"), ()),
+        "chunk_selection": (draw_selection, ("chunk_selection", "layers"), ()),
+        "layers": (draw_layers, ("layer_selection",), ()),
+        "importance": (draw_importance, ("importance", "layers"), ("concentration", "concentration_summary")),
+        "overlap": (draw_overlap, ("coverage",), ("overlap",)),
+        "client_overlap": (draw_client_overlap, ("client_overlap",), ()),
+        "age": (draw_age, ("age",), ("age_distribution",)),
+        "sensitivity": (draw_sensitivity, (), ("energy", "sensitivity_reasons")),
+        "residual": (draw_residual, ("residual",), ()),
+        "consensus": (draw_consensus, ("consensus",), ()),
     }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fedchunk.analysis.chunk_study import ChunkStudy
+    from fedchunk.analysis.chunk_summary import SummaryStudy
 
 Module = TypeVar("Module")
 
@@ -80,6 +81,11 @@ class Run:
         return self.tables["chunks"]
 
     @property
+    def chunk_summary(self) -> pa.Table:
+        """A row for each chunk and round, with ``record_chunks: summary``."""
+        return self.tables["chunk_summary"]
+
+    @property
     def layout(self) -> pa.Table:
         """A row for each chunk: which values it covers."""
         return self.tables["layout"]
@@ -116,6 +122,16 @@ class Run:
             self.layout["parameters"].to_pylist(),
             self.path,
         )
+
+    @cached_property
+    def summary_study(self) -> SummaryStudy | None:
+        """The same of a run with ``record_chunks: summary``, as far as it goes; None of others."""
+        from fedchunk.analysis.chunk_summary import SummaryStudy
+
+        tables = stream_finished(self.path, "chunk_summary", self.config, self.rounds)
+        names = self.layout["parameters"].to_pylist()
+        study = SummaryStudy(self.rounds["round"].to_numpy(), names, tables, self.path)
+        return study if study.has_rounds else None
 
     @cached_property
     def recorded_clients(self) -> tuple[RecordedClient, ...]:

@@ -21,7 +21,7 @@ from fedchunk.orchestrator.core.manifest import check
 from fedchunk.orchestrator.core.parts import parts_of
 from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
 
-YOUNGER_TABLES = ("metrics",)
+YOUNGER_TABLES = ("metrics", "chunk_summary")
 """Tables that were added later: a run from before has none, which is the same as an empty one."""
 
 
@@ -46,7 +46,9 @@ def stream_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: 
 
 def _may_miss(name: str, config: Mapping[str, Any]) -> bool:
     """Whether a run may lack a table."""
-    return name in (*OPTIONAL_TABLES, *YOUNGER_TABLES) or (name == "chunks" and config.get("record_chunks") is False)
+    return name in (*OPTIONAL_TABLES, *YOUNGER_TABLES) or (
+        name == "chunks" and config.get("record_chunks") in (False, "summary")
+    )
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,6 +51,20 @@ def age_data(rounds_R: NDArray[np.integer], ages: Ages, limit: int | None) -> di
     return {"age": pa.table(by_round), "age_distribution": distribution}
 
 
+def summary_age_data(ages: Mapping[int, tuple[float, int]], limit: int | None) -> pa.Table:
+    """``age`` as far as a summary of chunks knows it: mean and worst of each round, given by round."""
+    mean, maximum = zip(*ages.values(), strict=True)
+    by_round = {
+        "round": pa.array(list(ages), pa.int32()),
+        "mean": pa.array(mean, pa.float64()),
+        "median": pa.nulls(len(ages), pa.int32()),
+        "p95": pa.nulls(len(ages), pa.int32()),
+        "maximum": pa.array(maximum, pa.int32()),
+        "limit": pa.array([limit] * len(ages), pa.int32()),
+    }
+    return pa.table(by_round)
+
+
 def _cells(
     rounds_R: NDArray[np.integer], rows: NDArray[np.intp], columns: NDArray[np.intp], names: tuple[str, str]
 ) -> dict[str, pa.Array]:
@@ -64,7 +80,7 @@ def selection_data(choices: Choices) -> pa.Table:
 
     Both axes are binned when long; a cell is the mean over its chunks and over its participants.
     """
-    chunks, rounds = bins(choices.times_sent_NC.shape[1]), bins(len(choices.rounds_R))
+    chunks, rounds = bins(choices.num_chunks), bins(len(choices.rounds_R))
     possible = np.add.reduceat(choices.participants_R, rounds[:-1])[:, None] * np.diff(chunks)[None, :]
     share = np.divide(choices.sent_cells, possible, out=np.full(possible.shape, np.nan), where=possible > 0)
     cells = _cells(choices.rounds_R, rounds, chunks, ("first_chunk", "stop_chunk"))

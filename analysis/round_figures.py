@@ -28,9 +28,20 @@ REASONS = 6
 """Reasons that have a colour of their own; rarer ones are drawn together."""
 
 
-def draw_overlap(overlap: pa.Table, coverage: pa.Table) -> Figure:
-    """How alike choices are, beside what chance gives, and how much of the model they reach together."""
-    drawn, (alike, reached) = figure(2, 11, 4.4)
+def draw_overlap(coverage: pa.Table, overlap: pa.Table | None) -> Figure:
+    """How much of the model choices reach together and, where it is known, how alike they are, beside mere chance."""
+    drawn, axes = figure(1 if overlap is None else 2, 7 if overlap is None else 11, 4.4)
+    if overlap is not None:
+        _draw_alike(axes[0], overlap)
+    _draw_coverage(axes[-1], coverage)
+    rounds = coverage["round"]
+    for ax in axes:
+        round_axis(ax, rounds[0].as_py(), rounds[-1].as_py())
+        legend_inside(ax)
+    return drawn
+
+
+def _draw_alike(ax: Axes, overlap: pa.Table) -> None:
     columns = columns_of(overlap)
     for name, color, label in (("self", BLUE, "with its own last choice"), ("pair", ORANGE, "two clients")):
         if np.isnan(columns[f"{name}_jaccard"]).all():
@@ -41,28 +52,25 @@ def draw_overlap(overlap: pa.Table, coverage: pa.Table) -> Figure:
             ("expected", ":", 1.0, f"{label}, by chance"),
         ):
             values = columns[f"{name}_{kind}"]
-            alike.plot(columns["round"], values, style, color=color, linewidth=width, label=of)
-    alike.axhline(0, color=GREY, linewidth=0.8)
-    alike.set_ylim(top=1.02)
-    alike.set_ylabel("Jaccard similarity")
-    alike.set_title("How alike choices are", loc="left")
+            ax.plot(columns["round"], values, style, color=color, linewidth=width, label=of)
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    ax.set_ylim(top=1.02)
+    ax.set_ylabel("Jaccard similarity")
+    ax.set_title("How alike choices are", loc="left")
+
+
+def _draw_coverage(ax: Axes, coverage: pa.Table) -> None:
     rounds = coverage["round"].to_numpy()
     for name, color, label in (
         ("coverage_so_far", GREY, "by anybody so far"),
         ("coverage", BLUE, "by anybody in the round"),
         ("one_client", ORANGE, "by one client, mean"),
     ):
-        reached.plot(
-            rounds, coverage[name].to_numpy(), color=color, marker=marker(len(rounds)), markersize=4, label=label
-        )
-    reached.set_ylim(0, 1.02)
-    share_axis(reached.yaxis)
-    reached.set_ylabel("share of all chunks")
-    reached.set_title("Coverage: chunks that were sent", loc="left")
-    for ax in (alike, reached):
-        round_axis(ax, int(rounds[0]), int(rounds[-1]))
-        legend_inside(ax)
-    return drawn
+        ax.plot(rounds, coverage[name].to_numpy(), color=color, marker=marker(len(rounds)), markersize=4, label=label)
+    ax.set_ylim(0, 1.02)
+    share_axis(ax.yaxis)
+    ax.set_ylabel("share of all chunks")
+    ax.set_title("Coverage: chunks that were sent", loc="left")
 
 
 def draw_client_overlap(pairs: pa.Table) -> Figure:
@@ -94,17 +102,13 @@ def draw_client_overlap(pairs: pa.Table) -> Figure:
     return drawn
 
 
-def draw_age(age: pa.Table, distribution: pa.Table) -> Figure:
-    """How long chunks had waited: the distribution of each round with mean and worst, and that of the whole run."""
-    drawn, (by_round, summed) = figure(2, 11, 4.4)
-    columns, cells, rounds = columns_of(age), columns_of(distribution), round_edges(distribution)
-    edges = np.append(np.unique(cells["first_age"]), cells["stop_age"].max())
-    share = cells["share"].reshape(len(rounds) - 1, len(edges) - 1).T
-    drawn_share = np.where(share > 0, share, np.nan)
-    known = drawn_share[~np.isnan(drawn_share)]
-    low = min(float(known.min()), 0.1)
-    mesh = heat_map(by_round, rounds, edges - 0.5, drawn_share, norm=LogNorm(low, 1.0), cmap="Blues")
-    by_round.set_facecolor("white")
+def draw_age(age: pa.Table, distribution: pa.Table | None) -> Figure:
+    """How long chunks had waited: mean and worst of each round and, where it is known, the distribution."""
+    drawn, axes = figure(1 if distribution is None else 2, 7 if distribution is None else 11, 4.4)
+    by_round, columns = axes[0], columns_of(age)
+    if distribution is not None:
+        _draw_age_cells(drawn, by_round, distribution)
+        _draw_age_sum(axes[1], distribution)
     by_round.plot(columns["round"], columns["mean"], color=ORANGE, linewidth=2, label="mean")
     by_round.plot(columns["round"], columns["maximum"], color=VERMILION, linewidth=1.2, label="worst")
     limit = columns["limit"][0]
@@ -115,18 +119,38 @@ def draw_age(age: pa.Table, distribution: pa.Table) -> Figure:
     by_round.set_ylabel("rounds since the client sent the chunk")
     by_round.set_title("Age of chunks", loc="left")
     legend_inside(by_round, "upper left")
-    bar = drawn.colorbar(mesh, ax=by_round, pad=0.02, format=FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    return drawn
+
+
+def _age_share(distribution: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Borders of the bins of rounds and of ages, and the share of each cell, shape (ages, rounds)."""
+    cells, rounds = columns_of(distribution), round_edges(distribution)
+    edges = np.append(np.unique(cells["first_age"]), cells["stop_age"].max())
+    return rounds, edges, cells["share"].reshape(len(rounds) - 1, len(edges) - 1).T
+
+
+def _draw_age_cells(drawn: Figure, ax: Axes, distribution: pa.Table) -> None:
+    rounds, edges, share = _age_share(distribution)
+    drawn_share = np.where(share > 0, share, np.nan)
+    known = drawn_share[~np.isnan(drawn_share)]
+    low = min(float(known.min()), 0.1)
+    mesh = heat_map(ax, rounds, edges - 0.5, drawn_share, norm=LogNorm(low, 1.0), cmap="Blues")
+    ax.set_facecolor("white")
+    bar = drawn.colorbar(mesh, ax=ax, pad=0.02, format=FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     bar.set_label("share of chunks (log)")
+
+
+def _draw_age_sum(ax: Axes, distribution: pa.Table) -> None:
+    rounds, edges, share = _age_share(distribution)
     weights = np.diff(rounds)  # a bin of rounds counts as often as it has rounds
     mean_share = np.average(np.nan_to_num(share), axis=1, weights=weights)
-    summed.stairs(np.cumsum(mean_share) / mean_share.sum(), edges - 0.5, baseline=None, color=BLUE, linewidth=1.8)
-    summed.set_ylim(0, 1.02)
-    share_axis(summed.yaxis)
-    summed.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    summed.set_xlabel("rounds since the client sent the chunk")
-    summed.set_ylabel("share of chunks that are at most so old")
-    summed.set_title("Ages over all rounds", loc="left")
-    return drawn
+    ax.stairs(np.cumsum(mean_share) / mean_share.sum(), edges - 0.5, baseline=None, color=BLUE, linewidth=1.8)
+    ax.set_ylim(0, 1.02)
+    share_axis(ax.yaxis)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    ax.set_xlabel("rounds since the client sent the chunk")
+    ax.set_ylabel("share of chunks that are at most so old")
+    ax.set_title("Ages over all rounds", loc="left")
 
 
 def draw_sensitivity(energy: pa.Table | None, reasons: pa.Table | None) -> Figure:

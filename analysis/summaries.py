@@ -106,7 +106,13 @@ def _why_missing(run: Run, name: str) -> str:
         return "neither energy nor reasons are recorded: no update counted, or the run is older than these columns"
     study = run.chunk_study
     if study is None:
-        return "no chunk was recorded; set record_chunks: true"
+        if run.summary_study is None:
+            return "no chunk was recorded; set record_chunks: full"
+        if name == "importance":
+            return "no client has scores that are all finite"
+        if name == "client_overlap" and not run.summary_study.choices.everything:
+            return "choices of single clients were not recorded; set record_chunks: full"
+        return "every client sent every chunk in every round"
     if name == "importance":
         return "no client has scores that are all finite"
     if name == "client_overlap" and not study.choices.everything:

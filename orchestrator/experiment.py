@@ -74,7 +74,7 @@ class Experiment:
             How the run ended. A failed round or Ctrl-C is a status, not an exception.
 
         Raises:
-            CoordinatorLost: another federation is to play on.
+            CoordinatorLost: another federation is to play on, if :meth:`may_restart` lets it.
             RecordsError: the first recorder cannot start; it does so while the first round runs, which is then given
                 up.
             Exception: what an observer raised; the run has failed, and that is recorded.
@@ -92,7 +92,7 @@ class Experiment:
             by = self._stop.asked
             status, error = "interrupted", "interrupted by the user" if by is None else f"stopped by {by}"
         except CoordinatorLost as lost:
-            if self._may_restart(lost):
+            if self._has_restarts:
                 raise
             status, error = "failed", str(lost)
         except FedchunkError as failure:
@@ -103,6 +103,18 @@ class Experiment:
         if raised is not None:
             raise raised
         return summary
+
+    def may_restart(self, lost: FedchunkError) -> bool:
+        """Whether rounds may be played once more; says so, and counts it."""
+        if not self._has_restarts:
+            return False
+        self._restarts_left -= 1
+        self._observer.stage(f"{lost}; going back ({self._restarts_left} more times at most)")
+        return True
+
+    @property
+    def _has_restarts(self) -> bool:
+        return self._restarts_left > 0 and self._stop.asked is None
 
     def give_up(self, error: BaseException) -> None:
         """Records the end of a run whose federation is gone, and could not be built again."""
@@ -131,7 +143,7 @@ class Experiment:
                         raise KeyboardInterrupt
                 return
             except StatesLost as lost:
-                if not self._may_restart(lost):
+                if not self.may_restart(lost):
                     raise
                 start = self._newest() or first
 
@@ -163,14 +175,6 @@ class Experiment:
         elif at:
             self._observer.stage(f"going on after round {at}")
         federation.restore(start)
-
-    def _may_restart(self, lost: FedchunkError) -> bool:
-        """Whether rounds may be played once more, and says so."""
-        if self._restarts_left <= 0 or self._stop.asked is not None:
-            return False
-        self._restarts_left -= 1
-        self._observer.stage(f"{lost}; going back ({self._restarts_left} more times at most)")
-        return True
 
     def _take(self, result: RoundResult) -> None:
         """Records a round; one that is recorded already is only compared."""

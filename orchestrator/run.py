@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,11 +106,16 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
         experiment: Experiment | None = None
         try:
             recorders, tracker = _recorders(settings, launch, folder)
-            experiment, summary = _experiment(settings, folder, recorders, observer, stop), None
-            while summary is None:  # once more, where the coordinator is lost
-                with _federation(settings, launch, observer) as federation, suppress(CoordinatorLost):
-                    stop.listen_again()
-                    summary = experiment.play(federation)
+            experiment = _experiment(settings, folder, recorders, observer, stop)
+            summary = None
+            while summary is None:
+                try:
+                    with _federation(settings, launch, observer) as federation:
+                        stop.listen_again()
+                        summary = experiment.play(federation)
+                except CoordinatorLost as lost:  # also while it is built again: nodes that go, go together
+                    if not experiment.may_restart(lost):
+                        raise
         except BaseException as error:
             with stop.deferred():  # also from a second Ctrl-C: the folder says how the run ended
                 if experiment is not None and not folder.finished:

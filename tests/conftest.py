@@ -25,13 +25,26 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_here():
-    """One Ray for all tests: starting it takes longer than most of them."""
+def _one_ray():
+    """Ends the Ray that tests share."""
     import ray
 
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def ray_here(_one_ray):
+    """One Ray for all tests: starting it takes longer than most of them."""
     from fedchunk.actors.backends.ray_start import start_ray
     from fedchunk.orchestrator.settings.running import RuntimeSettings
 
-    start_ray(RuntimeSettings(number_of_actors=2, object_store_memory_mb=300), None)
-    yield ray
-    ray.shutdown()
+    if not _one_ray.is_initialized():
+        start_ray(RuntimeSettings(number_of_actors=2, object_store_memory_mb=300), None)
+    return _one_ray
+
+
+@pytest.fixture
+def no_ray(_one_ray):
+    """This process has no Ray: beside one of its own a cluster would be on the loopback, where nobody joins it."""
+    _one_ray.shutdown()

@@ -141,7 +141,7 @@ class PeerCoordinator:
             client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
             consensus_distance=distance,
             dense_bytes_each_way=2 * self._topology.edges * dense_message_bytes(self._initial.spec),
-            with_chunks=self._settings.tracking.record_chunks,
+            record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=mixed - mixing,
             evaluate_s=finished - mixed,
             busy=busy_share(this.spans, finished - started, self._group.size),

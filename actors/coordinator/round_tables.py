@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from fedchunk.orchestrator.contract.messages import EvaluationSums, RoundResult,
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import group_reasons
-from fedchunk.orchestrator.core.records import SCHEMAS, table_from_columns, table_from_rows
+from fedchunk.orchestrator.core.records import QUANTILES, SCHEMAS, table_from_columns, table_from_rows
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class RoundFacts:
     consensus_distance: float | None
     dense_bytes_each_way: int
     """What full exchange would have cost in each direction."""
-    with_chunks: bool
+    record_chunks: Literal["full", "summary"] | bool
     aggregate_s: float
     evaluate_s: float
     busy: float
@@ -77,6 +77,7 @@ def round_tables(facts: RoundFacts, ledger: Ledger) -> dict[str, pa.Table]:
         "rounds": table_from_rows("rounds", [_round_row(facts, ledger)]),
         "clients": table_from_rows("clients", [_client_row(facts, ledger, client) for client in facts.samples]),
         "chunks": _chunks(facts),
+        "chunk_summary": _chunk_summary(facts),
         "ledger": ledger.table(),
         "metrics": _metrics(facts),
     }
@@ -161,7 +162,7 @@ def _metrics(facts: RoundFacts) -> pa.Table:
 
 def _chunks(facts: RoundFacts) -> pa.Table:
     counted = facts.counted
-    if not facts.with_chunks or not counted:
+    if facts.record_chunks != "full" or not counted:
         return SCHEMAS["chunks"].empty_table()
     size = facts.num_chunks
     columns: dict[str, Any] = {
@@ -175,3 +176,26 @@ def _chunks(facts: RoundFacts) -> pa.Table:
     distances = [report.distances_C for report in counted if report.distances_C is not None]
     columns["distance"] = np.concatenate(distances) if distances else [None] * (len(counted) * size)
     return table_from_columns("chunks", columns)
+
+
+def _chunk_summary(facts: RoundFacts) -> pa.Table:
+    counted = facts.counted
+    if facts.record_chunks != "summary" or not counted:
+        return SCHEMAS["chunk_summary"].empty_table()
+    ages_NC = np.stack([report.age_C for report in counted])
+    columns: dict[str, Any] = {
+        "round": np.full(facts.num_chunks, facts.round_index, np.int32),
+        "chunk": np.arange(facts.num_chunks, dtype=np.int32),
+        "clients": np.full(facts.num_chunks, len(counted), np.int32),
+        "sent": np.sum([report.selected_C for report in counted], axis=0, dtype=np.int32),
+        "age_mean": ages_NC.mean(axis=0),
+        "age_max": ages_NC.max(axis=0),
+    }
+    scores_NC = np.stack([report.scores_C for report in counted])
+    scores_NC = scores_NC[np.isfinite(scores_NC).all(axis=1)]
+    means_N = scores_NC.mean(axis=1, dtype=np.float64, keepdims=True)
+    relative_NC = np.divide(scores_NC, means_N, out=np.ones(scores_NC.shape), where=means_N > 0)
+    quantiles_QC = np.percentile(relative_NC, QUANTILES, axis=0) if len(relative_NC) else [None] * len(QUANTILES)
+    for percent, values_C in zip(QUANTILES, quantiles_QC, strict=True):
+        columns[f"score_p{percent:02d}"] = [None] * facts.num_chunks if values_C is None else values_C
+    return table_from_columns("chunk_summary", columns)

@@ -161,7 +161,7 @@ class Coordinator:
             client_metrics={client: self._measures.values(sums) for client, sums in client_scores.items()},
             consensus_distance=None,
             dense_bytes_each_way=len(this.cohort) * dense_message_bytes(self._spec),
-            with_chunks=self._settings.tracking.record_chunks,
+            record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=sum(s.duration_s for s in (*this.spans, *self._spans.spans) if s.activity == "aggregate"),
             evaluate_s=evaluate_s,
             busy=busy_share(this.spans, wall_s, self._group.size),

@@ -125,6 +125,26 @@ CHUNKS = [
     _field("age", pa.int32(), "round", "Rounds it has waited since the client last sent it; 0 if sent last round."),
 ]  # fmt: skip
 
+QUANTILES = (5, 25, 50, 75, 95)
+"""Percentiles of scores that are kept of each chunk."""
+
+CHUNK_SUMMARY = [
+    _ROUND,
+    _field("chunk", pa.int32(), "chunk", "The chunk, from 0."),
+    _field("clients", pa.int32(), "clients", "Clients whose update counted."),
+    _field("sent", pa.int32(), "clients", "How many of them sent the chunk."),
+    *(
+        _field(
+            f"score_p{percent:02d}", pa.float32(), "",
+            f"Percentile {percent} over clients of the score, relative to the client's mean chunk.",
+            null="no client has scores that are all finite",
+        )
+        for percent in QUANTILES
+    ),
+    _field("age_mean", pa.float32(), "round", "Rounds it has waited since the client last sent it, mean over clients."),
+    _field("age_max", pa.int32(), "round", "The longest of them."),
+]  # fmt: skip
+
 LAYOUT = [
     _field("chunk", pa.int32(), "chunk", "The chunk, from 0."),
     _field("start", pa.int64(), "value", "First value of the flat vector that it covers."),
@@ -176,6 +196,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "rounds": _schema("rounds", ROUNDS),
     "clients": _schema("clients", CLIENTS),
     "chunks": _schema("chunks", CHUNKS),
+    "chunk_summary": _schema("chunk_summary", CHUNK_SUMMARY),
     "layout": _schema("layout", LAYOUT),
     "ledger": _schema("ledger", LEDGER),
     "metrics": _schema("metrics", METRICS),
@@ -183,7 +204,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 }
 """Name of a table -> its schema. File names are ``tables/<name>.parquet``."""
 
-ROUND_TABLES = ("rounds", "clients", "chunks", "ledger", "metrics")
+ROUND_TABLES = ("rounds", "clients", "chunks", "chunk_summary", "ledger", "metrics")
 """The tables that grow with every round; ``layout`` is written once."""
 
 OPTIONAL_TABLES = ("profile",)

@@ -67,7 +67,7 @@ class Scorer:
         """Whether the score looks at the gradient itself."""
         self.uses_withheld = bool(asks & WITHHELD)
         """Whether clients keep what they did not send, to score by it."""
-        self.uses_distances = chunking.chunking and (settings.tracking.record_chunks or "distances_C" in asks)
+        self.uses_distances = chunking.chunking and (settings.tracking.record_chunks == "full" or "distances_C" in asks)
         """Whether the score or the records need the distance of each chunk between after and before training."""
         self.uses_moves = self.uses_distances or bool(asks & (CHANGES | BOTH_ENDS))
         """Whether the score or the records ask how far chunks moved."""

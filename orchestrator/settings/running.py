@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedchunk.orchestrator.settings.sections import Section
-from fedchunk.orchestrator.settings.values import MOST, AnyCase, Count, NameOf, Names
+from fedchunk.orchestrator.settings.values import MOST, AnyCase, Count, NameOf, Names, RecordedChunks
 
 
 class RuntimeSettings(Section):
@@ -68,7 +68,10 @@ class RuntimeSettings(Section):
 class TrackingSettings(Section):
     """What is recorded, and where it can be looked at."""
 
-    record_chunks: bool = Field(True, description="Write the chunks table: a row per chunk, client and round.")
+    record_chunks: RecordedChunks = Field(
+        "full",
+        description="full: a row for each chunk, client and round; summary: one for each chunk and round; false: none.",
+    )
     metrics: Annotated[Names, NameOf("metric")] = Field(
         (), description="What else is measured on the test set, beside accuracy and loss: names, as [f1_macro, top5]."
     )

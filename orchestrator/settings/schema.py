@@ -75,8 +75,9 @@ def _flat_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         types = [part["type"] for part in alternatives]
         nullable = len(alternatives) < len(parts)
         flat["type"] = [*types, *(["null"] if nullable else [])]
-        if "enum" in flat and nullable:
-            flat["enum"] = [*flat["enum"], None]
+        if "enum" in flat:
+            more = [*([True, False] if "boolean" in types else []), *([None] if nullable else [])]
+            flat["enum"] = [*flat["enum"], *more]
     return flat
 
 
@@ -98,7 +99,7 @@ def choices(key: str) -> tuple[str, ...]:
     kind = component_of(key)
     if kind is not None:
         return builtin_names(kind)
-    return tuple(word for word in field_schemas()[key].get("enum", ()) if word is not None)
+    return tuple(word for word in field_schemas()[key].get("enum", ()) if isinstance(word, str))
 
 
 def allowed_values(key: str) -> str:
@@ -118,6 +119,7 @@ def allowed_values(key: str) -> str:
         text = in_words
     elif words := choices(key):
         text = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
+        text += ", or true or false" if "boolean" in allowed else ""
     elif "object" in allowed:
         text = "a mapping of options to finite values, such as {width: 24}"
     elif "boolean" in allowed:
@@ -180,7 +182,7 @@ def _for_editors(key: str) -> dict[str, Any]:
         return _component_for_editors(key, kind, schema)
     spelt = fedpilot_keys.SPELLINGS.get(key, {})
     if words := schema.get("enum"):
-        schema["enum"] = [*words, *spelt, *(int(word) for word in words if word is not None and word.isdigit())]
+        schema["enum"] = [*words, *spelt, *(int(word) for word in choices(key) if word.isdigit())]
         del schema["type"]
     elif schema["type"] == "string":
         schema["type"] = ["string", "number"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -96,6 +96,12 @@ class WordOrFile:
         """A text; in words, what it may be."""
         return handler(schema) | {"in_words": f"{', '.join(self._words)}, or the path of a {self._suffix} file"}
 
+
+RecordedChunks = Annotated[
+    Annotated[Literal["full", "summary"], AnyCase()] | bool,
+    AfterValidator(lambda value: "full" if value is True else value),
+]
+"""What is recorded of chunks; ``true`` is ``full``."""
 
 Count = Annotated[int, BeforeValidator(_integral)]
 Text = Annotated[str, BeforeValidator(text_of)]

@@ -11,7 +11,7 @@ import ray
 
 import fedchunk
 from fedchunk.actors.backends.ray_backend import RayFederation
-from fedchunk.orchestrator.core.errors import ActorsUnavailable, StatesLost
+from fedchunk.orchestrator.core.errors import ActorsUnavailable, CoordinatorLost, StatesLost
 
 pytestmark = pytest.mark.ray
 
@@ -63,6 +63,23 @@ def test_a_coordinator_that_dies_is_started_again(whole, tmp_path, monkeypatch, 
 
     assert_same(run, whole)
     assert "the coordinator is gone" in capfd.readouterr().err
+
+
+def test_one_that_dies_while_it_is_started_again_is_started_once_more(whole, tmp_path, monkeypatch):
+    """Nodes that go, go together."""
+    original, starts = RayFederation._start, []
+
+    def start(self):
+        starts.append(self)
+        if len(starts) == 2:
+            raise CoordinatorLost("the coordinator is gone: its node, too")
+        original(self)
+
+    monkeypatch.setattr(RayFederation, "_start", start)
+    after_round(monkeypatch, 5, lambda federation: ray.kill(federation._coordinator, no_restart=True))
+
+    assert_same(fedchunk.run(SETTINGS, output=tmp_path / "run", progress=False), whole)
+    assert len(starts) == 3
 
 
 def test_one_that_dies_without_restarts_left_ends_the_run_with_what_it_had(tmp_path, monkeypatch):
@@ -119,7 +136,7 @@ SLOW = {**SETTINGS, "local_steps": 40, "federated_learning_rounds": 14}
 
 
 @pytest.mark.slow
-def test_a_node_with_clients_states_dies_and_the_bits_stay(tmp_path):
+def test_a_node_with_clients_states_dies_and_the_bits_stay(tmp_path, no_ray):
     from ray.cluster_utils import Cluster
 
     whole = fedchunk.run(SLOW, output=tmp_path / "whole", local=True, progress=False)

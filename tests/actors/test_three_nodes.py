@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
-def three_nodes():
+def three_nodes(no_ray):
     """The address of a cluster of a head and two workers. Nobody in this process joins it."""
     from ray.cluster_utils import Cluster
 

@@ -54,6 +54,7 @@ class Recipe:
             "rounds": table_from_rows("rounds", [self._round(i, r) for i, r in enumerate(self.rounds)]),
             "clients": table_from_rows("clients", [self._client(r, c) for r, c in sorted(self.scores)]),
             "chunks": self._chunks(),
+            "chunk_summary": SCHEMAS["chunk_summary"].empty_table(),
             "layout": table_from_rows("layout", self._layout()),
             "ledger": table_from_rows("ledger", [row for key in sorted(self.scores) for row in self._traffic(*key)]),
             "metrics": table_from_rows("metrics", self._metrics()),

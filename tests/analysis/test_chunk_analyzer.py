@@ -104,7 +104,7 @@ def test_settings_with_a_count_typed_as_float_and_without_sensitivity(run):
 def test_chunks_that_were_not_recorded_are_said_to_be_so(write_run, small):
     small.config = {"record_chunks": False}
     run = load_run(write_run(small))
-    with pytest.raises(ValueError, match="record_chunks: true"):
+    with pytest.raises(ValueError, match="record_chunks: full"):
         analyzer.analyze_chunk_distribution(run.recorded_clients, run.config)
     with pytest.raises(ValueError, match="no chunks of client 1 are recorded in any round"):
         analyzer.get_chunk_importance_distribution(run.recorded_clients[1], run.config)

@@ -119,7 +119,7 @@ def test_the_report_says_what_it_cannot_show(page_of, small):
     assert len(page.links) == 2
     assert {
         "no round was evaluated",
-        "no chunk was recorded; set record_chunks: true",
+        "no chunk was recorded; set record_chunks: full",
         "chunk_reconstruction is contributors: nothing is kept back",
         "clients do not exchange peer to peer, or no round was evaluated",
         "not measured",

@@ -36,7 +36,7 @@ def trained(width=4):
 # Tables
 
 
-def test_the_six_tables_are_properties(path):
+def test_the_tables_are_properties(path):
     run = load_run(path)
     for name in (*ROUND_TABLES, "layout"):
         assert getattr(run, name).equals(run.tables[name])

@@ -67,6 +67,10 @@ def round_result(r, *, chunks=True, **changed) -> RoundResult:
         "selected": np.arange(rows) % CHUNKS == 0,
         "age": np.zeros(rows, np.int32),
     }
+    summary = [
+        {"round": r, "chunk": chunk, "clients": CLIENTS, "sent": chunk, "age_mean": 0.5, "age_max": r}
+        for chunk in range(CHUNKS)
+    ]
     ledger = [{"round": r, "sender": 0, "receiver": -1, "kind": "values", "bytes": 300}]
     metrics = [
         {"round": r, "client": None, "name": "top5", "value": 0.75 + r / 1000},
@@ -77,6 +81,7 @@ def round_result(r, *, chunks=True, **changed) -> RoundResult:
         "clients": table_from_rows("clients", clients),
         "chunks": table_from_columns("chunks", chunk_columns),
         "ledger": table_from_rows("ledger", ledger),
+        "chunk_summary": table_from_rows("chunk_summary", summary),
         "metrics": table_from_rows("metrics", metrics),
     }
     return RoundResult(r, tables, ())

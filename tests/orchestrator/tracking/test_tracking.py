@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fedchunk.orchestrator.core.errors import RecordsError, TrackingError
+from fedchunk.orchestrator.core.records import ROUND_TABLES
 from fedchunk.orchestrator.recording.run_folder import RunFolder
 from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -151,7 +152,7 @@ def test_a_finished_run_as_mlflow_shows_it(
     uploaded = {str(file.relative_to(artifacts)) for file in artifacts.rglob("*") if file.is_file()}
     assert uploaded == {
         "config.yaml", "config.json", "summary.json", "manifest.json", "weights.safetensors", "figures/accuracy.png",
-        *(f"tables/{name}.parquet" for name in ("rounds", "clients", "chunks", "layout", "ledger", "metrics")),
+        *(f"tables/{name}.parquet" for name in (*ROUND_TABLES, "layout")),
     }  # fmt: skip
     (output,) = run.outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
@@ -322,9 +323,9 @@ def test_a_run_that_died_is_ended_by_the_next_one(tmp_path, uri, client, info, m
         recorder = MlflowRecorder(TrackingSettings(), Settings().flat(), folder.path, uri)
         begin(recorder, info)
         ids[name] = recorder.run_id
-        client.set_tag(recorder.run_id, "fedchunk.pid", "999999999")
         if status:
             folder.finish(make_summary(1, status=status), None, None)
+        client.set_tag(recorder.run_id, "fedchunk.pid", "999999999")
     folder = RunFolder.create(tmp_path / "next", Settings(), "")
     following = MlflowRecorder(TrackingSettings(), Settings().flat(), folder.path, uri)
     begin(following, info)
@@ -454,7 +455,7 @@ def test_a_server_that_dies_costs_no_point(
     finally:
         kill(server)
     assert first.metrics_sent > 0
-    assert first.artifacts_uploaded == len(list((tmp_path / "artifacts").rglob("*.*"))) == 11
+    assert first.artifacts_uploaded == len(list((tmp_path / "artifacts").rglob("*.*"))) == 12
     assert (second.metrics_sent, second.artifacts_uploaded) == (0, 0)
     assert query(POINTS) == [(10, 10)]
     assert query("select status from runs") == [("FINISHED",)]
