@@ -100,14 +100,23 @@ def start(*arguments: object, cwd: Path, **more: Any) -> subprocess.Popen[str]:
 
 
 def client_actors(driver: int) -> list[psutil.Process]:
-    """The processes of client actors below a driver's."""
+    """The processes of client actors below a driver's that are at work."""
     found = []
     for child in psutil.Process(driver).children(recursive=True):
         try:
-            if any("_ClientShell" in part for part in child.cmdline()):
+            if any("_ClientShell.ask" in part for part in child.cmdline()):
                 found.append(child)
         except psutil.Error:
             continue  # it has just ended
+    return found
+
+
+def wait_for_client_actors(running: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The same, as soon as one is; none if the run has ended."""
+    found: list[psutil.Process] = []
+    while not found and running.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = client_actors(running.pid)
     return found
 
 
@@ -164,7 +173,7 @@ def client_actor_killed(bench: Bench) -> Row:
     assert running.stderr is not None
     kills = 0
     for line in running.stderr:
-        if line.startswith("round ") and (actors := client_actors(running.pid)):
+        if line.startswith("round ") and (actors := wait_for_client_actors(running)):
             actors[0].kill()
             kills += 1
     running.wait()
@@ -188,7 +197,7 @@ def actor_frozen(bench: Bench) -> Row:
     frozen_at, said = 0.0, ""
     for line in running.stderr:
         if line.startswith("round 3/") and not frozen_at:
-            client_actors(running.pid)[0].suspend()
+            wait_for_client_actors(running)[0].suspend()
             frozen_at = time.monotonic()
         if "is replaced" in line and not said:
             said = f"{time.monotonic() - frozen_at:.1f} s until it is replaced and named ({line.strip()[:90]})"

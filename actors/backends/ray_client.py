@@ -71,9 +71,21 @@ class Spawner:
 
     def __call__(self, bundle: int) -> Any:
         """Starts an actor in ``bundle`` and returns its handle at once; call ``take_data`` before ``ready``."""
+        return self._start(bundle, self._placement.cpus, self._placement.gpus)
+
+    @property
+    def has_spares(self) -> bool:
+        """Whether an actor may stand by: it costs memory of the host, but none of a GPU."""
+        return not self._placement.gpus
+
+    def spare(self, bundle: int) -> Any:
+        """The same, of an actor that reserves nothing: the bundle's own has that, until it is lost."""
+        return self._start(bundle, 0, 0)
+
+    def _start(self, bundle: int, cpus: float, gpus: float) -> Any:
         actor_class = ray.remote(_ClientShell).options(
-            num_cpus=self._placement.cpus,
-            num_gpus=self._placement.gpus,
+            num_cpus=cpus,
+            num_gpus=gpus,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle),
             max_restarts=0,
         )

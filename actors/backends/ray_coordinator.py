@@ -6,13 +6,14 @@ Imports next to nothing: the driver reads this module before it starts Ray.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 
 if TYPE_CHECKING:
+    from fedchunk.actors.backends.ray_client import Spawner
     from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
     from fedchunk.orchestrator.settings.whole import Settings
 
@@ -43,8 +44,8 @@ class _CoordinatorShell:
     The next round begins as soon as one is over: while that one is written down and on its way to the driver.
     """
 
-    def __init__(self, settings: Settings, spawn: Callable[[int], Any], first: Sequence[Any]) -> None:
-        """``first`` has an actor without data for each bundle; ``spawn(bundle)`` starts one that replaces another."""
+    def __init__(self, settings: Settings, spawn: Spawner, first: Sequence[Any]) -> None:
+        """``first`` has an actor without data for each bundle; ``spawn`` starts those that replace others."""
         keep_freed_memory()
         with uncollected():
             import fedchunk.actors.coordinator.assembly  # noqa: F401
@@ -70,9 +71,16 @@ class _CoordinatorShell:
             actor.take_data.remote(*data)
             return actor
 
+        def spawn_spare(bundle: int) -> Any:
+            actor = self._spawn.spare(bundle)
+            actor.take_data.remote(*data)
+            return actor
+
         runtime = self._settings.runtime
         limits = GroupLimits(runtime.startup_timeout_s, runtime.client_timeout_s, runtime.client_timeout_least_s)
-        self._group = group = RayClientGroup(spawn, len(self._first), limits)
+        self._group = group = RayClientGroup(
+            spawn, len(self._first), limits, spawn_spare if self._spawn.has_spares else None
+        )
         self._coordinator, spec = build_coordinator(self._settings, group, samples_per_client, parts)
         return spec
 

@@ -1,8 +1,9 @@
 """The pool of client actors on Ray, as the coordinator sees it.
 
 Every actor has its bundle of a placement group. One that dies, or does not answer in time, is killed and another is
-started in its bundle; the calls it had are reported lost, and whoever submitted them decides. Each actor has at
-most two calls: one it works on and one whose arguments Ray fetches meanwhile.
+started in its bundle; the calls it had are reported lost, and whoever submitted them decides. From then on a spare
+actor stands by, with all imported, and takes the place of the next one that is lost. Each actor has at most two calls:
+one it works on and one whose arguments Ray fetches meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -63,6 +64,8 @@ class _Slot:
     """How many calls it has answered."""
     flights: deque[_Flight] = field(default_factory=deque)
     machine: str | None = None
+    replaces: bool = False
+    """Whether it took the place of another."""
 
     @property
     def awaited(self) -> ray.ObjectRef[Any] | None:
@@ -75,9 +78,24 @@ class _Slot:
 class RayClientGroup:
     """Implements :class:`fedchunk.orchestrator.contract.ports.ClientGroup`."""
 
-    def __init__(self, spawn: Callable[[int], Any], size: int, limits: GroupLimits) -> None:
-        """``spawn(bundle)`` starts an actor in a bundle and returns its handle at once."""
-        self._spawn = spawn
+    def __init__(
+        self,
+        spawn: Callable[[int], Any],
+        size: int,
+        limits: GroupLimits,
+        spawn_spare: Callable[[int], Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            spawn: ``spawn(bundle)`` starts an actor in a bundle and returns its handle at once.
+            size: how many.
+            limits: how long to wait.
+            spawn_spare: the same, of one that takes no room beside the bundle's own until that is lost; None: there
+                is no room for any.
+        """
+        self._spawn, self._spawn_spare = spawn, spawn_spare
+        self._spare: _Slot | None = None
+        """Stands by on the machine of the last actor that was replaced: where one is lost, so is another."""
         self._limits = limits
         self._queue: deque[Call] = deque()
         self._lost: deque[Lost] = deque()
@@ -182,6 +200,21 @@ class RayClientGroup:
             self._replace(slot, f"an actor died while it started: {error}")
         else:
             slot.ready = None
+            self._have_spare(slot)
+
+    def _have_spare(self, slot: _Slot) -> None:
+        """Starts an actor beside one that took the place of another, once that stands and needs the machine no more."""
+        if self._spawn_spare is not None and self._spare is None and slot.replaces:
+            actor = self._spawn_spare(slot.index)
+            self._spare = _Slot(slot.index, actor, actor.ready.remote(), 0.0, machine=slot.machine, replaces=True)
+
+    def _substitute(self, slot: _Slot) -> _Slot:
+        """What takes the place of a slot whose actor was lost: the spare, if it is on that machine, or a new actor."""
+        spare = self._spare
+        if spare is None or spare.machine != slot.machine:
+            return replace(self._start(slot.index), replaces=True)
+        self._spare = None
+        return replace(spare, index=slot.index, deadline=time.monotonic() + self._limits.startup_s)
 
     def _advance(self, slot: _Slot) -> None:
         slot.flights.popleft()
@@ -211,7 +244,7 @@ class RayClientGroup:
         repeated = f" What it had is asked again: {whose}." if whose else ""
         self._notices.append(f"client actor {slot.index} is replaced: {reason}.{repeated}")
         self._lost.extend(Lost(flight.call, reason) for flight in slot.flights)
-        self._slots[slot.index] = self._start(slot.index)
+        self._slots[slot.index] = self._substitute(slot)
 
     def _give_up_on_repeats(self, reason: str) -> None:
         """Actors that die again and again without one answer in between will not start to live."""

@@ -7,7 +7,7 @@ import pytest
 
 from fedchunk.actors.backends.local import LocalClientGroup
 from fedchunk.actors.backends.ray_group import GroupLimits, RayClientGroup, take_near
-from fedchunk.orchestrator.contract.ports import Call, Raised, Returned
+from fedchunk.orchestrator.contract.ports import Call, Lost, Raised, Returned
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ClientFailed
 
 
@@ -130,3 +130,40 @@ def test_calls_go_to_the_machine_that_has_what_they_need_and_none_is_left():
 def test_waiting_for_nothing_is_refused(group):
     with pytest.raises(ActorsUnavailable, match="no call"):
         group.next_outcome()
+
+
+@pytest.mark.ray
+def test_after_one_actor_was_lost_a_spare_stands_by_and_takes_the_next_ones_place(ray_here):
+    import os
+    import signal
+    import time
+
+    class Worker:
+        def ask(self, job):
+            return os.getpid()
+
+        def ready(self):
+            return "here"
+
+    started, spares = [], []
+
+    def spawn(index, into=started):
+        into.append(ray_here.remote(Worker).options(num_cpus=0).remote())
+        return into[-1]
+
+    group = RayClientGroup(spawn, 1, GroupLimits(60.0, 60.0, 20.0), lambda index: spawn(index, spares))
+    try:
+        outcome_of(group, "pid", ())
+        assert (len(started), len(spares)) == (1, 0), "nobody was lost yet"
+        for losses in (1, 2, 3):
+            (pid,) = outcome_of(group, "pid", ()).values
+            os.kill(pid, signal.SIGKILL)
+            while isinstance(outcome := outcome_of(group, "pid", ()), Lost):
+                time.sleep(0.01)
+            assert isinstance(outcome, Returned)
+            assert (len(started), len(spares)) == (2, losses), (
+                "one was started when the first was lost, then spares were"
+            )
+    finally:
+        for actor in started + spares:
+            ray_here.kill(actor)

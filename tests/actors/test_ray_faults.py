@@ -15,7 +15,12 @@ from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError
 pytestmark = pytest.mark.ray
 
 
-def client_pids():
+def busy_client_pids():
+    """The same of those that are at work."""
+    return client_pids("ray::_ClientShell.ask")
+
+
+def client_pids(named="ray::_ClientShell"):
     """Process ids of the client actors under this process's own Ray."""
     pids = []
     for process in psutil.Process().children(recursive=True):
@@ -23,7 +28,7 @@ def client_pids():
             title = process.cmdline()
         except psutil.NoSuchProcess:
             continue
-        if title and title[0].startswith("ray::_ClientShell"):
+        if title and title[0].startswith(named):
             pids.append(process.pid)
     return pids
 
@@ -45,6 +50,14 @@ class Saboteur:
 
     def round_done(self, result):
         pass
+
+
+def gone_soon():
+    """Nobody is left, spares neither."""
+    until = time.monotonic() + 20
+    while client_pids():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def slowly(seconds):
@@ -93,11 +106,13 @@ def test_ray_gives_the_bits_and_the_tables_of_the_local_run(
 def test_an_actor_killed_in_each_of_ten_rounds_costs_no_update_and_no_bit(
     ray_here, make_settings, run_local, run_entered
 ):
-    settings = make_settings(number_of_actors=2, number_of_clients=8, federated_learning_rounds=10)
-    saboteur = Saboteur(client_pids, signal.SIGKILL, range(1, 11))
+    alone = {"clients_per_group": 1, "clients_per_call": 1}  # a call for each, so that a part of a round is seen
+    settings = make_settings(number_of_actors=2, number_of_clients=8, federated_learning_rounds=10, **alone)
+    saboteur = Saboteur(busy_client_pids, signal.SIGKILL, range(1, 11))
     with RayFederation(settings, None, saboteur, slowly(0.15)) as federation:
         run = run_entered(federation, settings, saboteur)
     assert saboteur.struck == list(range(1, 11))
+    gone_soon()
     assert [row["participants"] for row in run.rows("rounds")] == [8] * 10
     assert sum(row["attempts"] for row in run.rows("clients")) > 80
     assert run.summary.weights_sha256 == run_local(settings).summary.weights_sha256
@@ -133,7 +148,7 @@ def test_an_actor_whose_gpu_is_lost_is_replaced_and_its_clients_are_trained_agai
 @pytest.mark.slow
 def test_a_frozen_actor_is_replaced_when_its_time_is_up(ray_here, make_settings, run_local, run_entered):
     settings = make_settings(number_of_actors=2, federated_learning_rounds=2, client_timeout_s=5.0)
-    saboteur = Saboteur(client_pids, signal.SIGSTOP, [1])
+    saboteur = Saboteur(busy_client_pids, signal.SIGSTOP, [1])
     with RayFederation(settings, None, saboteur, slowly(0.3)) as federation:
         run = run_entered(federation, settings, saboteur)
     assert saboteur.struck == [1]
@@ -144,11 +159,7 @@ def test_a_frozen_actor_is_replaced_when_its_time_is_up(ray_here, make_settings,
 def test_no_actor_outlives_its_federation(ray_here, make_settings, observer):
     with RayFederation(make_settings(number_of_actors=2), None, observer):
         assert len(client_pids()) == 2
-    for _ in range(100):
-        if not client_pids():
-            break
-        time.sleep(0.1)
-    assert client_pids() == []
+    gone_soon()
 
 
 def test_an_actor_that_cannot_start_says_why(ray_here, make_settings, observer):
