@@ -69,9 +69,13 @@ def _object_store(
         parts.append("P float32 withheld")
     download = "" if topology else " + one download"
     kept, often = _kept_states(settings, spec, topology)
-    size = int(held.clients * client * kept) + copies + held.payloads + (0 if topology else model) + held.data
-    states = f"clients x ({' + '.join(parts)}){often} + " if keeps else ""
-    formula = f"{states}one round's payloads{download} + data set"
+    states, twice = int(held.clients * client * kept) + copies, ""
+    if settings.runtime.checkpoint_interval != 0 and keeps:
+        # What a checkpoint holds lies there until it is written, and clients that train meanwhile have another state.
+        states, twice = 2 * states, ", twice while a checkpoint is written"
+    size = states + held.payloads + (0 if topology else model) + held.data
+    named = f"clients x ({' + '.join(parts)}){often}{twice} + " if keeps else ""
+    formula = f"{named}one round's payloads{download} + data set"
     return Memory("object store", size, formula)
 
 

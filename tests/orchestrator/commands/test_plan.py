@@ -113,8 +113,8 @@ def test_without_chunking_the_plan_is_full_exchange():
     ("chunking", "evaluates", "states"),
     [
         (False, False, ""),
-        (False, True, "clients x (model + 4 C) + "),
-        (True, False, "clients x (model + 4 C) + "),
+        (False, True, "clients x (model + 4 C), twice while a checkpoint is written + "),
+        (True, False, "clients x (model + 4 C), twice while a checkpoint is written + "),
     ],
 )
 def test_states_lie_in_the_store_only_where_clients_keep_any(chunking, evaluates, states):
@@ -320,6 +320,14 @@ def test_states_of_a_group_stay_until_all_its_clients_have_trained_again():
     assert 10 <= held <= 100
 
 
+def test_without_checkpoints_states_lie_there_once():
+    with_them = settings(6, chunking_parts=10)
+    without = with_them.model_copy(update={"runtime": RuntimeSettings(checkpoint_interval=0)})
+    twice, once = (memory(make_plan(one, model(10_000), actors=1), "object store") for one in (with_them, without))
+
+    assert twice - once == 6 * (4 * 10_000 + 4 * 10)
+
+
 def test_full_exchange_keeps_no_models_of_clients():
     chunked, dense = (make_plan(settings(chunking=on), model(10_000), actors=1) for on in (True, False))
 
@@ -336,11 +344,14 @@ def test_full_exchange_keeps_no_models_of_clients():
     ],
 )
 def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
-    """6 clients: a vector each for what was not sent, or one for each neighbour and one for what these know of it."""
+    """6 clients: a vector each for what was not sent, or one for each neighbour and one for what these know of it.
+
+    All of it twice, while a checkpoint is written.
+    """
     plain = make_plan(settings(6, federation=federation, chunking_parts=10), model(10_000), actors=1)
     keeping = make_plan(settings(6, federation=federation, chunking_parts=10, **chunking), model(10_000), actors=1)
 
-    assert memory(keeping, "object store") - memory(plain, "object store") == vectors * 4 * 10_000
+    assert memory(keeping, "object store") - memory(plain, "object store") == 2 * vectors * 4 * 10_000
     assert (memory(keeping, "each actor") > memory(plain, "each actor")) == bool(vectors)
 
 
