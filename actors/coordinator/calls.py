@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.round_rules import Decision, InOrder, first_attempts
@@ -119,7 +119,7 @@ class _Batch:
     def _on_outcome(self, outcome: Outcome) -> Settled | None:
         key = outcome.call.key
         if isinstance(outcome, Lost):
-            if self._split is not None and self._is_searched(outcome.call):
+            if self._split is not None and not outcome.arguments_lost and self._is_searched(outcome.call):
                 return self._search_on(_Search(key, self._split.alone(key)))
             self._attempts, decision = self._attempts.on_lost(key)
             if decision is Decision.ASK_AGAIN:
@@ -136,6 +136,10 @@ class _Batch:
         """A client that was asked alone has answered, or was lost."""
         search = self._searches.pop(outcome.call.key)
         del self._in_flight[outcome.call.key]
+        if isinstance(outcome, Lost) and outcome.arguments_lost:
+            # No client's fault: how the whole call is asked again decides, and says whose states are gone.
+            self._submit(self._again(replace(outcome, call=replace(outcome.call, key=search.key))))
+            return None
         search.note(outcome)
         return self._search_on(search)
 

@@ -212,7 +212,7 @@ class Coordinator:
     def _take_batch(self, this: RoundState, settled: Settled, batch: Batch, *, asks: bool) -> None:
         """Takes what a call brought back, group by group."""
         this.failed.update(settled.lost)
-        this.attempts.update(dict.fromkeys(chain(*batch), settled.attempts))
+        this.attempts.update(dict.fromkeys(chain(settled.lost, *batch), settled.attempts))
         if settled.answer is None:
             this.failed.update(dict.fromkeys(chain(*batch), settled.reason))
             return

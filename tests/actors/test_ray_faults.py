@@ -145,6 +145,30 @@ def test_an_actor_whose_gpu_is_lost_is_replaced_and_its_clients_are_trained_agai
     assert run.summary.weights_sha256 == run_local(settings).summary.weights_sha256
 
 
+def test_a_client_that_takes_its_actor_with_it_is_found_and_left_out(
+    ray_here, make_settings, run_local, run_entered, observer
+):
+    def make(settings, device, data):
+        from fedchunk.actors.client.star import StarClient
+
+        class Deadly(StarClient):
+            def _finish(self, task, *rest):
+                if task.client_id == 3 and task.round_index == 2:
+                    os._exit(1)
+                return super()._finish(task, *rest)
+
+        return Deadly(settings, device, data)
+
+    settings = make_settings(number_of_actors=2, clients_per_call=5, clients_per_group=5)
+    with RayFederation(settings, None, observer, make) as federation:
+        run = run_entered(federation, settings)
+    assert run.summary.status == "finished"
+    assert [(row["participants"], row["failed"]) for row in run.rows("rounds")] == [(5, 0), (4, 1), (5, 0)]
+    (left_out,) = [row for row in run.rows("clients") if row["status"] == "failed"]
+    assert (left_out["round"], left_out["client"], left_out["attempts"]) == (2, 3, 2)
+    assert "asked alone" in left_out["reason"]
+
+
 @pytest.mark.slow
 def test_a_frozen_actor_is_replaced_when_its_time_is_up(ray_here, make_settings, run_local, run_entered):
     settings = make_settings(number_of_actors=2, federated_learning_rounds=2, client_timeout_s=5.0)
