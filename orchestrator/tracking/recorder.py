@@ -114,13 +114,12 @@ class MlflowRecorder:
 
     def record_rounds(self, results: Sequence[RoundResult]) -> None:
         """Puts the rounds' metrics into the spool and returns; a thread sends them."""
-        results = [result for result in results if result.round_index > self._spooled_to]
-        if not results:
+        # Those that the spool had before the tables did only add to the bytes so far.
+        known = [(result, self._points(result.summary, result.tables["metrics"])) for result in results]
+        points = [point for result, own in known if result.round_index > self._spooled_to for point in own]
+        if not points:
             return
-        points = [
-            *(point for result in results for point in self._points(result.summary, result.tables["metrics"])),
-            *_points_of(system_metrics(self._run_path), results[-1].round_index),
-        ]
+        points += _points_of(system_metrics(self._run_path), results[-1].round_index)
         self._keep(points)
         if self._sender is not None:
             self._sender.wake()

@@ -352,6 +352,27 @@ def test_a_run_that_goes_on_in_another_store_is_begun_there(tmp_path, run_folder
     assert first != other.run_id == again.run_id
 
 
+def test_a_run_that_goes_on_counts_the_bytes_of_rounds_that_the_spool_had_before_the_tables_did(
+    run_folder, recorder, uri, info, make_round
+):
+    """Killed between the two: the spool has rounds 1 to 3, the tables 1 and 2, and round 3 is played again."""
+    begin(recorder, info)
+    recorder.record_rounds([make_round(r) for r in (1, 2, 3)])
+    past = [(make_round(r).summary, make_round(r).tables["metrics"]) for r in (1, 2)]
+    again = MlflowRecorder(TrackingSettings(), Settings().flat(), run_folder.path, uri, past=past)
+    begin(again, info)
+    again.record_rounds([make_round(3)])
+    again.record_rounds([make_round(4)])
+
+    points, position = [], 0
+    while batch := Spool(run_folder.path).next_batch(position)[0]:
+        points += batch
+        position = Spool(run_folder.path).next_batch(position)[1]
+    totals = {(point.step, point.value) for point in points if point.key == "bytes/uplink_total"}
+    assert totals == {(1, 300), (2, 600), (3, 900), (4, 1200)}
+    assert len([point for point in points if point.key == "bytes/uplink_total"]) == 4
+
+
 def test_metrics_that_the_disk_did_not_take_are_kept_and_written_when_it_does(run_folder, recorder, info, make_round):
     begin(recorder, info)
     file = run_folder.path / "mlflow" / "spool.jsonl"
