@@ -128,6 +128,7 @@ class Experiment:
         """From the last checkpoint to the last round; again, where clients' states were lost."""
         first = federation.snapshot(0)
         if self._checkpoints is not None:
+            self._checkpoints.expect(4 * federation.info.spec.num_parameters)
             federation.keep_states(self._checkpoints.wants)
         start = self._newest() if self._rows else None
         while True:

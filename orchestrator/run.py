@@ -139,14 +139,16 @@ def _experiment(
 ) -> Experiment:
     """The rounds that are left, with the checkpoints of the run's folder."""
     from fedchunk.orchestrator.experiment import Experiment
+    from fedchunk.orchestrator.methods.method import keeps_states
     from fedchunk.orchestrator.recording.checkpoints import Checkpoints
 
-    runtime = settings.runtime
+    runtime, federation = settings.runtime, settings.federation
+    states = federation.number_of_clients if federation.peer_to_peer or keeps_states(settings) else 0
     checkpoints = Checkpoints(
-        folder.path, runtime.checkpoint_interval, runtime.checkpoints_to_keep, lambda: folder.recorded_to
+        folder.path, runtime.checkpoint_interval, runtime.checkpoints_to_keep, lambda: folder.recorded_to, states
     )
     return Experiment(
-        settings.federation,
+        federation,
         recorders,
         observer,
         stop,

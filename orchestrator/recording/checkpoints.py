@@ -41,6 +41,8 @@ RESERVED_BYTES = 500_000_000
 """Of the disk, what checkpoints leave for the tables."""
 SHORTEST_PAUSE_S = 5.0
 """Between two checkpoints, where the settings do not say how often."""
+EXPECTED_BYTES_PER_S = 50e6
+"""How fast states are written, before a checkpoint says how fast: beside training on two cores, measured."""
 POLL_S = 0.05
 FINISH_LIMIT_S = 120.0
 """Longest wait for the last checkpoint at the end of a run."""
@@ -59,7 +61,12 @@ class Checkpoints:
     """Writes and finds the checkpoints of one run."""
 
     def __init__(
-        self, run_path: Path, interval: int | None, to_keep: int, recorded: Callable[[], int] = lambda: 2**31
+        self,
+        run_path: Path,
+        interval: int | None,
+        to_keep: int,
+        recorded: Callable[[], int] = lambda: 2**31,
+        states: int = 0,
     ) -> None:
         """
         Args:
@@ -67,15 +74,20 @@ class Checkpoints:
             interval: rounds between two; 0: none; None: as many as cost :data:`RESERVED_SHARE` of the time.
             to_keep: how many are kept.
             recorded: the last round that is in the tables.
+            states: clients that have something to remember.
         """
         self._folder = run_path / FOLDER
-        self._interval, self._to_keep, self._recorded = interval, to_keep, recorded
+        self._interval, self._to_keep, self._recorded, self._states = interval, to_keep, recorded, states
         self._files: dict[str, File] = {}
         self._wanted: set[int] = set()
         self._thread: threading.Thread | None = None
         self._began, self._took_s = time.monotonic(), 0.0
         self._closing = False
         self._warned = False
+
+    def expect(self, model_bytes: int) -> None:
+        """How large the model is, and so about how long the first checkpoint takes; later ones as long as the last."""
+        self._took_s = self._took_s or model_bytes * (1 + self._states) / EXPECTED_BYTES_PER_S
 
     def wants(self, round_index: int) -> bool:
         """Whether there should be one after a round that is about to begin."""

@@ -157,6 +157,8 @@ def test_how_often_is_what_the_settings_say_or_what_the_time_allows(tmp_path, mo
     assert not any(Checkpoints(tmp_path, 0, 2).wants(at) for at in range(1, 10))
     now = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    large = Checkpoints(tmp_path, None, 2, states=1000)
+    large.expect(1_000_000)  # 1 GB takes 20 s, and may take one percent of the time
     by_time = Checkpoints(tmp_path, None, 2)
     by_time._took_s = 0.2
     wanted = []
@@ -164,6 +166,9 @@ def test_how_often_is_what_the_settings_say_or_what_the_time_allows(tmp_path, mo
         now[0] += 1.0
         wanted += [at] if by_time.wants(at) else []
     assert wanted == [20, 40, 60], "0.2 s are one percent of 20 s"
+    assert not large.wants(1)
+    now[0] = 100.0 + 2003
+    assert large.wants(2)
 
 
 def test_the_end_does_not_wait_for_one_who_is_in_a_hurry(tmp_path):
