@@ -42,7 +42,7 @@ RESERVED_BYTES = 500_000_000
 SHORTEST_PAUSE_S = 5.0
 """Between two checkpoints, where the settings do not say how often."""
 EXPECTED_BYTES_PER_S = 50e6
-"""How fast states are written, before a checkpoint says how fast: beside training on two cores, measured."""
+"""How fast states are written, before a checkpoint says how fast: an estimate, beside training on two cores."""
 POLL_S = 0.05
 FINISH_LIMIT_S = 120.0
 """Longest wait for the last checkpoint at the end of a run."""
