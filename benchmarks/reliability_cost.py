@@ -35,8 +35,8 @@ def sweep_of_small_runs(bench: Bench) -> Row:
 def cost_of_checkpoints(bench: Bench) -> Row:
     """What checkpoints take of the time, with the default interval: medians of rounds with and without, in turns."""
     outcomes = []
-    mlp = {"number_of_clients": 1000, "client_sampling_rate": 0.1, "federated_learning_rounds": 150}
-    cnn = {"number_of_clients": 50, "client_sampling_rate": 0.2, "federated_learning_rounds": 25, "model_type": "cnn"}
+    mlp = {"number_of_clients": 1000, "client_sampling_rate": 0.1, "federated_learning_rounds": 600}
+    cnn = {"number_of_clients": 50, "client_sampling_rate": 0.2, "federated_learning_rounds": 40, "model_type": "cnn"}
     iid = {"data_distribution_kind": "iid"}
     cases: dict[str, dict[str, Any]] = {"MLP, 1,000 clients": mlp | iid, "CNN, 50 clients": cnn | iid}
     for name, case in cases.items():
