@@ -24,6 +24,7 @@ from reliability_nodes import coordinators_node_killed, node_with_states_killed
 from reliability_processes import actor_frozen, client_actor_killed, kill_and_resume, runs_at_once, signals
 from reliability_records import bits_flipped, disk_full, large_report
 from reliability_store import stores
+from reliability_updates import bad_updates
 
 RESULTS = Path(__file__).parent / "results" / "reliability.md"
 FIGURES = RESULTS.with_suffix(".json")
@@ -38,6 +39,7 @@ CASES: dict[str, Callable[[Bench], Row]] = {
     "bits": bits_flipped,
     "together": runs_at_once,
     "exceptions": exceptions,
+    "updates": bad_updates,
     "signals": signals,
     "store": stores,
     "sweep": sweep_of_small_runs,

@@ -15,7 +15,7 @@ import fedchunk
 from fedchunk import Dataset
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.actors.client.star import StarClient
-from fedchunk.orchestrator.contract.messages import RoundResult
+from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
 from fedchunk.orchestrator.experiment import run_experiment
 
 NAMES = (
@@ -37,12 +37,17 @@ class Notes:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.largest = np.nan
+        """The largest absolute value of the last model."""
 
     def stage(self, name: str) -> None: ...
     def clients_done(self, round_index: int, done: int, cohort: int) -> None: ...
     def round_done(self, result: RoundResult) -> None: ...
     def start(self, info: object) -> None: ...
-    def finish(self, summary: object, spec: object, model: object) -> None: ...
+
+    def finish(self, summary: object, spec: object, model: ModelState | None) -> None:
+        """Looks at the model."""
+        self.largest = np.nan if model is None else float(np.abs(model.weights_P).max())
 
     def record_rounds(self, results: Sequence[RoundResult]) -> None:
         """Keeps rows of the ``clients`` table."""

@@ -84,7 +84,8 @@ def actor_frozen(bench: Bench) -> Row:
             wait_for_client_actors(running)[0].suspend()
             frozen_at = time.monotonic()
         if "is replaced" in line and not said:
-            said = f"{time.monotonic() - frozen_at:.1f} s until it is replaced and named ({line.strip()[:90]})"
+            what = line.strip().partition(". ")[0]
+            said = f"{time.monotonic() - frozen_at:.1f} s until it is replaced and named ({what})"
     running.wait()
     status = fedchunk.load_run(folder).status
     return Row("a client actor frozen (SIGSTOP), default settings", f"{said or 'nothing said'}; run {status}")

@@ -34,7 +34,9 @@ def stores(bench: Bench) -> Row:
         "is a text file": (_text_file, lambda folder: nullcontext()),
     }
     outcomes = [f"{name}: {_beside(bench, *case)}" for name, case in cases.items()]
-    return Row(f"an MLflow store that ... ({ROUNDS} rounds; points in a sound store after sync)", "; ".join(outcomes))
+    return Row(
+        f"an MLflow store that ... ({ROUNDS} rounds; points in it, or after sync in a sound one)", "; ".join(outcomes)
+    )
 
 
 def _beside(

@@ -23,8 +23,16 @@ class ClientTask:
     round_index: int
     client_id: int
     state: ClientState | None
-    message: Message
+    messages: tuple[Message, ...]
+    """What brings it up to date, in order."""
+    missed: int
+    """Rounds since it last took part; 0 where it never did."""
     affordable_bytes: int | None
+
+    @property
+    def choice_C(self) -> NDArray[np.bool_] | None:
+        """The chunks that it is told to send, if it is told."""
+        return self.messages[-1].choice_C
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,10 @@ class GroupTask:
     states: Sequence[StateObject]
     num_chunks: int
 
-    def message_of(self, number: int) -> int:
-        """Which message is for client ``number`` of the call."""
-        return self.order.messages[number]
+    def missed_by(self, number: int) -> int:
+        """How many rounds client ``number`` of the call has missed since it last took part."""
+        last_round = self.order.last_rounds[number]
+        return max(0, self.order.round_index - 1 - last_round) if last_round else 0
 
     def state_of(self, number: int) -> ClientState | None:
         """What the client remembers; where clients keep nothing, when it last sent everything."""
@@ -54,17 +63,18 @@ class GroupTask:
 
     def groups(self, opened: Callable[[Payload, NDArray[np.bool_] | None], Message]) -> Iterator[list[ClientTask]]:
         """The clients of each group, with what they remember and what they are told; equal messages are opened once."""
-        known: dict[tuple[int, bytes | None], Message] = {}
+        known: dict[tuple[tuple[int, ...], bytes | None], tuple[Message, ...]] = {}
         number = 0
         for clients in self.order.groups:
             tasks = []
             for client in clients:
-                at, state = self.message_of(number), self.state_of(number)
+                at, state = self.order.messages[number], self.state_of(number)
                 known_C = state.choice_C if state else None
                 key = at, None if known_C is None else known_C.tobytes()
                 if key not in known:
-                    known[key] = opened(self.messages[at], known_C)
-                order = self.order
-                tasks.append(ClientTask(order.round_index, client, state, known[key], order.affordable_bytes))
+                    known[key] = tuple(opened(self.messages[one], known_C) for one in at)
+                order, missed = self.order, self.missed_by(number)
+                task = ClientTask(order.round_index, client, state, known[key], missed, order.affordable_bytes)
+                tasks.append(task)
                 number += 1
             yield tasks

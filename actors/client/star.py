@@ -153,7 +153,7 @@ class StarClient:
                 for task in tasks:
                     assert task.state is not None
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
-                        model = reconstruct(task.state.model, task.message, self._layout)
+                        model = self._model_of(task, task.state.model)
                         measured[task.client_id] = self._worker.evaluate_whole(model)
                         after.append(replace(task.state, model=model))
             sums.append(measured)
@@ -167,8 +167,22 @@ class StarClient:
         groups = GroupTask(order, messages, states, self._layout.num_chunks).groups(self._opened)
         for clients in order.groups:
             with self._spans.doing("fetch", len(clients)):
-                tasks = next(groups)
+                tasks = [self._faded(task) for task in next(groups)]
             yield tasks
+
+    def _faded(self, task: ClientTask) -> ClientTask:
+        """The client with what is left of its residual after rounds in which it did not take part."""
+        if task.state is None or task.state.withheld_P is None:
+            return task
+        left_P = self._method.rule.faded(task.state.withheld_P, task.missed)
+        return replace(task, state=replace(task.state, withheld_P=left_P))
+
+    def _model_of(self, task: ClientTask, own: ModelState | None) -> ModelState:
+        """The client's own model, with all that it was sent."""
+        for message in task.messages:
+            own = reconstruct(self._worker.start if message.from_first else own, message, self._layout)
+        assert own is not None, "a client that was sent nothing"
+        return own
 
     def _opened(self, message: Payload, known_C: NDArray[np.bool_] | None) -> Message:
         spec, own = self._worker.spec, self._method.own_codec
@@ -243,7 +257,7 @@ class StarClient:
             try:
                 with stage(task.round_index, task.client_id, "reconstruct"):
                     own = task.state.model if task.state else self._own_start
-                    model = reconstruct(own, task.message, self._layout)
+                    model = self._model_of(task, own)
                     same = [one.before for one in ready if one.before.weights_P is model.weights_P]
                     before = same[0] if same and model.buffers_B is same[0].buffers_B else model
                     ready.append(Ready(task, before, self._start_of(task, before)))
@@ -278,7 +292,7 @@ class StarClient:
         with stage(task.round_index, task.client_id, "emit"):
             after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
             model = replace(after, weights_P=before.weights_P) if self._method.rule.keeps_residual else after
-            pending = ClientState(model, last_sent_C, change.withheld_P, task.message.choice_C)
+            pending = ClientState(model, last_sent_C, change.withheld_P, task.choice_C)
             residual_norm = None
             if choice is None:
                 payload, new_state = self._scores_message(task, scores_C), pending
@@ -314,7 +328,7 @@ class StarClient:
 
     def _emit_told(self, task: ClientTask) -> Outgoing:
         """Sends the chunks that the message asks for."""
-        choice_C = task.message.choice_C
+        choice_C = task.choice_C
         assert task.state is not None
         assert choice_C is not None, "the coordinator's choice did not come"
         with stage(task.round_index, task.client_id, "emit"):
@@ -322,8 +336,8 @@ class StarClient:
 
     def _choice(self, task: ClientTask, scores_C: NDArray[np.float32], ages: Ages) -> Choice | None:
         """The client's own choice, the coordinator's, or None where it has yet to choose."""
-        if task.message.choice_C is not None:
-            return Choice(task.message.choice_C, "agreed")
+        if task.choice_C is not None:
+            return Choice(task.choice_C, "agreed")
         if self._settings.chunking.agrees:
             return None
         affordable = affordable_chunks(

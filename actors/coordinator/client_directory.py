@@ -32,8 +32,8 @@ class DownlinkBatch:
     """What clients are sent."""
 
     messages: list[NDArray[np.uint8]]
-    of: Mapping[int, int]
-    """Which message is whose."""
+    of: Mapping[int, tuple[int, ...]]
+    """Which messages are whose, in their order."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,24 @@ class ClientDirectory:
         With consensus a client that sent last round's chunks knows which they were: no mask goes with their means.
         """
         messages: list[Encoded] = []
-        known: dict[tuple[int, bool], int] = {}
-        equal: dict[bytes, int] = {}
-        of: dict[int, int] = {}
+        known: dict[tuple[int, bool], tuple[int, ...]] = {}
+        equal: dict[bytes, tuple[int, ...]] = {}
+        of: dict[int, tuple[int, ...]] = {}
         for client in clients:
             entry = self._entries[client]
             needs_mask = not (entry.known_round == model.round_index - 1 and entry.told_round == model.round_index)
             key = (entry.known_round, needs_mask)
             if key not in known:
-                # Clients that missed more rounds need the same message as soon as every chunk has changed since.
+                # Clients that missed more rounds need the same as soon as every chunk has changed since.
                 told = model.message_key(entry.known_round) + bytes([needs_mask])
                 if told not in equal:
-                    equal[told] = len(messages)
-                    messages.append(model.message_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask))
+                    sent = model.messages_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask)
+                    equal[told] = tuple(range(len(messages), len(messages) + len(sent)))
+                    messages.extend(sent)
                 known[key] = equal[told]
             of[client] = known[key]
-            ledger.bill(COORDINATOR, client, messages[of[client]].sizes)
+            for at in of[client]:
+                ledger.bill(COORDINATOR, client, messages[at].sizes)
         return DownlinkBatch([message.payload for message in messages], of)
 
     def send_choice(

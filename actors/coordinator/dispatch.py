@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, count
 
 from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch
 from fedchunk.orchestrator.contract.messages import GroupOrder, StatePlace
@@ -61,10 +61,13 @@ class Dispatch:
     ) -> Call:
         """A call for ``job`` about a batch: the order, all messages, and the objects with the clients' states."""
         clients = list(chain(*batch))
-        messages: Handle = tuple(downlinks.messages[downlinks.of[client]] for client in clients)
-        at = tuple(range(len(clients)))
-        if not self._one_each:
-            messages, at = self._put(downlinks), tuple(downlinks.of[client] for client in clients)
+        at = tuple(downlinks.of[client] for client in clients)
+        if self._one_each:
+            messages: Handle = tuple(downlinks.messages[one] for one in chain(*at))
+            numbers = count()
+            at = tuple(tuple(next(numbers) for _ in one) for one in at)
+        else:
+            messages = self._put(downlinks)
         last_rounds = tuple(self._clients.last_round(client) for client in clients)
         places = [self._clients.state(client) for client in clients] if self._with_states else []
         objects: dict[int, Handle] = {id(place.states): place.states for place in places if place}

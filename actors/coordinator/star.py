@@ -257,7 +257,7 @@ class Coordinator:
         told = self._clients.send_choice(clients, self._model, this.round_index, this.ledger, agreed.selected_C)
         groups = [tuple(c for c in group if c in this.scores) for group in this.groups]
         batches = self._dispatch.batches([group for group in groups if group])
-        messages = DownlinkBatch([told], dict.fromkeys(clients, 0))
+        messages = DownlinkBatch([told], dict.fromkeys(clients, (0,)))
         calls = [
             self._dispatch.call(key, "emit_group", this.round_index, batch, messages)
             for key, batch in enumerate(batches)

@@ -52,7 +52,7 @@ class PayloadVerifier:
         self._check_origin(round_index, client, (message.round_index, message.sender, message.num_samples))
         if message.buffers_B is None or message.counters_I is None:
             raise PayloadError("holds no buffers")
-        if message.shares_K is not None or message.choice_C is not None:
+        if message.shares_K is not None or message.choice_C is not None or message.from_first:
             raise PayloadError("holds what only the coordinator sends")
         if message.is_change != self._sends_changes:
             raise PayloadError("holds changes" if message.is_change else "holds values instead of changes")

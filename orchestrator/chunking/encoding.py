@@ -64,6 +64,8 @@ class Message:
     """The values of the chunks in ``mask_C``, one chunk behind the other, as the encoding left them."""
     is_change: bool
     """Whether values are to be added to what the receiver has, or to take its place."""
+    from_first: bool
+    """Whether they are to be added to the first model instead of what the receiver has."""
     shares_K: NDArray[np.float32] | None
     choice_C: NDArray[np.bool_] | None
     buffers_B: NDArray[np.float32] | None
@@ -160,9 +162,44 @@ def encode(
     Raises:
         ValueError: a value does not fit the encoding.
     """
-    packed = codecs.pack_chunks(packing.codec, vector_P, mask_C, layout)
-    own = packing.codec.wire_id >= FIRST_OWN_ID  # of its values nobody else knows the length
-    compression, values = _compressed(packed.parts, "none" if own else packing.compression)
+    return encode_packed(
+        layout,
+        codecs.pack_chunks(packing.codec, vector_P, mask_C, layout),
+        mask_C,
+        round_index=round_index,
+        sender=sender,
+        num_samples=num_samples,
+        buffers=buffers,
+        compression=packing.compression,
+        is_change=is_change,
+        shares_K=shares_K,
+        choice_C=choice_C,
+        with_mask=with_mask,
+    )
+
+
+def encode_packed(
+    layout: Layout,
+    packed: Packed,
+    mask_C: NDArray[np.bool_],
+    *,
+    round_index: int,
+    sender: int,
+    num_samples: int,
+    buffers: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
+    compression: Compression = "none",
+    is_change: bool = False,
+    from_first: bool = False,
+    shares_K: NDArray[np.float32] | None = None,
+    choice_C: NDArray[np.bool_] | None = None,
+    with_mask: bool = True,
+) -> Encoded:
+    """As :func:`encode`, of chunks ``mask_C`` whose values are packed already.
+
+    ``from_first``: the changes are to be added to the first model, not to what the receiver has.
+    """
+    own = packed.codec.wire_id >= FIRST_OWN_ID  # of its values nobody else knows the length
+    compression, values = _compressed(packed.parts, "none" if own else compression)
     sections = {
         "mask": _mask_section(mask_C) if with_mask else b"",
         "choice": _mask_section(choice_C) if choice_C is not None else b"",
@@ -173,12 +210,13 @@ def encode(
     # Sums of numbers: enum's own operators take longer than the rest of a small header.
     flags = (
         is_change * Flag.CHANGES
+        + from_first * Flag.FROM_FIRST
         + (shares_K is not None) * Flag.SHARES
         + (buffers is not None) * Flag.BUFFERS
         + with_mask * Flag.MASK
         + (choice_C is not None) * Flag.CHOICE
     )
-    kinds = packing.codec.wire_id, COMPRESSIONS.index(compression)
+    kinds = packed.codec.wire_id, COMPRESSIONS.index(compression)
     head = Header(Flag(flags), *kinds, round_index, sender, num_samples, int(np.count_nonzero(mask_C)))
     payload, sizes = assemble(head, layout, sections, values)
     return Encoded(payload, sizes, packed)
@@ -258,6 +296,7 @@ def decode(
         mask_C,
         values,
         Flag.CHANGES in head.flags,
+        Flag.FROM_FIRST in head.flags,
         shares_K,
         choice_C,
         buffers_B,

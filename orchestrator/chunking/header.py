@@ -35,6 +35,8 @@ class Flag(IntFlag):
     """Which chunks the receiver is to send."""
     SCORES = 32
     """One number per chunk, to agree on a choice; nothing else."""
+    FROM_FIRST = 64
+    """Changes are to be added to the first model instead of what the receiver has."""
 
 
 @dataclass(frozen=True)

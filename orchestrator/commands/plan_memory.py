@@ -103,7 +103,7 @@ def _coordinator(spec: ModelSpec, method: Method, topology: Topology | None, mod
     size, formula = 12 * spec.num_parameters + 2 * model, "float64 sums and quotients of P values + the model twice"
     if method.rule.keeps_residual:
         size += 16 * spec.num_parameters
-        formula += " + 4 vectors of P float32 (what it has not told yet)"
+        formula += " + 4 vectors of P float32 (what it has not told yet, and what it told)"
     return Memory("coordinator", size, formula)
 
 

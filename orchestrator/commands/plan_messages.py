@@ -98,6 +98,18 @@ class Messages:
         with_shares = self.method.rule.sends_shares
         return self._bounds(chunks, packing, with_mask=with_mask, with_choice=with_choice, with_shares=with_shares)
 
+    def told_again(self, chunks: int) -> int:
+        """So many changed chunks at most, told once more to a client that has to hear of later rounds too."""
+        return self._length(chunks, self.method.packing) - self._buffers
+
+    def ending(self, *, with_choice: bool) -> int:
+        """What the last of several messages has beside the others."""
+        return self._buffers + (self.nothing(with_choice=True) - self.nothing(with_choice=False)) * with_choice
+
+    @property
+    def _buffers(self) -> int:
+        return 4 * self.spec.num_float_buffers + 8 * self.spec.num_integer_buffers
+
     def nothing(self, *, with_choice: bool) -> int:
         """To a client that knows the model already."""
         return sum(message_bytes(self.layout.num_chunks, 0, 0, 0, with_choice=with_choice).values())

@@ -90,6 +90,7 @@ class _Star:
         self._took_part_N = np.full(clients, NEVER)
         self._changed_low_R = np.zeros(num_rounds + 1, np.int64)
         self._changed_high_R = np.zeros(num_rounds + 1, np.int64)
+        self._retold_R = np.zeros(num_rounds + 1, np.int64)
         has_budget = messages.chunking.chunking and messages.chunking.sensitivity_budget_mb is not None
         self._budget = BudgetBounds(messages, num_rounds, len(self._cohort(1))) if has_budget else None
         self._uplink = self._downlink = NOTHING
@@ -161,13 +162,31 @@ class _Star:
         if known == model_round:
             return Bounds.exactly(messages.nothing(with_choice=with_choice))
         missed_one = known == model_round - 1
+        if messages.method.rule.keeps_residual and not missed_one:
+            return self._catch_up(known, model_round, with_choice=with_choice)
         sent_it_too = chunking.agrees and missed_one and took_part and not self._tells_other_chunks
         return messages.change(
             Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known])),
-            plain=messages.method.rule.keeps_residual and not missed_one,
             with_mask=not sent_it_too,
             with_choice=with_choice,
         )
+
+    def _catch_up(self, known: int, model_round: int, *, with_choice: bool) -> Bounds:
+        """To a client that missed some rounds: values, or all that was told meanwhile, whichever is shorter.
+
+        The history may not reach back so far, but only where telling it takes more bytes than all values.
+        """
+        messages = self._messages
+        changed = Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known]))
+        values, merged = (
+            messages.change(changed, plain=plain, with_mask=True, with_choice=with_choice) for plain in (True, False)
+        )
+        ways = [values.high, int(self._retold_R[model_round] - self._retold_R[known])]
+        ways[1] += messages.ending(with_choice=with_choice)
+        if messages.chunking.catch_up == "approximate":
+            since_first = Bounds.exactly(int(self._changed_high_R[0]))
+            ways.append(messages.change(since_first, with_mask=True, with_choice=with_choice).high)
+        return Bounds(min(values.low, merged.low), min(ways))
 
     def _note_changes(self, round_index: int, sent: Bounds, clients: int) -> None:
         """How many chunks changed since each round before: of one choice at least, of all together at most."""
@@ -176,6 +195,7 @@ class _Star:
         changed = sent if chunking.agrees else Bounds(sent.low, sent.high * clients)
         if messages.method.rule.keeps_residual and chunking.downlink_sensitivity_percentage is not None:
             changed = Bounds.exactly(sensitivity.fixed(num_chunks, chunking.downlink_sensitivity_percentage))
+        self._retold_R[round_index] = self._retold_R[round_index - 1] + messages.told_again(changed.high)
         low_R, high_R = self._changed_low_R[:round_index], self._changed_high_R[:round_index]
         np.maximum(low_R, changed.low, out=low_R)
         np.minimum(high_R + changed.high, num_chunks, out=high_R)

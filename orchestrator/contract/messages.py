@@ -148,8 +148,8 @@ class GroupOrder:
     round_index: int
     groups: tuple[tuple[int, ...], ...]
     """Clients of each group, ascending."""
-    messages: tuple[int, ...]
-    """For each client, in order, which message is for it: of those in the call's first argument."""
+    messages: tuple[tuple[int, ...], ...]
+    """For each client, in order, which messages are for it: of those in the call's first argument."""
     states: tuple[StatePlace | None, ...]
     """For each client, in order, where its state is; None before it ever took part. Empty where clients keep none."""
     last_rounds: tuple[int, ...]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.chunking.told import Told
 from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, ModelState
 
 Arrays = dict[str, NDArray[Any]]
 
-_CLASSES: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (ModelState, ClientState, ClientStates)}
+_CLASSES: Mapping[str, type[Any]] = {kind.__name__: kind for kind in (ModelState, ClientState, ClientStates, Told)}
 
 
 class NotStorable(TypeError):

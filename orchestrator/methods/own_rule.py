@@ -28,6 +28,12 @@ class OwnRule(ExchangeRule):
             start_P = self._rule.start(shared_P, withheld_P)
         return start_P if start_P is shared_P else self._vector("start", start_P, len(shared_P))
 
+    def faded(self, withheld_P: NDArray[np.float32], missed: int) -> NDArray[np.float32]:
+        """Passed on."""
+        with self._bound.named():
+            left_P = self._rule.faded(withheld_P, missed)
+        return left_P if left_P is withheld_P else self._vector("faded", left_P, len(withheld_P))
+
     def sent_vector(self, pending: ClientState) -> NDArray[np.float32]:
         """Passed on."""
         with self._bound.named():

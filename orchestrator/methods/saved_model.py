@@ -18,7 +18,8 @@ def saved_model(model: GlobalModel) -> dict[str, Any]:
     """
     if not dataclasses.is_dataclass(model) or isinstance(model, type):
         raise NotStorable(f"{type(model).__name__} is no dataclass, so a checkpoint cannot hold it")
-    values = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    fields = [field for field in dataclasses.fields(model) if not field.metadata.get("from_settings")]
+    values = {field.name: getattr(model, field.name) for field in fields}
     return {name: value for name, value in values.items() if not isinstance(value, ServerSide | Layout)}
 
 

@@ -124,6 +124,19 @@ class ChunkingSettings(Section):
         description="error_feedback: clients train from the shared model plus this share of what they withhold, so "
         "that they do not learn the same again while it waits; 0: from the shared model alone.",
     )
+    withheld_fading: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="error_feedback: what a client withholds is multiplied by this for each round in which it did not "
+        "take part; 0: forgotten as soon as it misses one.",
+    )
+    catch_up: Annotated[Literal["exact", "approximate"], AnyCase()] = Field(
+        "exact",
+        description="error_feedback: what clients get that missed rounds. exact: what was told meanwhile, or values, "
+        "whichever takes fewer bytes: the same bits as the others'. approximate: also an encoded difference to the "
+        "first model, where that takes fewer: other bits.",
+    )
     chunk_agreement: Annotated[Literal["independent", "consensus"], AnyCase()] = Field(
         "independent", description="consensus (star): the coordinator picks one set of chunks for all clients."
     )

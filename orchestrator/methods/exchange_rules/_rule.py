@@ -46,13 +46,16 @@ class GlobalModel(Protocol):
         ...
 
     def message_key(self, known_round: int) -> bytes:
-        """What :meth:`message_since` depends on: clients for whom this is equal are sent the same message."""
+        """What :meth:`messages_since` depends on: clients for whom this is equal are sent the same."""
         ...
 
-    def message_since(
+    def messages_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
-    ) -> Encoded:
-        """What a client that knows the model of ``known_round`` must be sent."""
+    ) -> tuple[Encoded, ...]:
+        """What a client that knows the model of ``known_round`` must be sent: mostly one message.
+
+        The last one has the model's buffers and ``choice_C``.
+        """
         ...
 
 
@@ -101,6 +104,10 @@ class ExchangeRule:
     def start(self, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Where the training of a client of a star begins, (P,)."""
         return shared_P
+
+    def faded(self, withheld_P: NDArray[np.float32], missed: int) -> NDArray[np.float32]:
+        """What is left of what a client withheld, (P,), after so many rounds in which it did not take part."""
+        return withheld_P
 
     def sent_vector(self, pending: ClientState) -> NDArray[np.float32]:
         """The vector whose chunks are sent, (P,)."""

@@ -110,14 +110,14 @@ class MeanModel:
         )
 
     def message_key(self, known_round: int) -> bytes:
-        """What :meth:`message_since` depends on: clients for whom this is equal are sent the same message."""
+        """What :meth:`messages_since` depends on: clients for whom this is equal are sent the same."""
         plain = self.server.packing == PLAIN and not self.with_shares
         first = known_round == NEVER and not plain  # the first message is plain in any case
         return bytes([first, self.round_index > known_round]) + (self.changed_C > known_round).tobytes()
 
-    def message_since(
+    def messages_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
-    ) -> Encoded:
+    ) -> tuple[Encoded]:
         """What a client that knows the model of ``known_round`` must be sent.
 
         A client that missed rounds gets each chunk that changed once, with its latest mean and share. The first
@@ -125,7 +125,7 @@ class MeanModel:
         """
         first = known_round == NEVER
         changed_C = self.changed_C > known_round
-        return encode(
+        message = encode(
             self.layout,
             self.state.weights_P,
             changed_C,
@@ -138,3 +138,4 @@ class MeanModel:
             choice_C=choice_C,
             with_mask=with_mask,
         )
+        return (message,)

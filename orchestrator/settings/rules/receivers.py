@@ -46,6 +46,12 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
             "that are behind pull a client back to where its neighbours were, and large steps diverge; allowed here: "
             f"at most {largest_step(settings):g}",
         )
+    if "catch_up" in asks and chunking.catch_up == "approximate" and not settings.federation.clients_have_first_model:
+        yield Remark(
+            ("catch_up", "initial_model"),
+            "got approximate, but clients do not have the first model that the difference is taken to; allowed here: "
+            "initial_model: seed, or a file with initial_model_known: true",
+        )
     if settings.components.get(KINDS["encoding"], chunking.chunk_encoding) and chunking.chunk_compression != "none":
         yield Remark(
             ("chunk_compression", "chunk_encoding"),

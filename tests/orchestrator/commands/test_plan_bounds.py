@@ -76,6 +76,14 @@ WITHIN = {
     "lz4 of peers": {**PEERS, "chunk_compression": "lz4", "sensitivity_percentage": 100.0},
     "feedback of some": {**SOME, **FEEDBACK, "chunk_encoding": "int4"},
     "feedback of some, from the seed": {**SOME, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
+    "feedback of some, told again": {
+        **SOME, **FEEDBACK, "chunk_encoding": "int4", "downlink_sensitivity_percentage": 10.0, "initial_model": "seed",
+        "federated_learning_rounds": 9,
+    },
+    "feedback of some, approximately": {
+        **SOME, **FEEDBACK, "chunk_encoding": "int8", "sensitivity_percentage": 100.0, "initial_model": "seed",
+        "catch_up": "approximate", "federated_learning_rounds": 9, "chunk_compression": "zstd",
+    },
     "consensus of some": {**SOME, **CONSENSUS, "agreement_interval": 2, "evaluation_interval": 3},
     "consensus of some with feedback": {**SOME, **FORESEEN, **FEEDBACK, "evaluate_clients": True},
     "own weights of some": {**SOME, "chunk_reconstruction": "own_weights", "evaluate_clients": True},

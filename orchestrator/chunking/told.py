@@ -1,0 +1,127 @@
+"""What a sender told in earlier rounds, kept as it was encoded, and how one who was away is told it later.
+
+Both ways give the bits of those who heard every round: the same decoded values are added to each value in the same
+order.
+
+    replayed   the old messages, one behind the other
+    merged     each chunk's first telling in one message, its second in the next, and so on; chunks that were told so
+               often that their values take fewer bytes are left to a message of values
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.codecs import Codec, Packed
+from fedchunk.orchestrator.chunking.layout import Layout
+
+Telling = tuple[NDArray[np.bool_], Packed]
+"""The chunks of a message, and their packed values."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The changes that were told in one round, packed, before any compression."""
+
+    round_index: int
+    mask_C: NDArray[np.bool_]
+    values: NDArray[np.uint8]
+    scales: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, round_index: int, mask_C: NDArray[np.bool_], packed: Packed) -> Told:
+        """What a message of that round held."""
+        return cls(round_index, mask_C, packed.joined, packed.scales)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of values and scales."""
+        return len(self.values) + len(self.scales)
+
+    def packed(self, codec: Codec, layout: Layout) -> Packed:
+        """The packed values again."""
+        return Packed(codec, (self.values,), self.scales, layout.sizes_C[self.mask_C])
+
+
+def kept(history: tuple[Told, ...], newest: Told, most_bytes: int) -> tuple[Told, ...]:
+    """The history with one more round, without those from which on it takes ``most_bytes`` or more to tell it all."""
+    rounds = (*history, newest)
+    total = newest.num_bytes
+    for at in range(len(rounds) - 2, -1, -1):
+        total += rounds[at].num_bytes
+        if total >= most_bytes:
+            return rounds[at + 1 :]
+    return rounds
+
+
+def since(history: tuple[Told, ...], known_round: int) -> tuple[Told, ...] | None:
+    """What was told after ``known_round``, oldest first; None where the history does not reach back so far."""
+    if not history or history[0].round_index > known_round + 1:
+        return None
+    return tuple(told for told in history if told.round_index > known_round)
+
+
+def tellings_C(missed: Sequence[Told], num_chunks: int) -> NDArray[np.int64]:
+    """How often each chunk was told."""
+    return sum((told.mask_C.astype(np.int64) for told in missed), np.zeros(num_chunks, np.int64))
+
+
+def often(missed: Sequence[Told], layout: Layout) -> NDArray[np.bool_]:
+    """The chunks that were told so often that float32 values of them, 4 bytes each, take fewer bytes."""
+    values = sum(layout.num_values(told.mask_C) for told in missed)
+    if not values:
+        return np.zeros(layout.num_chunks, np.bool_)
+    bytes_a_value = sum(told.num_bytes for told in missed) / values
+    marked_C: NDArray[np.bool_] = tellings_C(missed, layout.num_chunks) * bytes_a_value > 4
+    return marked_C
+
+
+def replayed(missed: Sequence[Told], codec: Codec, layout: Layout) -> list[Telling]:
+    """The old messages; rounds that told nothing are left out."""
+    return [(told.mask_C, told.packed(codec, layout)) for told in missed if told.mask_C.any()]
+
+
+def merged(missed: Sequence[Told], without_C: NDArray[np.bool_], codec: Codec, layout: Layout) -> list[Telling] | None:
+    """Each chunk's n-th telling in the n-th message, without the chunks ``without_C``.
+
+    Returns None where the encoding does not give the same values when it encodes what it decoded: those that are
+    random, or have one scale for all chunks of a message.
+    """
+    masks_RC = np.array([told.mask_C for told in missed])
+    values = [codec.unpack(one.joined, one.scales, one.sizes_K) for one in (t.packed(codec, layout) for t in missed)]
+    rounds, chunks = np.nonzero(masks_RC)
+    numbers = np.cumsum(masks_RC, axis=0)[rounds, chunks]  # which telling of its chunk each is, from 1
+    sizes = layout.sizes_C[chunks]
+    starts = np.cumsum(sizes) - sizes
+    all_values = np.concatenate(values)
+    wanted = ~without_C[chunks]
+    layers: list[Telling] = []
+    for number in range(1, int(numbers[wanted].max(initial=0)) + 1):
+        here = np.flatnonzero(wanted & (numbers == number))
+        here = here[np.argsort(chunks[here])]
+        layer_C = np.zeros(layout.num_chunks, np.bool_)
+        layer_C[chunks[here]] = True
+        layer_V = all_values[_ranges(starts[here], sizes[here])]
+        packed = Packed(codec, *_packed(codec, layer_V, sizes[here]), sizes[here])
+        again_V = codec.unpack(packed.joined, packed.scales, packed.sizes_K)
+        if not np.array_equal(again_V.view(np.uint32), layer_V.view(np.uint32)):
+            return None
+        layers.append((layer_C, packed))
+    return layers
+
+
+def _packed(
+    codec: Codec, values_V: NDArray[np.float32], sizes_K: NDArray[np.int64]
+) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.uint8]]:
+    values, scales = codec.pack(values_V, sizes_K)
+    return (values,), scales
+
+
+def _ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The indices ``start .. start + size`` of all ranges, one behind the other."""
+    ends = np.cumsum(sizes_K)
+    return np.arange(ends[-1]) + np.repeat(starts_K - (ends - sizes_K), sizes_K)

@@ -1,0 +1,207 @@
+"""The coordinator's model with error feedback: adds up changes, and keeps what it has not told yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
+from fedchunk.orchestrator.chunking.aggregation import RoundSum
+from fedchunk.orchestrator.chunking.codecs import Packed, pack_chunks
+from fedchunk.orchestrator.chunking.encoding import Encoded, encode, encode_packed
+from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.told import Telling, Told, kept, merged, often, replayed, since
+from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
+from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, ServerSide
+from fedchunk.orchestrator.methods.server_step import OptimizerState
+
+Buffers = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class FeedbackModel:
+    """A model that adds up changes, with error feedback towards the clients too.
+
+    All clients know ``shared``: both ends add the same decoded values in the same order, so it is the same bits
+    everywhere. What the coordinator knows beyond that is ``withheld_P``.
+    """
+
+    server: ServerSide
+    downlink_percentage: float | None
+    """Share of the chunks that go down in a round; None: all that changed."""
+    shared: ModelState
+    withheld_P: NDArray[np.float32]
+    """What could not be told yet: chunks left out, and what encoding lost."""
+    changed_C: NDArray[np.int32]
+    round_index: int
+    first_P: NDArray[np.float32] | None = field(default=None, metadata={"from_settings": True})
+    """The first model, where clients that missed rounds may be sent an encoded difference to it."""
+    history: tuple[Told, ...] = ()
+    """What was told in the last rounds, as far back as it can be cheaper to tell it again than to send values."""
+    optimizer: OptimizerState = field(default_factory=dict)
+
+    @classmethod
+    def initial(
+        cls,
+        server: ServerSide,
+        downlink_percentage: float | None,
+        state: ModelState,
+        first_P: NDArray[np.float32] | None = None,
+    ) -> FeedbackModel:
+        """The model that everybody starts from."""
+        nothing_P = np.zeros(server.layout.num_parameters, np.float32)
+        changed_C = np.zeros(server.layout.num_chunks, np.int32)
+        return cls(server, downlink_percentage, state, nothing_P, changed_C, 0, first_P)
+
+    @property
+    def layout(self) -> Layout:
+        """The cut."""
+        return self.server.layout
+
+    @property
+    def state(self) -> ModelState:
+        """The coordinator's own model: what is shared, and what it has not told yet."""
+        return replace(self.shared, weights_P=self.shared.weights_P + self.withheld_P)
+
+    def change_of(self, total: RoundSum) -> NDArray[np.float32]:
+        """How far a round's changes move the model, (P,)."""
+        return total.chunks.over(total.weight)
+
+    def after(self, round_index: int, total: RoundSum) -> FeedbackModel:
+        """This model after a round's changes, divided by the whole cohort's weight."""
+        change_P, sent_C = total.chunks.over(total.weight), total.chunks.sent_C
+        step_P, optimizer = self.server.step.of(change_P, sent_C, self.optimizer, round_index, self.layout)
+        pending_P = self.withheld_P + step_P
+        told_C = self._to_tell(pending_P, self._moved(step_P, sent_C))
+        packed = pack_chunks(self.server.packing.codec, pending_P, told_C, self.layout)
+        seen = packed.codec.unpack(packed.joined, packed.scales, packed.sizes_K)
+        shared_P = self.shared.weights_P.copy()
+        self.layout.add(seen, told_C, shared_P)
+        newest = Told.of(round_index, told_C, packed)
+        return replace(
+            self,
+            shared=ModelState(shared_P, *total.buffers.mean()),
+            withheld_P=withheld_after(pending_P, told_C, seen, self.layout),
+            changed_C=np.where(told_C, np.int32(round_index), self.changed_C),
+            round_index=round_index,
+            history=kept(self.history, newest, 4 * self.layout.num_parameters),
+            optimizer=optimizer,
+        )
+
+    def _moved(self, step_P: NDArray[np.float32], sent_C: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The chunks that a round moves: an optimizer may move what nobody sent."""
+        if self.server.step.is_plain:
+            return sent_C
+        moved_C: NDArray[np.bool_] = sent_C | (self.layout.sums_C((step_P != 0).astype(np.float64)) > 0)
+        return moved_C
+
+    def _to_tell(self, pending_P: NDArray[np.float32], sent_C: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """All that changed, or the best of all that is pending when the downlink has a percentage of its own."""
+        if self.downlink_percentage is None:
+            return sent_C
+        count = sensitivity.fixed(self.layout.num_chunks, self.downlink_percentage)
+        return selection.best(scoring.norms(pending_P, self.layout), count)
+
+    def message_key(self, known_round: int) -> bytes:
+        """What :meth:`messages_since` depends on: clients for whom this is equal are sent the same."""
+        reaches = since(self.history, known_round) is not None
+        told_from = known_round if reaches else NEVER
+        head = bytes([self.round_index > known_round]) + told_from.to_bytes(4, "little", signed=True)
+        return head + (self.changed_C > known_round).tobytes()
+
+    def messages_since(
+        self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
+    ) -> tuple[Encoded, ...]:
+        """What a client that knows the shared model of ``known_round`` must be sent.
+
+        One that has missed nothing but the last round gets its changes, as they were encoded. One that missed more gets
+        what takes the fewest bytes of: the chunks that changed as float32 values; what it missed as it was told then,
+        message by message or merged. With each of them it shares every bit again. Where that is allowed, it may also
+        get an encoded difference to the first model, and then it has other bits.
+        """
+        buffers = _buffers(self.shared) if self.round_index > known_round else None
+        last = _Last(buffers, choice_C, with_mask or self.downlink_percentage is not None)
+        missed = since(self.history, known_round) if 0 <= known_round < self.round_index else None
+        if missed is not None and len(missed) == 1:
+            return (self._told(missed[0].mask_C, missed[0].packed(self.server.packing.codec, self.layout), last),)
+        changed_C = self.changed_C > known_round
+        ways: list[tuple[Encoded, ...]] = [(self._values(changed_C, last),)]
+        if missed is not None:
+            ways.extend(self._retold(missed, last))
+        if self.first_P is not None and known_round != NEVER:
+            ways.append((self._since_first(self.first_P, last),))
+        return min(ways, key=lambda messages: sum(len(message.payload) for message in messages))
+
+    def _retold(self, missed: Sequence[Told], last: _Last) -> Iterator[tuple[Encoded, ...]]:
+        """What was told, message by message and merged."""
+        codec = self.server.packing.codec
+        tellings = replayed(missed, codec, self.layout)
+        if not tellings:
+            return
+        yield self._joined([], tellings, last)
+        often_C = often(missed, self.layout)
+        layers = merged(missed, often_C, codec, self.layout)
+        if layers is not None:
+            yield self._joined([self._values(often_C, _NOT_LAST)] if often_C.any() else [], layers, last)
+
+    def _joined(self, before: list[Encoded], tellings: Sequence[Telling], last: _Last) -> tuple[Encoded, ...]:
+        endings = [_NOT_LAST] * (len(tellings) - 1) + [last]
+        return (*before, *(self._told(*told, ending) for told, ending in zip(tellings, endings, strict=True)))
+
+    def _values(self, mask_C: NDArray[np.bool_], last: _Last) -> Encoded:
+        """Chunks of the shared model as they are."""
+        return encode(self.layout, self.shared.weights_P, mask_C, **self._head(last))
+
+    def _told(self, mask_C: NDArray[np.bool_], packed: Packed, last: _Last, *, from_first: bool = False) -> Encoded:
+        """Changes."""
+        compression = self.server.packing.compression
+        return encode_packed(
+            self.layout, packed, mask_C, compression=compression, is_change=True, from_first=from_first,
+            **self._head(last),
+        )  # fmt: skip
+
+    def _since_first(self, first_P: NDArray[np.float32], last: _Last) -> Encoded:
+        """All that changed since the first model."""
+        moved_C = self.changed_C > 0
+        packed = pack_chunks(self.server.packing.codec, self.shared.weights_P - first_P, moved_C, self.layout)
+        return self._told(moved_C, packed, last, from_first=True)
+
+    def _head(self, last: _Last) -> _Head:
+        return {
+            "round_index": self.round_index,
+            "sender": COORDINATOR,
+            "num_samples": 0,
+            "buffers": last.buffers,
+            "choice_C": last.choice_C,
+            "with_mask": last.with_mask,
+        }
+
+
+@dataclass(frozen=True)
+class _Last:
+    """What only the last of several messages has."""
+
+    buffers: Buffers | None
+    choice_C: NDArray[np.bool_] | None
+    with_mask: bool
+
+
+class _Head(TypedDict):
+    round_index: int
+    sender: int
+    num_samples: int
+    buffers: Buffers | None
+    choice_C: NDArray[np.bool_] | None
+    with_mask: bool
+
+
+_NOT_LAST = _Last(None, None, with_mask=True)
+
+
+def _buffers(state: ModelState) -> Buffers:
+    return state.buffers_B, state.counters_I
