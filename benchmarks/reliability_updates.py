@@ -59,10 +59,10 @@ def one(value: float) -> Make:
     """One single value is this, in a chunk that is sent."""
 
     def make(payload: Payload, layout: Layout) -> Payload:
-        first = next(layout.places(decode(payload, layout, 0, 0).mask_C))[0]
+        first = layout.runs(decode(payload, layout, 0, 0).mask_C)[0][0]
 
         def changed(vector_P: NDArray[np.float32]) -> NDArray[np.float32]:
-            vector_P[first.start] = value
+            vector_P[first] = value
             return vector_P
 
         return recoded(vector_P=changed)(payload, layout)

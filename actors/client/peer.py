@@ -122,7 +122,7 @@ class PeerClient:
             refused: dict[int, str] = {}
             for sender, payload in zip(order.senders, payloads, strict=True):
                 try:
-                    messages[sender] = self._worker.verifier.update(order.train.round_index, sender, payload, None)
+                    messages[sender], _ = self._worker.verifier.update(order.train.round_index, sender, payload, None)
                 except PayloadError as error:
                     refused[sender] = error.reason
             mixed = self._mixed(order, state, messages)

@@ -226,13 +226,13 @@ class StarClient:
                 payloads.append(one.payload)
             else:  # at once, while the payload is in the processor's cache
                 turns.now("aggregate")
-                total.add(order.round_index, [(task.client_id, one.payload)])
+                total.add(order.round_index, [(task.client_id, one.payload)], most_a_unit=order.most_a_unit)
         turns.end()
         kept = self._kept([one.state for one in done], trained, whole=not failed, alone=len(order.groups) == 1)
         reports = ReportRows.of([one.report for one in done]) if done else None
         if total is None:
             return GroupResult(reports, failed, {}, {}, None), payloads, kept
-        return GroupResult(reports, failed, total.rejected, total.sizes, total.partial()), [], kept
+        return GroupResult(reports, failed, total.rejected, total.sizes, total.partial(), total.largest), [], kept
 
     def _kept(
         self, states: Sequence[ClientState], trained: TrainedGroup, *, whole: bool, alone: bool

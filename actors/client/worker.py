@@ -67,9 +67,7 @@ class LocalWorker:
         self._layout = self.method.layout
         self.start = _start(settings, self._model, data.first)
         self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)
-        self.verifier = PayloadVerifier(
-            self.method, self.spec, data.partition.sizes, settings.federation.max_update_value
-        )
+        self.verifier = PayloadVerifier(self.method, self.spec, data.partition.sizes, settings)
         self.spans = SpanRecorder()
         self._scratch_GP = np.empty((0, 0), np.float32)
 

@@ -74,6 +74,15 @@ class ClientDirectory:
         """The client was told which chunks to send in ``round_index``."""
         self._entries[client] = replace(self._entries[client], told_round=round_index)
 
+    @property
+    def entries(self) -> list[ClientEntry]:
+        """All clients as they are now; may be set again."""
+        return list(self._entries)
+
+    @entries.setter
+    def entries(self, entries: list[ClientEntry]) -> None:
+        self._entries = list(entries)
+
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All entries as arrays, and the objects that they point into."""
         objects: dict[int, Handle] = {}

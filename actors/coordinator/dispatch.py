@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, count
 
 from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch
@@ -16,6 +16,12 @@ from fedchunk.orchestrator.settings.whole import Settings
 
 Batch = tuple[Group, ...]
 """The groups of one call."""
+
+
+def remaining(batch: Batch, clients: Mapping[int, str]) -> Batch:
+    """A call without some of its clients, and without groups that are empty then."""
+    groups = (tuple(client for client in group if client not in clients) for group in batch)
+    return tuple(group for group in groups if group)
 
 
 class Dispatch:
@@ -58,6 +64,7 @@ class Dispatch:
         batch: Batch,
         downlinks: DownlinkBatch,
         affordable_bytes: int | None = None,
+        most_a_unit: float | None = None,
     ) -> Call:
         """A call for ``job`` about a batch: the order, all messages, and the objects with the clients' states."""
         clients = list(chain(*batch))
@@ -74,7 +81,7 @@ class Dispatch:
         number = {one: argument for argument, one in enumerate(objects)}
         states = tuple(StatePlace(number[id(p.states)], p.group, p.row) if p else None for p in places)
         summed = self._sums and any(len(group) > 1 for group in batch)
-        order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed)
+        order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed, most_a_unit)
         machines = Counter(place.machine for place in places if place is not None)
         near = machines.most_common(1)[0][0] if machines else None
         arguments = (order, messages, *objects.values())

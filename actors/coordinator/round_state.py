@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class RoundState:
     total: RoundSum
     affordable_bytes: int | None
     """What one client may send; None: no budget."""
+    most_a_unit: float | None = None
+    """The largest value that an update may have; None until one is far larger than the others."""
     agreed: Choice | None = None
     """What all clients are to send, with consensus, once it is known."""
     scores: dict[int, NDArray[np.float32]] = field(default_factory=dict)
@@ -36,8 +38,22 @@ class RoundState:
     """Clients that gave no answer, and why."""
     rejected: dict[int, str] = field(default_factory=dict)
     """Clients of which a message did not pass the checks, and why."""
+    largest: dict[int, float] = field(default_factory=dict)
+    """Of each client whose update counts, its largest absolute value for a unit."""
     spans: list[Span] = field(default_factory=list)
     """What client actors did."""
+
+    def note_emissions(self, clients: Iterable[int], agreed: Choice, norms: Iterable[float | None]) -> None:
+        """Completes the reports of clients that were told what to send."""
+        for client, residual_norm in zip(clients, norms, strict=True):
+            self.reports[client] = replace(
+                self.reports[client],
+                selected_C=agreed.selected_C,
+                chunks_sent=int(agreed.selected_C.sum()),
+                sensitivity_percentage=100.0 * float(agreed.selected_C.mean()),
+                sensitivity_reason=agreed.reason,
+                residual_norm=residual_norm,
+            )
 
     @property
     def counted(self) -> list[int]:

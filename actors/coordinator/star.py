@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls, run_calls_in_order
 from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef
-from fedchunk.actors.coordinator.dispatch import Batch, Dispatch
+from fedchunk.actors.coordinator.dispatch import Batch, Dispatch, remaining
 from fedchunk.actors.coordinator.evaluation import evaluate_model
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_state import RoundState
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
+from fedchunk.actors.payloads import outliers
 from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking import scoring
@@ -41,7 +41,6 @@ from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed, StatesL
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.agreement import Agreement
 from fedchunk.orchestrator.methods.budget import Budget
-from fedchunk.orchestrator.methods.chooser import Choice
 from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, dense_message_bytes, server_side
 from fedchunk.orchestrator.methods.saved_model import restored_model, saved_model
 from fedchunk.orchestrator.settings.whole import Settings
@@ -78,7 +77,7 @@ class Coordinator:
         knows = federation.clients_have_first_model
         self._clients = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
         self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group, samples_per_client)
-        self._verifier = PayloadVerifier(method, initial.spec, samples_per_client, federation.max_update_value)
+        self._verifier = PayloadVerifier(method, initial.spec, samples_per_client, settings)
         self._agreement = Agreement(chunking, method.chooser, self._layout.num_chunks) if chunking.agrees else None
         self._budget = Budget(settings, self._layout, initial.spec, method.packing.codec)
         self._measures = Measures(settings)
@@ -114,8 +113,7 @@ class Coordinator:
     def play(self, round_index: int, progress: Progress) -> PlayedRound:
         """One round, from 1. Raises RoundFailed when too few clients finish."""
         started = time.perf_counter()
-        this = self._begin(round_index)
-        self._train(this, progress)
+        this = self._trained(round_index, progress)
         needed = round_rules.needed(len(this.cohort), self._settings.federation.min_completion_rate)
         if len(this.counted) < needed:
             raise RoundFailed(round_index, len(this.counted), needed, {**this.failed, **this.rejected})
@@ -127,6 +125,25 @@ class Coordinator:
         facts = self._facts(this, scores, client_scores, finished - trained, finished - started)
         spans = (*this.spans, *self._spans.read_out())
         return PlayedRound(facts, this.ledger, spans, self._settings.runtime.profile)
+
+    def _trained(self, round_index: int, progress: Progress) -> RoundState:
+        """All clients have trained. Where an update is far larger than the others, once more, now that it is known.
+
+        Sums are added up as they come and cannot be taken apart; what clients do is the same when they are asked again.
+        """
+        clients, agreement = self._clients.entries, self._agreement.saved() if self._agreement else {}
+        this = self._begin(round_index)
+        self._train(this, progress)
+        this.most_a_unit = outliers.bound(this.largest, self._settings.federation.max_update_ratio)
+        if this.most_a_unit is None:
+            return this
+        self._clients.entries = clients
+        if self._agreement is not None:
+            self._agreement.restore(agreement)
+        again = self._begin(round_index)
+        again.most_a_unit = this.most_a_unit
+        self._train(again, progress)
+        return again
 
     def _begin(self, round_index: int) -> RoundState:
         federation = self._settings.federation
@@ -178,9 +195,7 @@ class Coordinator:
         batches = self._dispatch.batches(this.groups)
 
         def call(key: int, downlinks: DownlinkBatch) -> Call:
-            return self._dispatch.call(
-                key, "train_group", this.round_index, batches[key], downlinks, this.affordable_bytes
-            )
+            return self._train_call(this, key, batches[key], downlinks)
 
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:
@@ -192,14 +207,11 @@ class Coordinator:
 
         def alone(key: int) -> dict[int, Call]:
             return {
-                client: self._dispatch.call(
-                    probe_key(), "train_group", this.round_index, ((client,),), messages, this.affordable_bytes
-                )
-                for client in chain(*batches[key])
+                client: self._train_call(this, probe_key(), ((client,),), messages) for client in chain(*batches[key])
             }
 
         def without(key: int, lost: Mapping[int, str]) -> Call | None:
-            batches[key] = _without(batches[key], lost)
+            batches[key] = remaining(batches[key], lost)
             return call(key, messages) if batches[key] else None
 
         calls = [call(key, messages) for key in range(len(batches))]
@@ -208,6 +220,11 @@ class Coordinator:
             self._take_batch(this, settled, batches[settled.key], asks=asks)
         if asks and this.scores:
             self._take_agreed(this)
+
+    def _train_call(self, this: RoundState, key: int, batch: Batch, downlinks: DownlinkBatch) -> Call:
+        return self._dispatch.call(
+            key, "train_group", this.round_index, batch, downlinks, this.affordable_bytes, this.most_a_unit
+        )
 
     def _take_batch(self, this: RoundState, settled: Settled, batch: Batch, *, asks: bool) -> None:
         """Takes what a call brought back, group by group."""
@@ -226,6 +243,7 @@ class Coordinator:
             this.failed.update(result.failed)
             this.reports.update(zip(clients, reports, strict=True))
             if result.sizes:
+                this.largest.update(result.largest)
                 self._settle(this, places, result.sizes, result.rejected, result.total)
             elif asks:
                 self._take_scores(this, ((client, next(payloads)) for client in clients), places)
@@ -273,23 +291,9 @@ class Coordinator:
             this.failed.update(answer.failed)
             for number, group in enumerate(batch):
                 group = tuple(client for client in group if client not in answer.failed)
-                self._note_emissions(this, group, agreed, answer.residual_norms[number])
+                this.note_emissions(group, agreed, answer.residual_norms[number])
                 places = _places(settled.answer, number, group)
                 self._take_updates(this, [(client, next(payloads)) for client in group], places)
-
-    def _note_emissions(
-        self, this: RoundState, clients: Iterable[int], agreed: Choice, norms: Iterable[float | None]
-    ) -> None:
-        """Completes the reports of clients that were told what to send."""
-        for client, residual_norm in zip(clients, norms, strict=True):
-            this.reports[client] = replace(
-                this.reports[client],
-                selected_C=agreed.selected_C,
-                chunks_sent=int(agreed.selected_C.sum()),
-                sensitivity_percentage=100.0 * float(agreed.selected_C.mean()),
-                sensitivity_reason=agreed.reason,
-                residual_norm=residual_norm,
-            )
 
     def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: StateRefs) -> None:
         """Checks and adds the payloads of one group; what does not pass is left out of the round."""
@@ -297,7 +301,8 @@ class Coordinator:
         at_once = len(sent) == 1 or self._aggregate is not None
         with self._spans.doing("aggregate", len(sent)):
             group = GroupSum(self._layout, self._spec, self._verifier, self._weight, this.total if at_once else None)
-            group.add(this.round_index, sent, this.agreed_C)
+            group.add(this.round_index, sent, this.agreed_C, this.most_a_unit)
+            this.largest.update(group.largest)
             self._settle(this, places, group.sizes, group.rejected, None if at_once else group.partial())
 
     def _settle(
@@ -375,11 +380,6 @@ class Coordinator:
     @property
     def _max_attempts(self) -> int:
         return self._settings.runtime.max_attempts
-
-
-def _without(batch: Batch, clients: Mapping[int, str]) -> Batch:
-    groups = (tuple(client for client in group if client not in clients) for group in batch)
-    return tuple(group for group in groups if group)
 
 
 def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:

@@ -31,25 +31,31 @@ class GroupSum:
         self._weight_of = weight_of
         self.rejected: dict[int, str] = {}
         self.sizes: dict[int, dict[str, int]] = {}
+        self.largest: dict[int, float] = {}
+        """Of each client that counts, the largest absolute value for a unit."""
 
     def add(
         self,
         round_index: int,
         sent: Iterable[tuple[int, NDArray[np.uint8]]],
         agreed_C: NDArray[np.bool_] | None = None,
+        most_a_unit: float | None = None,
     ) -> None:
-        """Adds clients' payloads, in order; ``agreed_C`` are the chunks that they were told to send."""
+        """Adds clients' payloads, in order; ``agreed_C`` are the chunks that they were told to send.
+
+        ``most_a_unit``: the largest value that an update may have, see :mod:`actors.payloads.outliers`.
+        """
         updates: list[Update] = []
         for client, payload in sent:
             try:
-                message = self._intake.update(round_index, client, payload, agreed_C)
+                message, largest = self._intake.update(round_index, client, payload, agreed_C, most_a_unit)
             except PayloadError as error:
                 self.rejected[client] = error.reason
                 self.sizes[client] = {"rejected": getattr(payload, "nbytes", 0)}
                 continue
             assert message.buffers_B is not None
             assert message.counters_I is not None
-            self.sizes[client] = message.sizes
+            self.sizes[client], self.largest[client] = message.sizes, largest
             weight = self._weight_of(client)
             updates.append(Update(message.mask_C, message.values, message.buffers_B, message.counters_I, weight))
         self._sum.add_all(updates)

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.actors.payloads.outliers import units
 from fedchunk.orchestrator.chunking.encoding import Message, decode
 from fedchunk.orchestrator.chunking.header import SIZE
 from fedchunk.orchestrator.chunking.score_message import decode_scores
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import PayloadError
 from fedchunk.orchestrator.methods.method import Method
+from fedchunk.orchestrator.settings.joined import Sections
 
 MOST_SCORE = 1e12
 """Far above any norm of a gradient or of a change; one above it would choose the chunks of all others."""
@@ -31,9 +33,11 @@ def _largest(values: NDArray[np.float32]) -> float:
 class PayloadVerifier:
     """Decodes clients' messages. Every method raises PayloadError for one that must not count."""
 
-    def __init__(self, method: Method, spec: ModelSpec, samples_per_client: Sequence[int], most_value: float) -> None:
-        """``most_value``: the largest absolute value that an update may hold."""
-        self._most_value, self._most_chunks = most_value, method.chooser.most_in
+    def __init__(self, method: Method, spec: ModelSpec, samples_per_client: Sequence[int], settings: Sections) -> None:
+        federation = settings.federation
+        self._most_value, self._ratio = federation.max_update_value, federation.max_update_ratio
+        self._units = units(samples_per_client, settings.training, of_changes=method.rule.sends_changes)
+        self._most_chunks = method.chooser.most_in
         self._sends_changes = method.rule.sends_changes
         self._own_codec = method.own_codec
         self._layout = method.layout
@@ -41,9 +45,22 @@ class PayloadVerifier:
         self._samples = samples_per_client
 
     def update(
-        self, round_index: int, client: int, payload: NDArray[np.uint8], agreed_C: NDArray[np.bool_] | None
-    ) -> Message:
-        """One client's update; ``agreed_C`` are the chunks it was told to send, None where the choice is its own."""
+        self,
+        round_index: int,
+        client: int,
+        payload: NDArray[np.uint8],
+        agreed_C: NDArray[np.bool_] | None,
+        most_a_unit: float | None = None,
+    ) -> tuple[Message, float]:
+        """One client's update, and its largest absolute value for a unit.
+
+        Args:
+            round_index: this round.
+            client: who sent it.
+            payload: what was sent.
+            agreed_C: the chunks that the client was told to send; None where the choice is its own.
+            most_a_unit: the largest value for a unit that is allowed, see :mod:`actors.payloads.outliers`.
+        """
         _check_bytes(payload)
         spec = self._spec
         message = decode(
@@ -58,8 +75,7 @@ class PayloadVerifier:
             raise PayloadError("holds changes" if message.is_change else "holds values instead of changes")
         if agreed_C is not None and not np.array_equal(message.mask_C, agreed_C):
             raise PayloadError("holds other chunks than those agreed on")
-        self._check_amount(round_index, message)
-        return message
+        return message, self._check_amount(round_index, client, message, most_a_unit)
 
     def scores(
         self, round_index: int, client: int, payload: NDArray[np.uint8]
@@ -72,13 +88,19 @@ class PayloadVerifier:
             raise PayloadError(f"holds a score of {largest:g}; allowed are scores up to {MOST_SCORE:g}")
         return scores_C, {"header": SIZE, "scores": len(payload) - SIZE}
 
-    def _check_amount(self, round_index: int, message: Message) -> None:
+    def _check_amount(self, round_index: int, client: int, message: Message, most_a_unit: float | None) -> float:
         """Finite values may still be none that training ever gives, and be enough to end a run."""
         if (largest := _largest(message.values)) > self._most_value:
             raise PayloadError(f"holds a value of {largest:g}; max_update_value is {self._most_value:g}")
+        if most_a_unit is not None and largest > most_a_unit * self._units[client]:
+            raise PayloadError(
+                f"holds a value of {largest:g}, more than {self._ratio:g} times the median of the round's updates "
+                f"(max_update_ratio), {most_a_unit * self._units[client]:g}"
+            )
         chunks, most = int(message.mask_C.sum()), self._most_chunks(round_index, len(message.mask_C))
         if chunks > most:
             raise PayloadError(f"holds {chunks} chunks; in round {round_index} at most {most} may be sent")
+        return largest / self._units[client]
 
     def _check_origin(self, round_index: int, client: int, found: tuple[int, int, int]) -> None:
         expected = (round_index, client, self._samples[client])

@@ -124,4 +124,5 @@ def _packed(
 def _ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:
     """The indices ``start .. start + size`` of all ranges, one behind the other."""
     ends = np.cumsum(sizes_K)
-    return np.arange(ends[-1]) + np.repeat(starts_K - (ends - sizes_K), sizes_K)
+    indices: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts_K - (ends - sizes_K), sizes_K)
+    return indices

@@ -158,6 +158,8 @@ class GroupOrder:
     """Most bytes that one client's payload may have; None: no budget."""
     summed: bool = False
     """Whether the actor adds the updates of a group, so that only their sum travels."""
+    most_a_unit: float | None = None
+    """The largest value that an update may have, where a larger one has turned out to be among them."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,8 @@ class GroupResult:
     """The bytes of each payload by kind. Known only where summed."""
     total: PartialSum | None
     """The sum of the updates that count; None where payloads travel, or where none counts."""
+    largest: Mapping[int, float] = field(default_factory=dict)
+    """Of each client that counts, the largest absolute value for a unit. Known only where summed."""
 
 
 @dataclass(frozen=True)

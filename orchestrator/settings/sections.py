@@ -346,6 +346,12 @@ class FederationSettings(Section):
     max_update_value: float = Field(
         1e6, gt=0, description="Largest absolute value in a client's update; one with a larger value is left out."
     )
+    max_update_ratio: float | None = Field(
+        50.0,
+        gt=1,
+        description="star: how many times the median of a round the largest value of an update may be (of changes: for "
+        "each local step); one with a larger value is left out; null: no limit.",
+    )
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
     )

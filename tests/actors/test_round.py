@@ -81,7 +81,7 @@ def test_the_ledger_is_what_the_transport_carried(make_settings, run_local, monk
         outcome = run(group)
         if call.method in ("train_group", "evaluate_group"):
             order, messages = call.arguments[0], call.arguments[1].value()
-            carried["down"] += sum(len(messages[at]) for at in order.messages)
+            carried["down"] += sum(len(messages[at]) for one in order.messages for at in one)
         if call.method == "train_group":
             carried["up"] += sum(map(len, outcome.values[1]))
         return outcome
@@ -204,6 +204,13 @@ def not_finite(payload, layout):
     return recoded(vector_P=np.full(layout.num_parameters, np.nan, np.float32))(payload, layout)
 
 
+def scaled(payload, layout, factor):
+    message = decode(payload, layout, 0, 0)
+    vector_P = np.zeros(layout.num_parameters, np.float32)
+    layout.paste(message.values * np.float32(factor), message.mask_C, vector_P)
+    return recoded(vector_P=vector_P)(payload, layout)
+
+
 BAD = {
     "not a number": (not_finite, "not finite"),
     "another length": (lambda payload, layout: payload[:-4], "checksum"),
@@ -224,7 +231,10 @@ BAD = {
     ),
     "more chunks than may be sent": (recoded(mask_C=np.ones(20, bool)), "holds 20 chunks; in round"),
     "nothing": (lambda payload, layout: np.empty(0, np.uint8), "too short"),
-}
+    "its values a hundred times": (
+        lambda payload, layout: scaled(payload, layout, 100), "more than 50 times the median of the round's updates",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("together", [1, 5])
@@ -243,6 +253,39 @@ def test_a_bad_update_is_left_out_counted_and_named_and_the_run_lives(make_setti
     assert np.isfinite(run.model.weights_P).all()
     without = [row for row in run.rows("chunks") if row["client"] == 2]
     assert without == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [{}, {"aggregation_strategy": "median"}, {"client_sampling_rate": 0.8},
+     {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}],
+    ids=str,
+)  # fmt: skip
+def test_a_round_with_an_update_far_too_large_is_as_if_it_had_been_damaged(make_settings, run_local, rules):
+    settings = make_settings(federated_learning_rounds=4, **rules)
+    is_change = rules.get("chunk_reconstruction") == "error_feedback"
+
+    def large(payload, layout):
+        message = decode(payload, layout, 0, 0)
+        vector_P = np.zeros(layout.num_parameters, np.float32)
+        layout.paste(message.values * np.float32(1000), message.mask_C, vector_P)
+        return recoded(vector_P=vector_P, is_change=is_change)(payload, layout)
+
+    found, damaged = run_local(settings, with_payload(large)), run_local(settings, with_payload(flipped))
+    assert {row["status"] for row in found.rows("clients") if row["client"] == 2} == {"rejected"}
+    assert found.summary.weights_sha256 == damaged.summary.weights_sha256
+
+
+def test_a_client_with_many_samples_is_not_too_large(make_settings, run_local):
+    """Its change grows with its local steps; with a limit of little more than the median all of them stay."""
+    settings = make_settings(
+        data_distribution_kind="iid-diff-quantity", dirichlet_beta=0.3, number_of_clients=8, train_batch_size=4,
+        max_update_ratio=3.0, learning_rate=0.01, chunk_reconstruction="error_feedback", chunk_score="accumulated",
+    )  # fmt: skip
+    run = run_local(settings)
+    samples = [row["samples"] for row in run.rows("clients")]
+    assert max(samples) > 10 * sorted(samples)[len(samples) // 2] or max(samples) > 20 * min(samples)
+    assert {row["status"] for row in run.rows("clients")} == {"ok"}
 
 
 def test_bytes_of_a_rejected_payload_are_billed(make_settings, run_local):
@@ -295,7 +338,7 @@ def test_what_arrives_is_read_only(make_settings, run_local, together):
     def make(settings, device, data):
         class Watched(StarClient):
             def train_group(self, order, *arguments):
-                for at in order.messages:
+                for at in (at for one in order.messages for at in one):
                     seen.append(arguments[0][at].flags.writeable)
                 for place in filter(None, order.states):
                     states = arguments[1 + place.argument][place.group]
