@@ -143,7 +143,7 @@ def test_five_thousand_mutated_files():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_hundred_thousand_mutated_files():
-    valid, refused = check(100_000, seed=2)
-    assert valid > 10_000
-    assert refused > 10_000
+def test_25_000_mutated_files():
+    valid, refused = check(25_000, seed=2)
+    assert valid > 2_500
+    assert refused > 2_500
