@@ -98,6 +98,9 @@ def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, 
         {"chunk_score": "relative", "sensitivity_policy": "knee"},
         {"chunk_score": "update", "sensitivity_policy": "utopia", "server_learning_rate": 1.5},
         {"sensitivity_budget_mb": 1.0, "chunk_encoding": "bfloat16"},
+        {**FEEDBACK, "chunk_encoding": "qsgd", "chunk_encoding_options": {"levels": 20}, "chunk_score": "layerwise"},
+        {**FEEDBACK, "chunk_encoding": "topk_in_chunk", "chunk_encoding_options": {"share": 0.05}},
+        {"chunk_score": "fisher"},
     ],
 )
 def test_actors_and_order_change_nothing(make_settings, run_local, shuffled_group, without_times, rules):

@@ -21,7 +21,7 @@ SEED = 0
 class Drive:
     """``R^-1(S sign(R v))`` of the chunk v: R changes signs at random and is a Hadamard transform after that.
 
-    DRIVE (Vargaftik et al. 2021, arXiv 2105.08339, section 4), with the biased scale of least squares ``S = |R v|_1 /
+    DRIVE (Vargaftik et al. 2021, arXiv 2105.08339), with the biased scale of least squares ``S = |R v|_1 /
     d``, for error feedback keeps what is lost; the unbiased ``|v|_2^2 / |R v|_1`` loses more. EDEN (Vargaftik et al.
     2022, arXiv 2108.08842) is the same with more bits. The lost energy is ``1 - |R v|_1^2 / (d |v|_2^2)`` of the
     chunk's at most, close to ``1 - 2 / pi`` for long chunks whatever their values are, where the plain sign of few

@@ -21,15 +21,15 @@ from fedchunk.orchestrator.chunking.codecs.scales import (
 
 @dataclass(frozen=True)
 class Qsgd:
-    """``|v|_2 sign(v) xi / s`` of the chunk: xi is one of the two levels beside ``s |v_i| / |v|_2``, drawn so that its
-    mean is that.
+    """``n sign(v) xi / s`` of the chunk: xi is one of the two levels beside ``s |v_i| / n``, drawn so that its mean is
+    that; n is the chunk's largest size, or its 2-norm.
 
-    QSGD (Alistarh et al. 2017, arXiv 1610.02132, section 3.1; a chunk is its bucket), as FedPAQ uses it (Reisizadeh et
-    al. 2019, arXiv 1909.13014). The squared error of d values is ``min(d / s^2, sqrt(d) / s) |v|_2^2`` at most in the
-    mean: keep s well above sqrt(d), or 1 with ``by_largest``, where error feedback is to keep what is lost.
-    ``by_largest`` takes the chunk's largest size for the norm, as the paper does in its experiments. The norm is
-    rounded to a bfloat16 first, and the levels are those of what the receiver sees. The paper codes levels by Elias'
-    code; here each has ``ceil(log2(2 s + 1))`` bits, and ``chunk_compression: zstd`` finds what is left.
+    QSGD (Alistarh et al. 2017, arXiv 1610.02132; a chunk is its bucket), as FedPAQ uses it (Reisizadeh et al. 2019,
+    arXiv 1909.13014). With the 2-norm, which is the paper's, the squared error of d values is ``min(d / s^2, sqrt(d) /
+    s) |v|_2^2`` at most in the mean (lemma 3.1). Where that is more than the chunk's own energy error feedback may
+    diverge, so it takes s above sqrt(d). With the largest size it is ``d n^2 / (4 s^2)`` at most. n is rounded to a bfloat16 first, and the levels are those of what the receiver sees. The paper
+    codes levels by Elias' code; here each has ``ceil(log2(2 s + 1))`` bits, and ``chunk_compression: zstd`` finds what
+    is left.
 
     The draws are a counter-based generator's (Philox), whose key is the XXH3 digest of the values themselves: the same
     values get the same bits wherever and whenever they are packed, other values have other draws, and nothing but the
@@ -40,7 +40,8 @@ class Qsgd:
     wire_id: int
     levels: int = 7
     """s, 1 to 127."""
-    by_largest: bool = False
+    by_largest: bool = True
+    """Whether n is the largest size; else it is the 2-norm."""
 
     @property
     def _width(self) -> int:
@@ -52,7 +53,7 @@ class Qsgd:
         return bytes_of_bits(self._width * int(sizes_K.sum()))
 
     def scale_bytes(self, num_chunks: int) -> int:
-        """A norm for each chunk."""
+        """A scale, n, for each chunk."""
         return SCALE_BYTES * num_chunks
 
     def pack(self, values_V: NDArray[np.float32], sizes_K: NDArray[np.int64]) -> tuple[Bytes, Bytes]:

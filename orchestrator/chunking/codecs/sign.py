@@ -16,7 +16,7 @@ from fedchunk.orchestrator.chunking.codecs.scales import SCALE_BYTES, chunk_sums
 class Sign:
     """``sign(v) mean|v|`` of the chunk, with ``sign(0) = 1``: a chunk of zeros stays one, zeros among others do not.
 
-    The scaled sign of Karimireddy et al. 2019 ("Error Feedback Fixes SignSGD", arXiv 1901.09847, section 4.1): it keeps
+    The scaled sign of Karimireddy et al. 2019 ("Error Feedback Fixes SignSGD", arXiv 1901.09847): it keeps
     ``|v|_1^2 / (d |v|_2^2)`` of the energy of d values, at least 1 / d, which is all that error feedback needs.
 
     Example:

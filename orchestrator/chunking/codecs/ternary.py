@@ -25,7 +25,7 @@ THRESHOLD = 0.7
 class Ternary:
     """``a sign(v)`` where ``|v| > 0.7 mean|v|`` of the chunk, else 0; ``a`` is the mean of the ``|v|`` above.
 
-    Ternary Weight Networks (Li et al. 2016, arXiv 1605.04711, equations 5 and 6). For the values that are chosen, ``a``
+    Ternary Weight Networks (Li et al. 2016, arXiv 1605.04711). For the values that are chosen, ``a``
     is the least-squares size. Five values share a byte: 1.6 bits each.
 
     Example:

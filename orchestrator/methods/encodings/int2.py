@@ -1,4 +1,4 @@
-"""3 levels and a scale for each chunk, a quarter of a byte a value; ternary loses less."""
+"""3 levels and the largest value for each chunk, a quarter of a byte a value; mostly zeros, unlike ternary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Levels drawn so that their mean is the value, and a norm for each chunk (QSGD, FedPAQ)."""
+"""Levels drawn so that their mean is the value, and a scale for each chunk (QSGD, FedPAQ)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ LEVELS = True
 """Values are rounded to few levels: without a residual that is lost each round."""
 
 
-def qsgd(levels: LevelCount = 7, by_largest: bool = False) -> Codec:
-    """The codec: ``levels`` on each side of 0, as shares of the chunk's norm, or of its largest value."""
+def qsgd(levels: LevelCount = 7, by_largest: bool = True) -> Codec:
+    """The codec: ``levels`` on each side of 0, as shares of the chunk's largest value, or of its 2-norm."""
     return Qsgd(BUILT_IN["qsgd"].wire_id, levels, by_largest)
