@@ -27,9 +27,9 @@ class Qsgd:
     QSGD (Alistarh et al. 2017, arXiv 1610.02132; a chunk is its bucket), as FedPAQ uses it (Reisizadeh et al. 2019,
     arXiv 1909.13014). With the 2-norm, which is the paper's, the squared error of d values is ``min(d / s^2, sqrt(d) /
     s) |v|_2^2`` at most in the mean (lemma 3.1). Where that is more than the chunk's own energy error feedback may
-    diverge, so it takes s above sqrt(d). With the largest size it is ``d n^2 / (4 s^2)`` at most. n is rounded to a bfloat16 first, and the levels are those of what the receiver sees. The paper
-    codes levels by Elias' code; here each has ``ceil(log2(2 s + 1))`` bits, and ``chunk_compression: zstd`` finds what
-    is left.
+    diverge, so it takes s above sqrt(d). With the largest size it is ``d n^2 / (4 s^2)`` at most. n is rounded to a
+    bfloat16 first, and the levels are those of what the receiver sees. The paper codes levels by Elias' code; here
+    each has ``ceil(log2(2 s + 1))`` bits, and ``chunk_compression: zstd`` finds what is left.
 
     The draws are a counter-based generator's (Philox), whose key is the XXH3 digest of the values themselves: the same
     values get the same bits wherever and whenever they are packed, other values have other draws, and nothing but the

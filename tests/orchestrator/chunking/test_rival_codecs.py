@@ -13,6 +13,10 @@ from fedchunk.orchestrator.chunking.codecs import BUILT_IN
 from fedchunk.orchestrator.chunking.codecs.drive import Drive, hadamard, random_signs
 from fedchunk.orchestrator.chunking.codecs.qsgd import Qsgd
 from fedchunk.orchestrator.chunking.codecs.top_k import TopK
+from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
+from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.scoring import norms, per_value
+from fedchunk.orchestrator.chunking.selection import best
 
 SCALE = 2**-8
 """A scale's own rounding, generously."""
@@ -121,6 +125,25 @@ def test_stc_is_one_mean_size_with_signs(chunks):
     seen_V = np.concatenate([seen for _, seen in passed(BUILT_IN["stc"], values_V, sizes_K)])
     np.testing.assert_allclose(seen_V, slow_sign(values_V.tolist()), rtol=SCALE)
     assert BUILT_IN["stc"].scale_bytes(len(sizes_K)) == 2
+
+
+def test_chunks_of_one_value_with_stc_are_sparse_ternary_compression():
+    """Sattler et al. 2019, algorithm 1, on the whole vector: the k largest, as plus or minus their mean size."""
+    vector_P, count = np.random.default_rng(5).standard_t(3, 500).astype(np.float32), 7
+    layout = Layout(500, 500)
+    mask_C = best(per_value(norms(vector_P, layout), layout.sizes_C), count)
+    message = encode(
+        layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None, packing=Packing.built_in("stc")
+    )
+    decoded = decode(message.payload, layout, 0, 0)
+    received_P = np.zeros(500)
+    received_P[decoded.mask_C] = decoded.values
+
+    kept = sorted(range(500), key=lambda place: -abs(vector_P[place]))[:count]
+    mu = math.fsum(abs(float(vector_P[place])) for place in kept) / count
+    expected_P = [math.copysign(mu, vector_P[place]) if place in kept else 0 for place in range(500)]
+    np.testing.assert_allclose(received_P, expected_P, rtol=SCALE)
+    assert message.sizes["values"] + message.sizes["scales"] == 1 + 2
 
 
 @pytest.mark.parametrize("share", [0.01, 0.125, 0.5, 1.0])
