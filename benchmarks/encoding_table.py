@@ -5,7 +5,7 @@
 
 LeNet learns Fashion-MNIST for some rounds by configs/star_1_percent.yaml, in one process, and every message's values
 are kept: 8.5 % of chunks of 64 values, of what each client (and the coordinator) has withheld. Then each encoding packs
-the values of the last round's messages. Prints a table for ``benchmarks/results/encodings.md``.
+the values of the last messages. Prints the table of ``docs/encodings.md``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Keep:
 
 
 def messages(rounds: int) -> list[Values]:
-    """The last round's messages: as many as there are clients."""
+    """The last messages, as many as there are clients."""
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder, "kept")
         kept.mkdir()

@@ -48,7 +48,8 @@ def to_bits(numbers: NDArray[np.uint64], width: int) -> NDArray[np.uint8]:
 def from_bits(bits: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Undoes :func:`to_bits`."""
     places = np.arange(bits.shape[-1] - 1, -1, -1, dtype=np.uint64)
-    return np.bitwise_or.reduce(bits.astype(np.uint64) << places, axis=-1)
+    numbers: NDArray[np.uint64] = np.bitwise_or.reduce(bits.astype(np.uint64) << places, axis=-1)
+    return numbers
 
 
 def bytes_of_digits(num_digits: int) -> int:

@@ -87,4 +87,5 @@ def _draws(values_V: NDArray[np.float32]) -> NDArray[np.float64]:
     """Uniform in [0, 1), one for each value, from the values' own bytes; a bit generator's stream never changes."""
     digest = xxhash.xxh3_128_intdigest(np.ascontiguousarray(values_V, "<f4").data.cast("B"))
     raw = np.random.Philox(key=digest).random_raw(len(values_V))
-    return (raw >> np.uint64(11)) * 2.0**-53
+    draws: NDArray[np.float64] = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return draws
