@@ -97,7 +97,7 @@ def client_rows(num_parameters: int, num_chunks: int, percentage: int) -> list[s
 
 
 def _coding_steps(name, layout, vector_P, mask_C) -> dict[str, Callable[[], object]]:
-    fields = {"round_index": 1, "sender": 0, "num_samples": 1, "buffers": None, "packing": Packing(name)}
+    fields = {"round_index": 1, "sender": 0, "num_samples": 1, "buffers": None, "packing": Packing.built_in(name)}
     payload = encode(layout, vector_P, mask_C, **fields).payload
     return {
         f"encode {name}": lambda: encode(layout, vector_P, mask_C, **fields),

@@ -4,7 +4,7 @@ A *component* is what such a name means: a model, a score, an encoding. Its valu
 
     a built-in name         a file in its kind's folder: ``chunk_score: gradient`` is ``methods/scores/gradient.py``
     an entry point's name   of the group ``fedchunk.<kind>``, from an installed package
-    a place                 ``my_lab.rules:fisher`` (importable) or ``./rules.py:fisher`` (a file)
+    a place                 ``my_lab.rules:taylor`` (importable) or ``./rules.py:taylor`` (a file)
 
 A built-in is the function or class in its file that bears the file's name; to add one is to add a file. Names and
 signatures of built-ins are read from the sources, so that nothing heavy is imported to check a settings file.
@@ -80,7 +80,8 @@ LABEL_SHARES = tuple(str(percentage) for percentage in range(10, 100, 10))
 
 _SCORE_OFFERS = (
     "gradient_P", "before_P", "after_P", "change_P", "withheld_P", "gradient_C", "before_C", "after_C", "change_C",
-    "withheld_C", "distances_C", "ages_C", "layout", "num_chunks", "first_chunk", "round_index", "client", "rng",
+    "withheld_C", "distances_C", "ages_C", "layout", "parameter_bounds", "num_chunks", "first_chunk", "round_index",
+    "client", "rng",
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = {

@@ -17,7 +17,7 @@ from fedchunk.analysis.compare import compare
 from fedchunk.analysis.load import load_run
 from fedchunk.orchestrator import run as wiring
 from fedchunk.orchestrator.components import Components
-from fedchunk.orchestrator.registry import KINDS, builtin_names, builtin_signature, help_of
+from fedchunk.orchestrator.registry import KINDS, builtin_names, builtin_signature, constants, help_of
 from fedchunk.orchestrator.run import Launch, execute
 from fedchunk.orchestrator.settings.loading import load, to_yaml
 from fedchunk.orchestrator.tracking.note import note
@@ -159,7 +159,7 @@ def overrides_for(kind, name):
     if kind == "model" and name in HEAVY:
         values |= {"synthetic_size": 32, "synthetic_samples": 12, "synthetic_test_samples": 4, "local_steps": 1,
                    "federated_learning_rounds": 1, "number_of_clients": 2}  # fmt: skip
-    if kind == "encoding" and name.startswith("int"):
+    if kind == "encoding" and constants(KINDS[kind], name).get("LEVELS"):
         values |= {"chunk_reconstruction": "error_feedback"}
     return values
 

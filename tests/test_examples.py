@@ -399,15 +399,20 @@ def test_the_pages_ways_to_name_a_component(in_folder, monkeypatch):
     (toml,) = blocks("toml")
     table = tomllib.loads(toml)["project"]["entry-points"]["fedchunk.score"]
     lines = [f"{name} = {place}" for name, place in table.items()]
-    (package / "entry_points.txt").write_text("\n".join(["[fedchunk.score]", *lines, "gradient = my_lab.rules:fisher"]))
+    (package / "entry_points.txt").write_text("\n".join(["[fedchunk.score]", *lines, "gradient = my_lab.rules:taylor"]))
     (in_folder / "my_lab").mkdir()
-    source = "def fisher(change_C):\n    return change_C\n\n\nclass Rules:\n    fisher = staticmethod(fisher)\n"
+    source = "def taylor(change_C):\n    return change_C\n\n\nclass Rules:\n    taylor = staticmethod(taylor)\n"
     (in_folder / "my_lab" / "rules.py").write_text(source)
     monkeypatch.syspath_prepend(in_folder / "site")
     monkeypatch.syspath_prepend(in_folder)
     registry.entry_points.cache_clear()
     try:
-        for name in ("fisher", "my_lab.rules:fisher", "./my_lab/rules.py:fisher", "my_lab/rules.py:Rules.fisher"):
+        for name in (
+            "taylor",
+            "my_lab.rules:taylor",
+            "./my_lab/rules.py:taylor",
+            "my_lab/rules.py:Rules.taylor",
+        ):
             (own,) = load(settings_file(in_folder, chunk_score=name)).settings.components.own
             assert own.where.startswith(f"{in_folder / 'my_lab' / 'rules.py'}:"), name
         built_in = load(settings_file(in_folder, chunk_score="gradient")).settings
@@ -440,7 +445,7 @@ FAULTS = [
     {"chunk_score": "./mine.py:good", "chunk_score_options": {"powr": 2}},
     {"chunk_score": "./mine.py:good", "chunk_score_options": {"power": "high"}},
     {"chunk_score": "./broken.py:rule"},
-    {"chunk_score": "my_lab.rules:fisher"},
+    {"chunk_score": "my_lab.rules:taylor"},
     {"chunk_score": "gradeint"},
 ]
 """Settings that ``fedchunk validate`` refuses, one line of the page each."""

@@ -63,7 +63,7 @@ class LocalWorker:
         self._model = flat_model(settings, dataset.input_shape, dataset.num_classes, self._device)
         self._loss, self._measures = Loss.of(settings), Measures(settings)
         self.spec = self._model.spec
-        self.method = Method.of(settings, self.spec.num_parameters)
+        self.method = Method.of(settings, self.spec)
         self._layout = self.method.layout
         self.start = _start(settings, self._model, data.first)
         self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)

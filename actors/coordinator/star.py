@@ -70,7 +70,7 @@ class Coordinator:
         self._spec = initial.spec
         self._samples = samples_per_client
         self._test_parts = test_parts
-        self._method = method = Method.of(settings, initial.spec.num_parameters)
+        self._method = method = Method.of(settings, initial.spec)
         self._layout = method.layout
         self._model = method.rule.global_model(server_side(settings, method.layout), initial.state)
         self._aggregate = aggregate_of(settings)

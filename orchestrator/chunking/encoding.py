@@ -3,7 +3,7 @@
     header    36 bytes, see :mod:`fedchunk.orchestrator.chunking.header`
     mask      which chunks follow: a bit per chunk, padded to a multiple of 4 bytes; none where both ends know
     choice    which chunks the receiver is to send, as a mask, or none
-    scales    2 bytes per chunk, for the encodings that have them
+    scales    2 bytes per chunk (of stc, in all), for the encodings that have them
     shares    a float32 per chunk, or none
     buffers   the model's float32 and int64 buffers, or none
     values    the values of the chunks, one behind the other, encoded and perhaps compressed, to the end
@@ -27,7 +27,7 @@ from fedchunk.orchestrator.chunking import codecs, header
 from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, Codec, Encoding, Packed, codec_of
 from fedchunk.orchestrator.chunking.header import Flag, Header, check
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.core.errors import PayloadError
+from fedchunk.orchestrator.core.errors import FedchunkError, PayloadError
 
 Compression = Literal["none", "lz4", "zstd"]
 COMPRESSIONS: tuple[Compression, ...] = ("none", "lz4", "zstd")
@@ -120,11 +120,11 @@ def message_bytes(
 
 def _value_bytes(codec: Codec, num_values: int, num_selected: int) -> int:
     """The length of the values, estimated where it depends on them."""
-    known = codec.value_bytes(num_values)
+    sizes_K = np.diff(np.arange(max(1, num_selected) + 1, dtype=np.int64) * num_values // max(1, num_selected))
+    known = codec.value_bytes(sizes_K)
     if known is not None:
         return known
     values = np.random.default_rng(0).standard_normal(num_values, dtype=np.float32)
-    sizes_K = np.diff(np.arange(max(1, num_selected) + 1, dtype=np.int64) * num_values // max(1, num_selected))
     return len(codec.pack(values, sizes_K)[0])
 
 
@@ -254,7 +254,7 @@ def decode(
         num_float_buffers: B of the receiver's model.
         num_integer_buffers: I of the receiver's model.
         known_C: which chunks a message without a mask holds.
-        own: the receiver's encoding, where it is not built in.
+        own: the receiver's encoding, where it is not built in or has options.
 
     Raises:
         PayloadError: the bytes are not a message of this layout, or hold values that are not finite.
@@ -283,8 +283,7 @@ def decode(
         counters_I = np.frombuffer(section[4 * num_float_buffers :].tobytes(), "<i8")
         check(header.all_finite(buffers_B), "buffers that are not finite")
     sizes_K = layout.sizes_C[mask_C]
-    num_values = int(np.add.reduce(sizes_K))
-    packed = cursor.rest(codec.value_bytes(num_values), COMPRESSIONS[head.compression])
+    packed = cursor.rest(codec.value_bytes(sizes_K), COMPRESSIONS[head.compression])
     values = _unpacked(codec, packed, scales, sizes_K)
     check(finite if plain else header.all_finite(values), "values that are not finite")
     if shares_K is not None:
@@ -308,12 +307,10 @@ def decode(
 def _unpacked(
     codec: Codec, packed: NDArray[np.uint8], scales: NDArray[np.uint8], sizes_K: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """The values; bytes that a user's encoding cannot read are a bad payload, not a fault of the receiver."""
-    if codec.wire_id < FIRST_OWN_ID:
-        return codec.unpack(packed, scales, sizes_K)
+    """The values; bytes that an encoding cannot read are a bad payload, not a fault of the receiver."""
     try:
         return codec.unpack(packed, scales, sizes_K)
-    except Exception as error:
+    except (ValueError, FedchunkError) as error:
         raise PayloadError(f"values that cannot be decoded: {error}") from error
 
 

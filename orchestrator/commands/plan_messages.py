@@ -57,7 +57,7 @@ class Messages:
     @classmethod
     def of(cls, settings: Sections, spec: ModelSpec) -> Messages:
         """The messages of an experiment with such a model. Raises ConfigError: more chunks than parameters."""
-        return cls(spec, settings, Method.of(settings, spec.num_parameters))
+        return cls(spec, settings, Method.of(settings, spec))
 
     @property
     def layout(self) -> Layout:

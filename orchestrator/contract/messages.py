@@ -64,6 +64,11 @@ class ModelSpec:
         return self.parameters[-1].stop if self.parameters else 0
 
     @property
+    def parameter_bounds(self) -> NDArray[np.int64]:
+        """Where each parameter begins in the flat vector, and P."""
+        return np.array([0, *(parameter.stop for parameter in self.parameters)], np.int64)
+
+    @property
     def num_float_buffers(self) -> int:
         """B, the number of floating-point buffer values."""
         return sum(b.stop - b.start for b in self.buffers if not b.is_integer)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import reconstruction, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import ChunkRule
-from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, Codec
+from fedchunk.orchestrator.chunking.codecs import Codec
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Message, Packing, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.components import Bound
@@ -41,14 +41,15 @@ class Method:
     packing: Packing
 
     @classmethod
-    def of(cls, settings: Sections, num_parameters: int) -> Method:
-        """The method that the settings name, for a model of P parameters.
+    def of(cls, settings: Sections, spec: ModelSpec) -> Method:
+        """The method that the settings name, for a model of this shape.
 
         Raises:
             ConfigError: more chunks than parameters.
         """
-        layout = layout_for(settings.chunking, num_parameters)
-        return cls(layout, rule_of(settings), Scorer(settings, layout), Chooser(settings), packing_of(settings))
+        layout = layout_for(settings.chunking, spec.num_parameters)
+        scorer = Scorer(settings, layout, spec.parameter_bounds)
+        return cls(layout, rule_of(settings), scorer, Chooser(settings), packing_of(settings))
 
     @property
     def withholds(self) -> bool:
@@ -56,9 +57,9 @@ class Method:
         return self.rule.keeps_residual or self.scorer.uses_withheld
 
     @property
-    def own_codec(self) -> Codec | None:
-        """The encoding in force where it is a user's."""
-        return self.packing.codec if self.packing.codec.wire_id >= FIRST_OWN_ID else None
+    def own_codec(self) -> Codec:
+        """The encoding in force, with its options: a message says no more than which encoding it is in."""
+        return self.packing.codec
 
 
 def layout_for(settings: ChunkingSettings, num_parameters: int) -> Layout:

@@ -30,7 +30,7 @@ class OwnCodec:
             raise bound.failed(f"has wire_id {wire_id!r}; allowed: {allowed}")
         self.wire_id = wire_id
 
-    def value_bytes(self, num_values: int) -> int | None:
+    def value_bytes(self, sizes_K: NDArray[np.int64]) -> int | None:
         """Only encoding can tell."""
         return None
 

@@ -54,10 +54,12 @@ class Ages:
 class Scorer:
     """The score in force, and what has to be worked out for it."""
 
-    def __init__(self, settings: Sections, layout: Layout) -> None:
+    def __init__(self, settings: Sections, layout: Layout, parameter_bounds: NDArray[np.int64]) -> None:
+        """``parameter_bounds`` says where the model's T parameters begin and end in the flat vector: T + 1 numbers."""
         chunking = settings.chunking
         self._bound = settings.bound("score") if chunking.chunking else None
         self._layout = layout
+        self._parameter_bounds = parameter_bounds
         self._metric = chunking.distance_metric
         self._age_exponent = chunking.chunk_age_exponent
         asks = frozenset(self._bound.asks) if self._bound else frozenset[str]()
@@ -125,6 +127,7 @@ class Scorer:
             "distances_C": lambda: distances_C,
             "ages_C": lambda: ages.ages_C,
             "layout": lambda: self._layout,
+            "parameter_bounds": lambda: self._parameter_bounds,
             "num_chunks": lambda: self._layout.num_chunks,
             "first_chunk": lambda: ages.first,
             "round_index": lambda: ages.round_index,

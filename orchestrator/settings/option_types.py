@@ -21,5 +21,7 @@ PositiveFloat32 = Annotated[float, Field(ge=float(np.finfo(np.float32).tiny), le
 """Still above 0 and finite as float32."""
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+LevelCount = Annotated[int, Field(ge=1, le=127)]
+"""Levels of a number of 8 bits with its sign at most."""
 CountOrNone = Annotated[int, Field(ge=0)]
 """A count that may be 0."""

@@ -45,7 +45,7 @@ class ChunkingSettings(Section):
         None,
         description="Score by name; null: as the two switches above say. update: norm of this round's change. "
         "accumulated: norm of the change since the chunk was last sent. relative: update over weight norm. "
-        "round_robin: in turn.",
+        "layerwise: accumulated in units of each layer. fisher: gradient times weight. round_robin: in turn.",
     )
     chunk_score_options: Options = Field(
         default_factory=dict, description="Options of the score, by the names of its parameters."
@@ -149,7 +149,10 @@ class ChunkingSettings(Section):
         1, ge=1, le=MOST, description="Clients send scores every so many rounds; between them they are predicted."
     )
     chunk_encoding: Annotated[str, NameOf("encoding")] = Field(
-        "float32", description="How values travel, both directions; int8 and int4 have one scale per chunk."
+        "float32",
+        description="How values travel, both directions. float16, bfloat16: 2 bytes each. int8, int4, int2, ternary: "
+        "few levels and a scale per chunk. sign, drive, stc: one bit each. topk_in_chunk: the largest of each chunk. "
+        "qsgd: drawn levels.",
     )
     chunk_encoding_options: Options = Field(
         default_factory=dict, description="Options of the encoding, by the names of its parameters."

@@ -44,12 +44,33 @@ def test_feedback_with_every_chunk_is_dense_averaging(make_settings, run_local):
     np.testing.assert_allclose(fed_back.model.weights_P, dense.model.weights_P, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("encoding", tuple(BUILT_IN))
-@pytest.mark.parametrize("rules", [FEEDBACK, AGREED, {**AGREED, "agreement_scores": "none"}])
+LEARNING = [(name, FEEDBACK) for name in BUILT_IN] + [
+    (name, {**AGREED, **scores})
+    for name in ("float32", "float16", "bfloat16", "int8", "int4", "topk_in_chunk")
+    for scores in ({}, {"agreement_scores": "none"})
+]
+
+
+@pytest.mark.parametrize(("encoding", "rules"), LEARNING)
 def test_lossy_few_chunks_still_learn(make_settings, run_local, encoding, rules):
     run = run_local(make_settings(chunk_encoding=encoding, federated_learning_rounds=20, **rules))
     assert run.summary.status == "finished"
     assert run.rows("rounds")[-1]["accuracy"] > 0.6
+
+
+def test_values_that_are_chosen_one_by_one_still_learn(make_settings, run_local):
+    """Sparse Ternary Compression: every chunk is one value, one percent of them go, as plus or minus one size."""
+    num_values = 48_404
+    settings = make_settings(
+        chunking_parts=num_values, sensitivity_percentage=1.0, chunk_encoding="stc", chunk_score="accumulated",
+        chunk_reconstruction="error_feedback", record_chunks=False, federated_learning_rounds=20,
+    )  # fmt: skip
+    run = run_local(settings)
+    assert run.rows("rounds")[-1]["accuracy"] > 0.6
+    sent = -(-num_values // 100)
+    up = kinds(run, receiver=COORDINATOR)
+    assert {row["chunks_sent"] for row in run.rows("clients")} == {sent}
+    assert (up["values"], up["scales"]) == (20 * 5 * -(-sent // 8), 20 * 5 * 2)
 
 
 def test_residuals_are_what_was_not_sent(make_settings, run_local):
@@ -98,6 +119,9 @@ def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, 
         {"chunk_score": "relative", "sensitivity_policy": "knee"},
         {"chunk_score": "update", "sensitivity_policy": "utopia", "server_learning_rate": 1.5},
         {"sensitivity_budget_mb": 1.0, "chunk_encoding": "bfloat16"},
+        {**FEEDBACK, "chunk_encoding": "qsgd", "chunk_encoding_options": {"levels": 20}, "chunk_score": "layerwise"},
+        {**FEEDBACK, "chunk_encoding": "topk_in_chunk", "chunk_encoding_options": {"share": 0.05}},
+        {"chunk_score": "fisher"},
     ],
 )
 def test_actors_and_order_change_nothing(make_settings, run_local, shuffled_group, without_times, rules):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from fedchunk.orchestrator.chunking import codecs
+from fedchunk.orchestrator.chunking import codecs, header
+from fedchunk.orchestrator.chunking.codecs.top_k import TopK
 from fedchunk.orchestrator.chunking.encoding import COMPRESSIONS, PLAIN, Packing, decode, encode, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.core.errors import PayloadError
@@ -184,6 +185,25 @@ def test_a_message_of_another_layout_is_refused(other):
 def test_a_message_with_another_number_of_buffers_is_refused():
     with pytest.raises(PayloadError):
         decode(example(), LAYOUT, 3, 1)
+
+
+@pytest.mark.parametrize("name", ["ternary", "int2", "topk_in_chunk"])
+def test_values_that_an_encoding_cannot_read_are_a_bad_payload(name):
+    """Whole and with a right checksum, but not what the encoding gives: from a client that makes its own."""
+    payload = example(packing=Packing.built_in(name), buffers=None)
+    head = header.read(payload, LAYOUT)
+    payload[-6:] = 0 if name == "int2" else 255
+    header.write(payload, head, LAYOUT)
+    with pytest.raises(PayloadError, match="cannot be decoded"):
+        decode(payload, LAYOUT, 2, 1)
+
+
+def test_options_are_not_in_a_message_but_a_receiver_with_others_cannot_be_misled():
+    few, many = TopK(8, 0.1), TopK(8, 0.5)
+    payload = example(packing=Packing(few), buffers=None)
+    assert np.count_nonzero(decode(payload, LAYOUT, 2, 1, own=few).values) == 4
+    with pytest.raises(PayloadError, match="bytes of values, its header describes"):
+        decode(payload, LAYOUT, 2, 1, own=many)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, np.nan])

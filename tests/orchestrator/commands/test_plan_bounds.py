@@ -39,6 +39,12 @@ UPLINK_EXACT = {
     "seed": EVEN,
     "own weights in half precision": {**EVEN, "chunk_reconstruction": "own_weights", "chunk_encoding": "float16"},
     "scale per chunk": {**EVEN, **FEEDBACK, "chunk_encoding": "int8"},
+    "few of each chunk": {
+        **EVEN, **FEEDBACK, "chunk_encoding": "topk_in_chunk", "chunk_encoding_options": {"share": 0.02},
+    },
+    "chunks that are filled up": {**EVEN, **FEEDBACK, "chunk_encoding": "drive"},
+    "drawn levels": {**EVEN, **FEEDBACK, "chunk_encoding": "qsgd", "chunk_encoding_options": {"levels": 100}},
+    "one scale in all": {**EVEN, **FEEDBACK, "chunk_encoding": "stc"},
     "schedule after a warm-up": {
         **EVEN, "sensitivity_policy": "schedule", "sensitivity_schedule": (100.0, 50.0, 25.0),
         "sensitivity_percentage": 50.0, "sensitivity_warmup_rounds": 1, "sensitivity_warmup_percentage": 75.0,
@@ -65,6 +71,9 @@ EXACT = {
 }
 WITHIN = {
     "uneven chunks": {"chunking_parts": 7},
+    "few of uneven chunks": {"chunking_parts": 751, **FEEDBACK, "chunk_encoding": "topk_in_chunk"},
+    "uneven chunks that are filled up": {"chunking_parts": 751, **FEEDBACK, "chunk_encoding": "drive"},
+    "ternary with zstd": {**FEEDBACK, "chunk_encoding": "ternary", "chunk_compression": "zstd"},
     "buffers": {**BATCH_NORM, "chunk_encoding": "int8", **FEEDBACK},
     "energy": {"dynamic_sensitivity_percentage": True},
     "knee of peers": {**PEERS, "sensitivity_policy": "knee", "chunk_score": "update"},

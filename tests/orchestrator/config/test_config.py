@@ -80,7 +80,7 @@ def test_a_fault_says_what_was_got_and_what_is_allowed():
         (f"data_dir: {{{'x' * 99}: 1}}", "got a mapping"),
         (f"device: {'x' * 999}", "xxx..."),
         ("mlflow_tracking_uri: ''", "or null"),
-        ("chunk_score: norm", "one of accumulated, distance, gradient, random"),
+        ("chunk_score: norm", "one of accumulated, distance, fisher, gradient"),
         ("federated_learning_topology: mesh", "one of complete, custom, k_connected, ring, star"),
         ("federated_learning_schema: ClusterFederatedLearning", "no clustered federations"),
         ("client_k_neighbors: 0", "a whole number from 1 to"),

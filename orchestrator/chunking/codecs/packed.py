@@ -1,0 +1,40 @@
+"""Chunks of a vector as packed parts, on their way into a message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.codecs.built_in import FLOAT32
+from fedchunk.orchestrator.chunking.codecs.codec import NOTHING, Bytes, Codec
+from fedchunk.orchestrator.chunking.layout import Layout
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The packed values of K chunks. Parts may be views of the vector they come from: nothing is copied yet."""
+
+    codec: Codec
+    parts: tuple[Bytes, ...]
+    scales: Bytes
+    sizes_K: NDArray[np.int64]
+
+    @property
+    def joined(self) -> Bytes:
+        """All parts in one array."""
+        return np.concatenate(self.parts) if self.parts else NOTHING
+
+
+def pack_chunks(codec: Codec, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], layout: Layout) -> Packed:
+    """Packs the chunks ``mask_C`` of a vector. Raises EncodingError: the encoding cannot hold a value."""
+    sizes_K = layout.sizes_C[mask_C]
+    if codec is FLOAT32 or codec == FLOAT32:
+        whole_P = np.ascontiguousarray(vector_P, "<f4")
+        parts = tuple(whole_P[place].view(np.uint8) for place, _ in layout.places(mask_C))
+        return Packed(codec, parts, NOTHING, sizes_K)
+    values_V = np.empty(layout.num_values(mask_C), "<f4")
+    layout.cut(vector_P, mask_C, values_V)
+    packed, scales = codec.pack(values_V, sizes_K)
+    return Packed(codec, (packed,), scales, sizes_K)
