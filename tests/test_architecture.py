@@ -83,6 +83,8 @@ def arrows(origin: str, *targets: str) -> list[str]:
     ]
 
 
+LINKS = ("links", "link_times")
+"""Mathematics that a plan and a report share."""
 RECORDS = ("orchestrator.recording", "orchestrator.tracking")
 ABOVE_CONTRACT = (
     "orchestrator.settings", "orchestrator.methods", "orchestrator.learning", *RECORDS, "orchestrator.commands",
@@ -120,7 +122,7 @@ def test_analysis_knows_only_the_tables_and_the_errors():
         if within(imported, "fedchunk.orchestrator") or within(imported, "fedchunk.actors")
     }
 
-    assert ours <= {f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts")}
+    assert ours <= {f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts", *LINKS)}
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items(), ids=list(HOMES))
