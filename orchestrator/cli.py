@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedchunk.orchestrator.cli_options import AsJson, Config, Overrides, TrackingUri
+from fedchunk.orchestrator.cli_options import AsJson, Config, LinksOption, Overrides, TrackingUri
 from fedchunk.orchestrator.cli_records import records
 from fedchunk.orchestrator.cli_sweep import sweeps
 from fedchunk.orchestrator.commands.console import FAILED, INCOMPLETE, INTERRUPTED, OK, Answer, answering
@@ -164,10 +164,25 @@ def _left_to_plan(settings: Settings) -> str:
 
 
 @app.command()
-def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say what an experiment will cost: bytes beside full exchange, memory, actors."""
+def plan(
+    config: Config,
+    overrides: Overrides = None,
+    links: LinksOption = None,
+    train_seconds: Annotated[
+        float | None, typer.Option(min=0, help="With --links: local training of a client in a round, in seconds.")
+    ] = None,
+    price_per_gb: Annotated[float | None, typer.Option(min=0, help="What a gigabyte (10^9 bytes) costs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an experiment will cost: bytes beside full exchange, time, money, memory, actors."""
     with answering(as_json) as answer:
         settings = _settings(answer, config, overrides)
+        from fedchunk.orchestrator.commands.plan_time import Rates
+        from fedchunk.orchestrator.settings.links_file import load_links
+
+        rates = Rates(load_links(links) if links else None, train_seconds, price_per_gb)
+        if train_seconds is not None and links is None:
+            raise ConfigError([Fault("--train-seconds", "", "is for time over links; name them with --links")])
         from fedchunk.orchestrator.commands.plan import make_plan
         from fedchunk.orchestrator.commands.plan_report import plan_text
         from fedchunk.orchestrator.learning.build import model_spec
@@ -175,7 +190,7 @@ def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
 
         facts = data_facts(settings)
         spec = model_spec(settings, facts.input_shape, facts.num_classes)
-        result = make_plan(settings, spec, facts, actors=_actors_here(settings))
+        result = make_plan(settings, spec, facts, actors=_actors_here(settings), rates=rates)
         answer.give(result.as_dict(), plan_text(result))
 
 

@@ -39,7 +39,7 @@ class Fixed:
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """``value``, ``count`` times."""
-        return np.full(count, self.value)
+        return np.full(count, self.value, np.float64)
 
 
 @dataclass(frozen=True)
