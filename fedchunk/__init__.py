@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedchunk.orchestrator.contract.ports import FederationInfo, Recorder, RunSummary
     from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
     from fedchunk.orchestrator.core.links import Links
+    from fedchunk.orchestrator.fork import fork
     from fedchunk.orchestrator.learning.data.dataset import Dataset
     from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule
     from fedchunk.orchestrator.run import load_settings, resume, run
@@ -46,6 +47,7 @@ _PLACES = {
     "RunSummary": "orchestrator.contract.ports",
     "Settings": "orchestrator.settings.whole",
     "compare": "analysis.compare",
+    "fork": "orchestrator.fork",
     "load_links": "orchestrator.settings.links_file",
     "load_run": "analysis.load",
     "load_settings": "orchestrator.run",
@@ -73,6 +75,7 @@ __all__ = [
     "Settings",
     "Sweep",
     "compare",
+    "fork",
     "load_links",
     "load_run",
     "load_settings",

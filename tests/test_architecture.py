@@ -15,7 +15,7 @@ SOURCES = {"fedchunk": ROOT / "fedchunk" / "__init__.py"} | {
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-NAMES = ("cli", "cli_options", "cli_records", "cli_sweep", "main", "run", "sweep")
+NAMES = ("cli", "cli_fork", "cli_options", "cli_play", "cli_records", "cli_sweep", "fork", "main", "run", "sweep")
 ENTRANCES = {f"fedchunk.orchestrator.{name}" for name in NAMES}
 """The command line, and what a script calls: they join all parts, and no part knows them."""
 LONGEST_FILE = 400

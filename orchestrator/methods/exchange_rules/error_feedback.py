@@ -16,7 +16,7 @@ from fedchunk.orchestrator.chunking.encoding import Encoded, encode
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR, ClientState, ModelState
-from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, GlobalModel, ServerSide
+from fedchunk.orchestrator.methods.exchange_rules._rule import OF_SETTINGS, ExchangeRule, GlobalModel, ServerSide
 from fedchunk.orchestrator.methods.server_step import OptimizerState
 
 WHERE = ("star",)
@@ -87,7 +87,7 @@ class FeedbackModel:
     """
 
     server: ServerSide
-    downlink_percentage: float | None
+    downlink_percentage: float | None = field(metadata=OF_SETTINGS)
     """Share of the chunks that go down in a round; None: all that changed."""
     shared: ModelState
     withheld_P: NDArray[np.float32]
