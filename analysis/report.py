@@ -25,6 +25,8 @@ from fedchunk.analysis.summaries import (
 )
 from fedchunk.analysis.written import Report
 
+NO_SETTINGS = ("method", "components", "forked_from")
+"""What ``config.json`` holds beside the settings."""
 CSV_ROWS = 500
 """Rows of clients.csv at most: MLflow shows no more of a CSV file."""
 
@@ -102,7 +104,9 @@ def report_html(run: Run, figures: tuple[Path, ...], times: LinkTimes | None = N
     components = component_rows(run)
     if components:
         sections.append(Section("Components of your own", table(("setting", "name", "place", "SHA-256"), components)))
-    settings = {name: value for name, value in run.config.items() if name not in ("method", "components")}
+    settings = {
+        name: value for name, value in run.config.items() if name not in ("method", "components", "forked_from")
+    }
     sections.append(Section("Settings", _mapping(settings)))
     if run.summary:
         sections.append(Section("Summary", _mapping(run.summary)))
