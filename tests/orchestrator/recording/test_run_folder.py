@@ -19,7 +19,8 @@ from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, ROUND_TABLES, SC
 from fedchunk.orchestrator.experiment import weights_sha256
 from fedchunk.orchestrator.recording import run_folder as run_folder_module
 from fedchunk.orchestrator.recording import table_files
-from fedchunk.orchestrator.recording.run_folder import RunFolder, summary_json
+from fedchunk.orchestrator.recording.run_folder import RunFolder
+from fedchunk.orchestrator.recording.summary_file import summary_json
 from fedchunk.orchestrator.settings.sections import FederationSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
