@@ -67,8 +67,9 @@ def forked(
     """
     values = recorded(run)
     now = load(run / "config.yaml", overrides, objects).settings
-    old = settings_before(run) or now
-    before = {key: value for key, value in old.flat().items() if _differs(key, old, now, values.get("components", {}))}
+    own = values.get("components", {})
+    old = settings_before(run) or _with_objects_again(run, objects, own)
+    before = {key: value for key, value in old.flat().items() if _differs(key, old, now, own)}
     faults = [*_unfit(before, now), *_unfit_together(before, old, now), *first_model_fault(values, now)]
     if now.federation.federated_learning_rounds <= at:
         message = f"got {now.federation.federated_learning_rounds}, but {at} rounds are over; allowed: more than that"
@@ -78,12 +79,23 @@ def forked(
     return Forked(now, before)
 
 
+def _with_objects_again(run: Path, objects: Mapping[str, Any], own: Mapping[str, Any]) -> Settings:
+    """What the run was, where components of it were handed over by Python: those that are handed over again."""
+    keys = {key.partition(".")[0] for key in own}
+    return load(run / "config.yaml", (), {key: value for key, value in objects.items() if key in keys}).settings
+
+
 def _differs(key: str, old: Settings, now: Settings, own: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a setting is another one; of users' components the source counts, wherever it lies."""
     described = now.components.described
     if key in own and key in described:
-        return own[key]["sha256"] != described[key]["sha256"]
+        return _identity(own[key]) != _identity(described[key])
     return bool(old.flat()[key] != now.flat()[key]) or (key in own) != (key in described)
+
+
+def _identity(described: Mapping[str, str]) -> tuple[str, str]:
+    """The source of a user's component, and which part of it."""
+    return described["sha256"], described["name"].rpartition(":")[2]
 
 
 def _unfit(before: Mapping[str, Any], now: Settings) -> Iterator[Fault]:

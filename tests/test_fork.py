@@ -195,6 +195,36 @@ def test_forks_of_two_seeds_are_one_group_and_apart_from_runs_that_began_so(pare
     assert labels == {"forked_from=round 4 of learning_rat\u2026": 2, "forked_from=null": 1}
 
 
+def halved(change_C):
+    return change_C / 2
+
+
+def doubled(change_C):
+    return change_C * 2
+
+
+def test_objects_of_python_are_handed_over_again_and_their_source_counts(tmp_path):
+    run = fedchunk.run({**BASE, "chunk_score": halved}, output=tmp_path / "run", local=True, progress=False)
+    same = fork(run, tmp_path / "same", chunk_score=halved)
+    other = fork(run, tmp_path / "other", chunk_score=doubled)
+
+    assert same.summary["weights_sha256"] == run.summary["weights_sha256"]
+    assert (same.config["forked_from"]["before"], list(other.config["forked_from"]["before"])) == ({}, ["chunk_score"])
+    with pytest.raises(ConfigError, match="random_seed: got 7, but rounds that are over drew from it"):
+        fork(run, tmp_path / "refused", chunk_score=halved, random_seed=7)
+
+
+def test_of_what_no_file_has_the_past_is_known_only_once_it_is_handed_over_again(tmp_path):
+    typed = {}
+    exec("def third(change_C):\n    return change_C / 3\n", typed)
+    run = fedchunk.run({**BASE, "chunk_score": typed["third"]}, output=tmp_path / "run", local=True, progress=False)
+
+    with pytest.raises(ConfigError, match="chunk_score"):
+        fork(run, tmp_path / "missing")
+    with pytest.raises(ConfigError, match="random_seed: got 7, but rounds that are over drew from it"):
+        fork(run, tmp_path / "refused", chunk_score=typed["third"], random_seed=7)
+
+
 def test_mlflow_has_a_run_of_its_own_with_the_whole_curve_and_where_it_comes_from(tmp_path):
     tracked = {"mlflow_enabled": True, "mlflow_tracking_uri": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     whole = fedchunk.run({**BASE, **tracked}, output=tmp_path / "parent", local=True, progress=False)
