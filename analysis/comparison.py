@@ -160,11 +160,11 @@ class Comparison:
         rows = []
         for label, run in ((group.label, run) for group in self.groups for run in group.runs):
             at = run.reaches(self.target)
-            named = {"label": label, "run": str(run.path), "random_seed": run.seed, "status": run.status}
+            row: dict[str, Any] = {"label": label, "run": str(run.path), "random_seed": run.seed, "status": run.status}
             totals = {"uplink_bytes": run.uplink_bytes, "downlink_bytes": run.downlink_bytes}
             reached = {"target_round": at[0] if at else None, "bytes_to_target": at[1] if at else None}
             times = {"seconds": run.seconds, "seconds_to_target": run.seconds_to(self.target)}
-            rows.append(named | {"accuracy": run.final_accuracy} | totals | reached | times)
+            rows.append(row | {"accuracy": run.final_accuracy} | totals | reached | times)
         kinds = dict.fromkeys(("label", "run", "status"), pa.string())
         kinds |= dict.fromkeys(("accuracy", "seconds", "seconds_to_target"), pa.float64())
         return pa.Table.from_pylist(rows, schema=pa.schema([(name, kinds.get(name, pa.int64())) for name in rows[0]]))

@@ -95,12 +95,14 @@ def make_plan(
     layout = messages.layout
     topology, num_rounds = build_topology(settings), federation.federated_learning_rounds
     links = rates.links
-    clock = links and Clock(links.of(federation.number_of_clients), rates.train_seconds, messages.dense)
+    clock = None
+    if links is not None:
+        clock = Clock(links.of(federation.number_of_clients), rates.train_seconds, messages.dense)
     if topology is None:
-        traffic = star_traffic(federation, messages, clock and clock.star)
+        traffic = star_traffic(federation, messages, clock.star if clock else None)
         first = 0 if federation.clients_have_first_model else messages.whole(with_choice=False)
     else:
-        traffic, first = peer_traffic(num_rounds, messages, topology, clock and clock.peers), 0
+        traffic, first = peer_traffic(num_rounds, messages, topology, clock.peers if clock else None), 0
     per_round = cohort_size(federation.number_of_clients, federation.client_sampling_rate)
     held = Held(traffic.participants, traffic.upload.high * per_round, (facts or data_facts(settings)).num_bytes)
     encoding = settings.chunking.chunk_encoding if settings.chunking.chunking else "float32"

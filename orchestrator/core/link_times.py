@@ -67,8 +67,7 @@ def star_round(links: ClientLinks, traffic: RoundTraffic, aggregate_s: float = 0
     latency_M = traffic.messages_M * links.latency_N[own]
     total_M = down_M + compute_M + up_M + latency_M
     seconds = float(total_M.max()) + aggregate_s
-    parts = (down_M, compute_M, up_M, latency_M, seconds - total_M)
-    return RoundTime(seconds, *_means(parts), slowest=int(own[total_M.argmax()]))
+    return _round_time(seconds, int(own[total_M.argmax()]), (down_M, compute_M, up_M, latency_M, seconds - total_M))
 
 
 def peer_round(
@@ -97,8 +96,10 @@ def peer_round(
     # Receiving goes on beside training and sending: only what is left of it afterwards is told apart from waiting.
     receiving_M = np.minimum(down_M, seconds - sent_M)
     parts = (receiving_M, compute_M, up_M, np.zeros(len(own)), seconds - sent_M - receiving_M)
-    return RoundTime(seconds, *_means(parts), slowest=int(own[total_M.argmax()]))
+    return _round_time(seconds, int(own[total_M.argmax()]), parts)
 
 
-def _means(parts_M: Sequence[Seconds]) -> tuple[float, ...]:
-    return tuple(float(part.mean()) for part in parts_M)
+def _round_time(seconds: float, slowest: int, parts_M: Sequence[Seconds]) -> RoundTime:
+    """The parts, in the order of :data:`PARTS`, as means over clients."""
+    down_s, compute_s, up_s, latency_s, waiting_s = (float(part.mean()) for part in parts_M)
+    return RoundTime(seconds, down_s, compute_s, up_s, latency_s, waiting_s, slowest)

@@ -94,7 +94,8 @@ def parse_links(text: str, name: str, folder: Path) -> Links:
     ]
     if faults:
         raise ConfigError(faults)
-    return Links(name, spreads, found.get("seed", 0), *(found.get(key) for key in SERVER), of_clients)
+    server = {key: found.get(key) for key in SERVER}
+    return Links(name, spreads, found.get("seed", 0), **server, of_clients=of_clients)
 
 
 def _read(entry: Entry, folder: Path) -> Any:
