@@ -1,4 +1,4 @@
-"""Compares recorded runs: accuracy beside bytes, over seeds.
+"""Compares recorded runs: accuracy beside bytes and time, over seeds.
 
 Example:
     >>> from fedchunk.analysis.compare import compare
@@ -11,38 +11,46 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
-from fedchunk.analysis.comparison import Comparison, Group, RunCurve
+from fedchunk.analysis.comparison import Axis, Comparison, Group
 from fedchunk.analysis.grouping import differing, grouped, labels
 from fedchunk.analysis.intervals import Interval
 from fedchunk.analysis.load import Run, load_run
 from fedchunk.analysis.method import method_of
-from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.analysis.run_curve import RunCurve, run_curve
+from fedchunk.orchestrator.core.links import Links
 
 ALLOWED_LOSS = 0.005
 """How much less accurate than the best a run may be that counts as having reached it: half a point."""
 
 
-def compare(runs: Sequence[Run | str | Path], target: float | None = None) -> Comparison:
-    """Groups runs by their settings and says what each group reached for how many bytes.
+def compare(
+    runs: Sequence[Run | str | Path], target: float | None = None, *, x: Axis = "bytes", links: Links | None = None
+) -> Comparison:
+    """Groups runs by their settings and says what each group reached for how many bytes, and in what time.
 
     Args:
         runs: runs, or their folders. Equal settings but for the seed (and for what changes no result) are one group.
         target: the accuracy to reach, 0 to 1; None: half a point below the best group with full exchange, or below
             the best group where there is none.
+        x: what accuracy is held against where one thing has to be chosen: ``bytes`` or ``time``.
+        links: of the clients (``fedchunk.load_links``): time is what the rounds would have taken over them; None: as it
+            was measured.
 
     Raises:
         RecordsError: a folder is not a run's, or a run has no evaluated round.
-        ValueError: no runs, or a target that is no share.
+        ConfigError: the links lack a client.
+        ValueError: no runs, a target that is no share, or another ``x``.
     """
     if not runs:
         raise ValueError("runs: got none, needs at least one")
     if target is not None and not 0 < target <= 1:
         raise ValueError(f"target: got {target:g}, allowed: an accuracy above 0 and at most 1, such as 0.83")
+    if x not in ("bytes", "time"):
+        raise ValueError(f"x: got {x!r}, allowed: bytes, time")
     loaded = [run if isinstance(run, Run) else load_run(run, tables=()) for run in runs]
     groups = grouped(loaded)
-    kept, notes = zip(*(_one_per_seed(group) for group in groups), strict=True)
+    kept, notes = zip(*(_one_per_seed(group, links) for group in groups), strict=True)
     settings = differing([group[0].config for group in groups])
     names = labels(settings)
     dense = [method_of(group[0].config).full_exchange for group in groups]
@@ -50,14 +58,15 @@ def compare(runs: Sequence[Run | str | Path], target: float | None = None) -> Co
     source = "as given"
     if target is None:
         target, source = _default_target(names, dense, accuracies)
-    totals = [float(np.mean([run.total_bytes for run in curves])) for curves in kept]
+    totals = [float(np.mean([run.total_bytes if x == "bytes" else run.seconds for run in curves])) for curves in kept]
     front = on_front(totals, accuracies)
     found = [
         Group(name, values, whole, curves, target, best)
         for name, values, whole, curves, best in zip(names, settings, dense, kept, front, strict=True)
     ]
     best_first = sorted(found, key=lambda group: -group.accuracy.mean)
-    return Comparison(target, source, tuple(best_first), tuple(note for some in notes for note in some))
+    said = tuple(note for some in notes for note in some)
+    return Comparison(target, source, tuple(best_first), said, x, links.name if links else None)
 
 
 def _default_target(names: Sequence[str], dense: Sequence[bool], accuracies: Sequence[float]) -> tuple[float, str]:
@@ -68,20 +77,20 @@ def _default_target(names: Sequence[str], dense: Sequence[bool], accuracies: Seq
 
 
 def on_front(totals: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
-    """Whether no other point has at most these bytes and at least this accuracy, and is better in one of them."""
+    """Whether no other point costs at most as much and is at least as accurate, and is better in one of the two."""
     points = list(zip(totals, accuracies, strict=True))
     return [
         not any(
-            other_bytes <= own_bytes
+            other_cost <= own_cost
             and other_accuracy >= own_accuracy
-            and (other_bytes, other_accuracy) != (own_bytes, own_accuracy)
-            for other_bytes, other_accuracy in points
+            and (other_cost, other_accuracy) != (own_cost, own_accuracy)
+            for other_cost, other_accuracy in points
         )
-        for own_bytes, own_accuracy in points
+        for own_cost, own_accuracy in points
     ]
 
 
-def _one_per_seed(runs: Sequence[Run]) -> tuple[tuple[RunCurve, ...], list[str]]:
+def _one_per_seed(runs: Sequence[Run], links: Links | None) -> tuple[tuple[RunCurve, ...], list[str]]:
     """The longest run of each seed, ascending: a repeated seed is no further evidence; and what is to be said."""
     notes: list[str] = []
     of_seed: dict[int | None, RunCurve] = {}
@@ -90,31 +99,7 @@ def _one_per_seed(runs: Sequence[Run]) -> tuple[tuple[RunCurve, ...], list[str]]
         if seed in of_seed:
             notes.append(f"{run.path}: not counted, repeats random_seed {seed} of {of_seed[seed].path}")
             continue
-        of_seed[seed] = run_curve(run)
+        of_seed[seed] = run_curve(run, links)
         if run.status != "finished":
             notes.append(f"{run.path}: {run.status}, counted with the {run.num_rounds} rounds that it finished")
     return tuple(of_seed[seed] for seed in sorted(of_seed, key=lambda seed: (seed is None, seed or 0))), notes
-
-
-def run_curve(run: Run) -> RunCurve:
-    """The accuracy and bytes of a run. Raises RecordsError where no round was evaluated."""
-    rounds = run.rounds
-    name = "accuracy" if rounds["accuracy"].null_count < rounds.num_rows else "client_accuracy_mean"
-    evaluated = pc.is_valid(rounds[name]).to_numpy()
-    if not evaluated.any():
-        raise RecordsError(f"{run.path}: no round was evaluated, so there is no accuracy to compare; leave the run out")
-    up, down, dense = (
-        np.cumsum(rounds[column].to_numpy()) for column in ("uplink_bytes", "downlink_bytes", "dense_bytes")
-    )
-    return RunCurve(
-        path=run.path,
-        seed=run.config.get("random_seed"),
-        status=run.status,
-        rounds_E=rounds["round"].to_numpy()[evaluated].astype(np.int64),
-        accuracy_E=rounds[name].to_numpy()[evaluated],
-        uplink_E=up[evaluated],
-        downlink_E=down[evaluated],
-        uplink_bytes=int(up[-1]),
-        downlink_bytes=int(down[-1]),
-        dense_bytes=int(dense[-1]),
-    )

@@ -6,66 +6,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from fedchunk.analysis.intervals import Interval
-from fedchunk.analysis.text import bytes_text, table_text
+from fedchunk.analysis.run_curve import RunCurve
+from fedchunk.analysis.text import bytes_text, table_text, time_text
 
-WINDOW = 5
-"""Evaluated rounds of a running mean: one lucky round reaches no target."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunCurve:
-    """A run's accuracy beside the bytes spent until then. Letters: E evaluated rounds."""
-
-    path: Path
-    seed: int | None
-    status: str
-    rounds_E: NDArray[np.int64]
-    accuracy_E: NDArray[np.float64]
-    """Of the coordinator's model; of peers without one the mean of the clients' own models."""
-    uplink_E: NDArray[np.int64]
-    """Bytes that clients sent in all rounds up to this one."""
-    downlink_E: NDArray[np.int64]
-    uplink_bytes: int
-    """In all rounds, also those after the last evaluation."""
-    downlink_bytes: int
-    dense_bytes: int
-    """What full exchange would have cost, both directions."""
-
-    @property
-    def total_bytes(self) -> int:
-        """Both directions, all rounds."""
-        return self.uplink_bytes + self.downlink_bytes
-
-    @property
-    def final_accuracy(self) -> float:
-        """Mean of the last :data:`WINDOW` evaluated rounds, or of all where there are fewer."""
-        return float(self.accuracy_E[-WINDOW:].mean())
-
-    def reaches(self, target: float) -> tuple[int, int] | None:
-        """Round and bytes (both directions) at which a running mean first is ``target`` or more; None if never.
-
-        The mean is over :data:`WINDOW` evaluated rounds, or over all of a run that has fewer.
-        """
-        window = min(WINDOW, len(self.accuracy_E))
-        means = np.lib.stride_tricks.sliding_window_view(self.accuracy_E, window).mean(axis=1)
-        there = np.flatnonzero(means >= target)
-        if not len(there):
-            return None
-        at = int(there[0]) + window - 1
-        return int(self.rounds_E[at]), int(self.uplink_E[at] + self.downlink_E[at])
+Axis = Literal["bytes", "time"]
+"""What accuracy is held against."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs of equal settings that differ in the seed. Bytes are means over seeds."""
+    """Runs of equal settings that differ in the seed. Bytes and seconds are means over seeds."""
 
     label: str
     """Names the settings that tell this group from the others."""
@@ -76,12 +32,17 @@ class Group:
     runs: tuple[RunCurve, ...]
     target: float
     on_front: bool
-    """Whether no other group is as accurate with as few bytes, and better in one of them."""
+    """Whether no other group is as accurate with as few bytes (or in as little time), and better in one of them."""
 
     @cached_property
     def accuracy(self) -> Interval:
         """Of the final accuracies."""
         return Interval.of([run.final_accuracy for run in self.runs])
+
+    @property
+    def mean_seconds(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean([run.seconds for run in self.runs]))
 
     def mean_bytes(self, name: str) -> float:
         """Mean over seeds of ``uplink_bytes``, ``downlink_bytes``, ``total_bytes`` or ``dense_bytes``."""
@@ -102,11 +63,29 @@ class Group:
         """Mean over seeds; None if not all of them reached it, because a mean of the lucky ones would flatter."""
         return float(np.mean([at[1] for at in self.reached])) if len(self.reached) == len(self.runs) else None
 
+    @cached_property
+    def seconds_reached(self) -> tuple[float, ...]:
+        """Seconds at which a seed reached the target, for each that did."""
+        found = (run.seconds_to(self.target) for run in self.runs)
+        return tuple(seconds for seconds in found if seconds is not None)
+
+    @property
+    def seconds_to_target(self) -> float | None:
+        """As :attr:`bytes_to_target`."""
+        return float(np.mean(self.seconds_reached)) if len(self.reached) == len(self.runs) else None
+
     @property
     def to_target_text(self) -> str:
         """The bytes to the target in words; "not reached" is said."""
-        if self.bytes_to_target is not None:
-            return bytes_text(self.bytes_to_target)
+        return self._not_reached if self.bytes_to_target is None else bytes_text(self.bytes_to_target)
+
+    @property
+    def time_to_target_text(self) -> str:
+        """The time to the target in words."""
+        return self._not_reached if self.seconds_to_target is None else time_text(self.seconds_to_target)
+
+    @property
+    def _not_reached(self) -> str:
         return f"not reached ({len(self.reached)} of {len(self.runs)} did)" if self.reached else "not reached"
 
     def row(self) -> dict[str, Any]:
@@ -120,6 +99,8 @@ class Group:
             "share_of_full_exchange": self.share,
             "seeds_that_reached": len(self.reached),
             "bytes_to_target": self.bytes_to_target,
+            "seconds": self.mean_seconds,
+            "seconds_to_target": self.seconds_to_target,
             "on_front": self.on_front,
             "full_exchange": self.dense,
             "settings": json.dumps(dict(self.settings)),
@@ -130,6 +111,7 @@ ROW = {
     "label": pa.string(), "seeds": pa.int32(), "accuracy": pa.float64(), "accuracy_half_width": pa.float64(),
     "uplink_bytes": pa.float64(), "downlink_bytes": pa.float64(), "total_bytes": pa.float64(),
     "share_of_full_exchange": pa.float64(), "seeds_that_reached": pa.int32(), "bytes_to_target": pa.float64(),
+    "seconds": pa.float64(), "seconds_to_target": pa.float64(),
     "on_front": pa.bool_(), "full_exchange": pa.bool_(), "settings": pa.string(),
 }  # fmt: skip
 
@@ -146,12 +128,27 @@ class Comparison:
     """Most accurate first."""
     notes: tuple[str, ...]
     """What a reader must know: runs that ended early, runs that count once."""
+    axis: Axis = "bytes"
+    """What the front is about."""
+    links: str | None = None
+    """The links that seconds are counted over; None: they are those of the machines that the runs ran on."""
+
+    @property
+    def shows_time(self) -> bool:
+        """Whether time is worth a column: it was asked for."""
+        return self.axis == "time" or self.links is not None
+
+    @property
+    def time_source(self) -> str:
+        """Where seconds come from, in words."""
+        return "as measured where the runs ran" if self.links is None else f"over the links {self.links}"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON's types."""
         rows = [{**group.row(), "settings": dict(group.settings)} for group in self.groups]
         return {
-            "target": self.target, "target_source": self.target_source, "groups": rows, "notes": list(self.notes),
+            "target": self.target, "target_source": self.target_source, "axis": self.axis, "links": self.links,
+            "groups": rows, "notes": list(self.notes),
         }  # fmt: skip
 
     def to_arrow(self) -> pa.Table:
@@ -163,26 +160,52 @@ class Comparison:
         rows = []
         for label, run in ((group.label, run) for group in self.groups for run in group.runs):
             at = run.reaches(self.target)
-            named = {"label": label, "run": str(run.path), "random_seed": run.seed, "status": run.status}
+            row: dict[str, Any] = {"label": label, "run": str(run.path), "random_seed": run.seed, "status": run.status}
             totals = {"uplink_bytes": run.uplink_bytes, "downlink_bytes": run.downlink_bytes}
             reached = {"target_round": at[0] if at else None, "bytes_to_target": at[1] if at else None}
-            rows.append(named | {"accuracy": run.final_accuracy} | totals | reached)
-        kinds = dict.fromkeys(("label", "run", "status"), pa.string()) | {"accuracy": pa.float64()}
+            times = {"seconds": run.seconds, "seconds_to_target": run.seconds_to(self.target)}
+            rows.append(row | {"accuracy": run.final_accuracy} | totals | reached | times)
+        kinds = dict.fromkeys(("label", "run", "status"), pa.string())
+        kinds |= dict.fromkeys(("accuracy", "seconds", "seconds_to_target"), pa.float64())
         return pa.Table.from_pylist(rows, schema=pa.schema([(name, kinds.get(name, pa.int64())) for name in rows[0]]))
 
     def curves_to_arrow(self) -> pa.Table:
-        """A row per group and round that all its seeds evaluated: accuracy over seeds, and mean megabytes so far."""
+        """A row per group and round that all its seeds evaluated: accuracy over seeds; mean MB and hours so far."""
         return pa.concat_tables([_curve(group) for group in self.groups])
 
     def __str__(self) -> str:
-        shown = [HEADERS, *(cells(group) for group in self.groups)]
         lines = [
-            table_text(shown[0], shown[1:]),
+            table_text(self.headers, [self.cells(group) for group in self.groups]),
             "",
             f"target {100 * self.target:.2f} %: {self.target_source}",
+            *([f"time: {self.time_source}"] if self.shows_time else []),
             *self.notes,
         ]
         return "\n".join(lines)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Of the table for people."""
+        time = ("time", "time to target") if self.shows_time else ()
+        return (
+            "settings", "seeds", "accuracy %", "up", "down", "both", "of full exchange", "to target", *time,
+            "Pareto front",
+        )  # fmt: skip
+
+    def cells(self, group: Group) -> tuple[str, ...]:
+        """A group's row for people, under :attr:`headers`."""
+        half = group.accuracy.half_width
+        time = (time_text(group.mean_seconds), group.time_to_target_text) if self.shows_time else ()
+        return (
+            group.label,
+            str(len(group.runs)),
+            f"{100 * group.accuracy.mean:.2f}" + ("" if half is None else f" \u00b1 {100 * half:.2f}"),
+            *(bytes_text(group.mean_bytes(name)) for name in ("uplink_bytes", "downlink_bytes", "total_bytes")),
+            f"{100 * group.share:.3g} %",
+            group.to_target_text,
+            *time,
+            "yes" if group.on_front else "-",
+        )
 
 
 def _curve(group: Group) -> pa.Table:
@@ -192,8 +215,9 @@ def _curve(group: Group) -> pa.Table:
     rows = [np.searchsorted(run.rounds_E, common) for run in group.runs]
     pairs = list(zip(group.runs, rows, strict=True))
     accuracy = np.stack([run.accuracy_E[own] for run, own in pairs])
-    up, down = (
-        np.mean([getattr(run, name)[own] for run, own in pairs], axis=0) / 1e6 for name in ("uplink_E", "downlink_E")
+    up, down, seconds = (
+        np.mean([getattr(run, name)[own] for run, own in pairs], axis=0)
+        for name in ("uplink_E", "downlink_E", "seconds_E")
     )
     return pa.table(
         {
@@ -202,25 +226,9 @@ def _curve(group: Group) -> pa.Table:
             "accuracy": accuracy.mean(axis=0),
             "accuracy_min": accuracy.min(axis=0),
             "accuracy_max": accuracy.max(axis=0),
-            "uplink_mb": up,
-            "downlink_mb": down,
-            "total_mb": up + down,
+            "uplink_mb": up / 1e6,
+            "downlink_mb": down / 1e6,
+            "total_mb": (up + down) / 1e6,
+            "hours": seconds / 3600,
         }
-    )
-
-
-HEADERS = ("settings", "seeds", "accuracy %", "up", "down", "both", "of full exchange", "to target", "Pareto front")
-
-
-def cells(group: Group) -> tuple[str, ...]:
-    """A group's row for people, under :data:`HEADERS`."""
-    half = group.accuracy.half_width
-    return (
-        group.label,
-        str(len(group.runs)),
-        f"{100 * group.accuracy.mean:.2f}" + ("" if half is None else f" \u00b1 {100 * half:.2f}"),
-        *(bytes_text(group.mean_bytes(name)) for name in ("uplink_bytes", "downlink_bytes", "total_bytes")),
-        f"{100 * group.share:.3g} %",
-        group.to_target_text,
-        "yes" if group.on_front else "-",
     )

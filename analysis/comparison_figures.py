@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from fedchunk.analysis.comparison import Comparison, Group
+from fedchunk.analysis.costs import BYTES, Cost, time_of
 from fedchunk.analysis.drawing import GREY, figure, look, share_axis
 from fedchunk.analysis.mpl import Axes, Figure, FuncFormatter, NullFormatter, own_style
-from fedchunk.analysis.text import bytes_text
 
 SHOWN_BELOW = 0.25
 """Accuracy further below the target is off the axis: it would flatten the differences that matter."""
@@ -21,110 +21,134 @@ LETTERS = 11
 
 
 def draw_comparison(comparison: Comparison) -> dict[str, Figure]:
-    """``accuracy_bytes``, ``pareto`` and ``bytes_to_target``."""
+    """``accuracy_bytes``, ``pareto`` and ``bytes_to_target``; ``accuracy_time`` and ``time_to_target`` where asked."""
     with own_style():
-        return {
+        time = time_of(comparison) if comparison.shows_time else None
+        figures = {
             "accuracy_bytes": draw_accuracy_bytes(comparison),
-            "pareto": draw_pareto(comparison),
-            "bytes_to_target": draw_bytes_to_target(comparison),
+            "pareto": draw_pareto(comparison, time if comparison.axis == "time" and time else BYTES),
+            "bytes_to_target": draw_to_target(comparison, BYTES),
         }
+        if time is not None:
+            figures["accuracy_time"] = draw_accuracy_time(comparison, time)
+            figures["time_to_target"] = draw_to_target(comparison, time)
+        return figures
 
 
 def draw_accuracy_bytes(comparison: Comparison) -> Figure:
     """Accuracy against bytes of both directions and of each, log axes; a band from the worst to the best seed."""
-    drawn, axes = _figure(comparison, 3, 13.5, 4.8)
+    columns = (("total_mb", "Both directions"), ("uplink_mb", "Uplink"), ("downlink_mb", "Downlink"))
+    drawn, axes = _figure(comparison, len(columns), 13.5, 4.8)
+    for ax, (name, title) in zip(axes, columns, strict=True):
+        _draw_curves(ax, comparison, name, 1e6)
+        _cost_axis(ax, BYTES)
+        ax.set_title(title, loc="left")
+    return _labelled(drawn, axes[0])
+
+
+def draw_accuracy_time(comparison: Comparison, time: Cost) -> Figure:
+    """Accuracy against time, log axis; a band from the worst to the best seed."""
+    drawn, axes = _figure(comparison, 1, 10.5, 4.8)
+    _draw_curves(axes[0], comparison, "hours", 3600 / time.unit)
+    _cost_axis(axes[0], time)
+    axes[0].set_title("Accuracy and time", loc="left")
+    return _labelled(drawn, axes[0])
+
+
+def _draw_curves(ax: Axes, comparison: Comparison, name: str, factor: float) -> None:
+    """A line for each group over a column of its curve, times ``factor``."""
     curves = comparison.curves_to_arrow()
     lowest, highest = pc.min(curves["accuracy_min"]).as_py(), pc.max(curves["accuracy"]).as_py()
     lowest = max(lowest, min(comparison.target, highest) - SHOWN_BELOW)
     curves = curves.filter(pc.greater_equal(curves["accuracy_max"], lowest))
-    for ax, name, title in zip(
-        axes, ("total_mb", "uplink_mb", "downlink_mb"), ("Both directions", "Uplink", "Downlink"), strict=True
-    ):
-        for i, group in enumerate(comparison.groups):
-            own = curves.filter(pc.equal(curves["label"], group.label))
-            spent = own[name].to_numpy() * 1e6
-            low, high = own["accuracy_min"].to_numpy(), own["accuracy_max"].to_numpy()
-            color, line, _ = look(i)
-            ax.plot(spent, own["accuracy"].to_numpy(), line, color=color, linewidth=1.7, label=group.label)
-            ax.fill_between(spent, low, high, color=color, alpha=0.16, linewidth=0)
-        ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
-        _byte_axis(ax)
-        ax.set_title(title, loc="left")
-    axes[0].set_ylabel("accuracy (band: worst to best seed)")
-    axes[0].set_ylim(bottom=lowest - 0.01)
-    share_axis(axes[0].yaxis)
-    _legend(drawn, axes[0])
-    return drawn
-
-
-def draw_pareto(comparison: Comparison) -> Figure:
-    """Final accuracy against bytes of both directions, with 95 % intervals; the line joins what nothing beats."""
-    drawn, (ax,) = _figure(comparison, 1, 10.5, 4.8)
     for i, group in enumerate(comparison.groups):
-        color, _, mark = look(i)
-        ax.errorbar(
-            group.mean_bytes("total_bytes"), group.accuracy.mean, yerr=group.accuracy.half_width or None,
-            fmt="s" if group.dense else mark, color=color, markersize=8, capsize=3, elinewidth=1.1,
-            markerfacecolor=color if group.on_front else "white", label=group.label, zorder=3,
-        )  # fmt: skip
-    front = sorted((g.mean_bytes("total_bytes"), g.accuracy.mean) for g in comparison.groups if g.on_front)
-    ax.step(*zip(*front, strict=True), where="post", color=GREY, linewidth=1.2, label="Pareto front", zorder=2)
+        own = curves.filter(pc.equal(curves["label"], group.label))
+        spent = own[name].to_numpy() * factor
+        low, high = own["accuracy_min"].to_numpy(), own["accuracy_max"].to_numpy()
+        color, line, _ = look(i)
+        ax.plot(spent, own["accuracy"].to_numpy(), line, color=color, linewidth=1.7, label=group.label)
+        ax.fill_between(spent, low, high, color=color, alpha=0.16, linewidth=0)
     ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
-    _byte_axis(ax)
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, 0.0), min(high, 1.01))  # an interval of two seeds may reach beyond what can be
+    ax.set_ylim(bottom=lowest - 0.01)
+
+
+def _labelled(drawn: Figure, ax: Axes) -> Figure:
+    ax.set_ylabel("accuracy (band: worst to best seed)")
     share_axis(ax.yaxis)
-    ax.set_ylabel("final accuracy, mean over seeds with 95 % interval")
-    ax.set_title("Accuracy and bytes (both directions; square: full exchange, filled: on the front)", loc="left")
     _legend(drawn, ax)
     return drawn
 
 
-def draw_bytes_to_target(comparison: Comparison) -> Figure:
-    """Bytes of both directions until the target, one bar a group; hollow where it was not reached by all seeds."""
-    groups = sorted(comparison.groups, key=_length)
+def draw_pareto(comparison: Comparison, cost: Cost) -> Figure:
+    """Final accuracy against all that was spent, with 95 % intervals; the line joins what nothing beats."""
+    drawn, (ax,) = _figure(comparison, 1, 10.5, 4.8)
+    for i, group in enumerate(comparison.groups):
+        color, _, mark = look(i)
+        ax.errorbar(
+            cost.of_run(group) / cost.unit, group.accuracy.mean, yerr=group.accuracy.half_width or None,
+            fmt="s" if group.dense else mark, color=color, markersize=8, capsize=3, elinewidth=1.1,
+            markerfacecolor=color if group.on_front else "white", label=group.label, zorder=3,
+        )  # fmt: skip
+    front = sorted((cost.of_run(g) / cost.unit, g.accuracy.mean) for g in comparison.groups if g.on_front)
+    ax.step(*zip(*front, strict=True), where="post", color=GREY, linewidth=1.2, label="Pareto front", zorder=2)
+    ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
+    _cost_axis(ax, cost)
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, 0.0), min(high, 1.01))  # an interval of two seeds may reach beyond what can be
+    share_axis(ax.yaxis)
+    ax.set_ylabel("final accuracy, mean over seeds with 95 % interval")
+    what = "bytes (both directions; " if cost is BYTES else "time ("
+    ax.set_title(f"Accuracy and {what}square: full exchange, filled: on the front)", loc="left")
+    _legend(drawn, ax)
+    return drawn
+
+
+def draw_to_target(comparison: Comparison, cost: Cost) -> Figure:
+    """What the target cost, one bar a group; hollow where it was not reached by all seeds."""
+    groups = sorted(comparison.groups, key=lambda group: _length(group, cost))
     drawn, (ax,) = figure(1, 11, 1.7 + 0.45 * len(groups))
-    lengths = np.array([_length(group)[1] for group in groups])
-    seeds = [at[1] for group in groups for at in group.reached]
-    left, right = min([*lengths, *seeds]) / 2, max([*lengths, *seeds])
-    for row, (group, length) in enumerate(zip(groups, lengths, strict=True)):
+    lengths = np.array([_length(group, cost)[1] for group in groups])
+    seeds = [spent for group in groups for spent in cost.of_seeds(group)]
+    left, right = min([*lengths, *seeds]) / 2 / cost.unit, max([*lengths, *seeds]) / cost.unit
+    for row, (group, length) in enumerate(zip(groups, lengths / cost.unit, strict=True)):
         color, *_ = look(comparison.groups.index(group))
-        done = group.bytes_to_target is not None
+        done = cost.to_target(group) is not None
         ax.barh(
             row, length - left, left=left, height=0.62, color=color if done else "white", edgecolor=color,
             linestyle="-" if done else "--", linewidth=1.2, zorder=2,
         )  # fmt: skip
-        own = [at[1] for at in group.reached]
+        own = [spent / cost.unit for spent in cost.of_seeds(group)]
         ax.plot(own, [row] * len(own), "o", color="black", markersize=4, zorder=3)
-        text = group.to_target_text if done else f"{group.to_target_text} with {bytes_text(length)}"
+        text = cost.target_text(group)
+        text = text if done else f"{text} {'with' if cost is BYTES else 'in'} {cost.text(lengths[row])}"
         ax.annotate(text, (max([length, *own]), row), (6, 0), textcoords="offset points", va="center", fontsize=9)
-    _byte_axis(ax)
+    _cost_axis(ax, cost)
     ax.set_xlim(left, right * (right / left) ** 0.45)  # room for the words
     ax.set_yticks(range(len(groups)), [group.label for group in groups], parse_math=False, fontsize=9)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
-    ax.set_title(f"Bytes until {100 * comparison.target:.2f} % accuracy (dots: seeds)", loc="left")
+    ax.set_title(f"{cost.name.capitalize()} until {100 * comparison.target:.2f} % accuracy (dots: seeds)", loc="left")
     return drawn
 
 
-def _length(group: Group) -> tuple[bool, float]:
-    """Whether the target was missed, and the bar's length: bytes to the target, or all that was spent in vain."""
-    to_target = group.bytes_to_target
-    return to_target is None, group.mean_bytes("total_bytes") if to_target is None else to_target
+def _length(group: Group, cost: Cost) -> tuple[bool, float]:
+    """Whether the target was missed, and the bar's length: what it cost, or all that was spent in vain."""
+    to_target = cost.to_target(group)
+    return to_target is None, cost.of_run(group) if to_target is None else to_target
 
 
-def _byte_axis(ax: Axes) -> None:
+def _cost_axis(ax: Axes, cost: Cost) -> None:
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda count, _: bytes_text(count)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: cost.tick(value)))
     low, high = ax.get_xlim()
     if high / low > 30:
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:  # within a decade or so the powers of ten alone would leave the axis without numbers
         ax.xaxis.set_minor_formatter(
-            FuncFormatter(lambda count, _: bytes_text(count) if _first(count) in (2, 5) else "")
+            FuncFormatter(lambda value, _: cost.tick(value) if _first(value) in (2, 5) else "")
         )
     ax.tick_params(axis="x", which="both", labelsize=9)
-    ax.set_xlabel("bytes (log)")
+    ax.set_xlabel(cost.label)
 
 
 def _first(count: float) -> int:

@@ -23,6 +23,9 @@ NOT_COMPARED = frozenset({
 NO_SETTINGS = ("method", "components")
 """Other things that ``config.json`` holds. ``components`` counts, as part of the settings that name them."""
 
+ORIGIN = "forked_from"
+"""What a fork branched off. It counts: its first rounds had other settings."""
+
 OF_CHUNKS = (
     "chunk",
     "sensitivity",
@@ -74,10 +77,35 @@ def _compared(config: Mapping[str, Any]) -> list[str]:
 
 def _meaning(config: Mapping[str, Any], name: str) -> Any:
     """What a setting's value comes to: null for one that says nothing; of a user's component its name and source."""
+    if name == ORIGIN:
+        return origin_text(config.get(name))
     value, source = config.get(name), _source(config, name)
     if source:
         return [str(value).rpartition(":")[2], source]
     return None if value in ({}, [], ()) else value
+
+
+def _value(config: Mapping[str, Any], name: str) -> Any:
+    """A setting's value as it is told."""
+    return origin_text(config.get(name)) if name == ORIGIN else config.get(name)
+
+
+def origin_text(origin: Mapping[str, Any] | None) -> str | None:
+    """What tells a fork from a run that began with its settings: the rounds that had others; None where none had.
+
+    Which run it was, does not count: forks of several seeds at one round, with the same change, are one experiment.
+
+    Example:
+        >>> origin_text({"run": "runs/a", "round": 4, "before": {"learning_rate": 0.1, "federation_id": "a"}})
+        'round 4 of learning_rate=0.1'
+    """
+    if origin is None:
+        return None
+    before = {name: value for name, value in (origin.get("before") or {}).items() if name not in NOT_COMPARED}
+    changed = ", ".join(f"{name}={_text(value)}" for name, value in before.items())
+    earlier = origin_text(origin.get(ORIGIN))
+    own = f"round {origin['round']} of {changed}" if changed else None
+    return "; ".join(text for text in (own, earlier) if text) or None
 
 
 def _source(config: Mapping[str, Any], name: str) -> str:
@@ -94,10 +122,10 @@ def _told(configs: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """The values of a setting, each as :func:`differing` says."""
     meant: dict[str, set[str]] = {}
     for config in configs:
-        meant.setdefault(json.dumps(config.get(name), sort_keys=True), set()).add(_key(config, name))
+        meant.setdefault(json.dumps(_value(config, name), sort_keys=True), set()).add(_key(config, name))
     values = []
     for config in configs:
-        value, source = config.get(name), _source(config, name)
+        value, source = _value(config, name), _source(config, name)
         ambiguous = len(meant[json.dumps(value, sort_keys=True)]) > 1
         values.append(f"{value}@{source[:DIGITS]}" if source and ambiguous else value)
     return values

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from fedchunk.analysis.chunk_study import ChunkStudy
     from fedchunk.analysis.chunk_summary import SummaryStudy
+    from fedchunk.analysis.link_times import LinkTimes
+    from fedchunk.orchestrator.core.links import Links
 
 Module = TypeVar("Module")
 
@@ -184,15 +186,22 @@ class Run:
 
         return draw_one(self, name)
 
-    def report(self, output: str | Path | None = None) -> Report:
+    def link_times(self, links: Links) -> LinkTimes:
+        """What the rounds would have taken over ``links``, which ``fedchunk.load_links`` gives."""
+        from fedchunk.analysis.link_rounds import link_times
+
+        return link_times(self, links)
+
+    def report(self, output: str | Path | None = None, links: Links | None = None) -> Report:
         """Writes the report: one HTML page, figures and CSV files.
 
         Args:
             output: where to write; None: into the run's folder.
+            links: what the rounds would have taken over these is a section of the page.
         """
         from fedchunk.analysis.report import write_report
 
-        return write_report(self, output)
+        return write_report(self, output, self.link_times(links) if links else None)
 
     def __str__(self) -> str:
         from fedchunk.analysis.shown import run_text

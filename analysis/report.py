@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from fedchunk.analysis.figures import FIGURES, draw, save_all, save_data
+from fedchunk.analysis.link_times import LinkTimes
 from fedchunk.analysis.load import Run, load_run
 from fedchunk.analysis.metric_data import last_metrics, metric_data
 from fedchunk.analysis.page import Section, image, page, preformatted, table
@@ -24,6 +25,8 @@ from fedchunk.analysis.summaries import (
 )
 from fedchunk.analysis.written import Report
 
+NO_SETTINGS = ("method", "components", "forked_from")
+"""What ``config.json`` holds beside the settings."""
 CSV_ROWS = 500
 """Rows of clients.csv at most: MLflow shows no more of a CSV file."""
 
@@ -43,7 +46,7 @@ FIGURE_TITLES = {
 }
 
 
-def write_report(run: Run | str | Path, output: str | Path | None = None) -> Report:
+def write_report(run: Run | str | Path, output: str | Path | None = None, times: LinkTimes | None = None) -> Report:
     """Writes ``report.html``, ``rounds.csv``, ``clients.csv`` and ``figures/`` of a run, finished or not.
 
     ``figures/*.png`` are the figures, ``figures/data/*.csv`` the numbers behind them.
@@ -51,6 +54,7 @@ def write_report(run: Run | str | Path, output: str | Path | None = None) -> Rep
     Args:
         run: the run, or its folder.
         output: where to write; None: into the run's folder. Files of these names are replaced.
+        times: of the rounds over some links; a section of the page, and ``figures/data/link_times.csv``.
 
     Raises:
         RecordsError: the folder is not a run's, or damaged.
@@ -60,11 +64,13 @@ def write_report(run: Run | str | Path, output: str | Path | None = None) -> Rep
     folder.mkdir(parents=True, exist_ok=True)
     numbers = run.figure_data
     figures = save_all(draw(numbers), folder / "figures")
+    if times is not None:
+        numbers = {**numbers, "link_times": times.to_arrow()}
     data = save_data(numbers, folder / "figures" / "data")
     report = Report(run.path, folder / "report.html", folder / "rounds.csv", folder / "clients.csv", figures, data)
     pv.write_csv(run.rounds, report.rounds_csv)
     pv.write_csv(last_rows(run.clients, CSV_ROWS), report.clients_csv)
-    report.html.write_text(report_html(run, figures), encoding="utf-8")
+    report.html.write_text(report_html(run, figures, times), encoding="utf-8")
     return report
 
 
@@ -78,10 +84,12 @@ def last_rows(clients: pa.Table, limit: int) -> pa.Table:
     return clients.filter(pc.greater_equal(rounds, first)).slice(0, limit)
 
 
-def report_html(run: Run, figures: tuple[Path, ...]) -> str:
+def report_html(run: Run, figures: tuple[Path, ...], times: LinkTimes | None = None) -> str:
     """The page: everything in it is inline and escaped."""
     sections = [Section("In short", table(("", ""), headline(run)))]
     sections.append(Section("Bytes", table(("direction", "sent", "full exchange", "saved"), byte_rows(run))))
+    if times is not None:
+        sections.append(Section("Time over links", table(("", ""), times.rows())))
     metrics = last_metrics(metric_data(run.metrics))
     if metrics:
         sections.append(Section("Metrics", table(("metric", "value", "of the", "round"), metrics)))
@@ -96,7 +104,9 @@ def report_html(run: Run, figures: tuple[Path, ...]) -> str:
     components = component_rows(run)
     if components:
         sections.append(Section("Components of your own", table(("setting", "name", "place", "SHA-256"), components)))
-    settings = {name: value for name, value in run.config.items() if name not in ("method", "components")}
+    settings = {
+        name: value for name, value in run.config.items() if name not in ("method", "components", "forked_from")
+    }
     sections.append(Section("Settings", _mapping(settings)))
     if run.summary:
         sections.append(Section("Summary", _mapping(run.summary)))

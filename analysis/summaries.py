@@ -32,6 +32,8 @@ def headline(run: Run) -> list[tuple[str, str]]:
         ("mean accuracy of the clients' own models", last_percent(rounds, "client_accuracy_mean")),
         ("time of all rounds", f"{pc.sum(rounds['wall_s']).as_py() or 0.0:.1f} s"),
     ]
+    if (origin := run.config.get("forked_from")) is not None:
+        lines.append(("forked from", f"{origin['run']} after round {origin['round']}"))
     error = run.summary.get("error")
     return [*lines, ("error", str(error))] if error else lines
 

@@ -40,3 +40,11 @@ def table_text(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         )
         for row in cells
     )
+
+
+def time_text(seconds: float) -> str:
+    """``5400`` as ``1.5 h``: seconds, minutes, hours or days, in three digits."""
+    for limit, unit, name in ((60, 1, "s"), (3600, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 86_400:.3g} d"

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
     from fedchunk.orchestrator.contract.ports import FederationInfo, Recorder, RunSummary
     from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
+    from fedchunk.orchestrator.core.links import Links
+    from fedchunk.orchestrator.fork import fork
     from fedchunk.orchestrator.learning.data.dataset import Dataset
     from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule
     from fedchunk.orchestrator.run import load_settings, resume, run
+    from fedchunk.orchestrator.settings.links_file import load_links
     from fedchunk.orchestrator.settings.whole import Settings
     from fedchunk.orchestrator.sweep import Sweep, sweep
 
@@ -35,6 +38,7 @@ _PLACES = {
     "FedchunkError": "orchestrator.core.errors",
     "FederationInfo": "orchestrator.contract.ports",
     "Layout": "orchestrator.chunking.layout",
+    "Links": "orchestrator.core.links",
     "ModelSpec": "orchestrator.contract.messages",
     "ModelState": "orchestrator.contract.messages",
     "Recorder": "orchestrator.contract.ports",
@@ -43,6 +47,8 @@ _PLACES = {
     "RunSummary": "orchestrator.contract.ports",
     "Settings": "orchestrator.settings.whole",
     "compare": "analysis.compare",
+    "fork": "orchestrator.fork",
+    "load_links": "orchestrator.settings.links_file",
     "load_run": "analysis.load",
     "load_settings": "orchestrator.run",
     "resume": "orchestrator.run",
@@ -59,6 +65,7 @@ __all__ = [
     "FedchunkError",
     "FederationInfo",
     "Layout",
+    "Links",
     "ModelSpec",
     "ModelState",
     "Recorder",
@@ -68,6 +75,8 @@ __all__ = [
     "Settings",
     "Sweep",
     "compare",
+    "fork",
+    "load_links",
     "load_run",
     "load_settings",
     "resume",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -15,21 +14,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedchunk.orchestrator.cli_options import AsJson, Config, Overrides, TrackingUri
+from fedchunk.orchestrator.cli_fork import forks
+from fedchunk.orchestrator.cli_options import AsJson, Config, LinksOption, Overrides, TrackingUri
+from fedchunk.orchestrator.cli_play import played
 from fedchunk.orchestrator.cli_records import records
 from fedchunk.orchestrator.cli_sweep import sweeps
-from fedchunk.orchestrator.commands.console import FAILED, INCOMPLETE, INTERRUPTED, OK, Answer, answering
+from fedchunk.orchestrator.commands.console import FAILED, OK, Answer, answering
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.masking import mask_settings, mask_uri
 from fedchunk.orchestrator.settings.loading import json_schema, load
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.stopping import Stop
-from fedchunk.orchestrator.tracking.uri import environment_uri, is_server, resolve_store
+from fedchunk.orchestrator.tracking.uri import environment_uri, resolve_store
 
 if TYPE_CHECKING:
     from fedchunk.orchestrator.run import Resume
 
-EXIT_CODES = {"finished": OK, "failed": FAILED, "interrupted": INTERRUPTED}
 UI_PORT = 5000
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(forks)
 app.add_typer(records)
 app.add_typer(sweeps)
 
@@ -88,30 +89,9 @@ def run(
     with stop.listening(), answering(as_json) as answer:
         more = [*(overrides or ()), *(["profile=true"] if profile else ())]
         settings, going_on = _begun_or_new(answer, config, more, resume, accept_changes=accept_changes)
-        stop.limit_s = settings.runtime.stop_timeout_s
-        from fedchunk.orchestrator.commands.progress import ProgressLine
-        from fedchunk.orchestrator.run import Launch, execute
+        from fedchunk.orchestrator.run import Launch
 
-        launch = Launch(output, address, local, tracking_uri, going_on)
-
-        with ProgressLine(settings.federation.federated_learning_rounds) as progress:
-            stop.say = progress.stage
-            ended = execute(settings, launch, progress, stop)
-        from fedchunk.orchestrator.commands.run_summary import (
-            summary_dict,
-            summary_text,
-        )  # not at the start
-
-        uri = tracking_uri or settings.tracking.mlflow_tracking_uri or environment_uri()
-        answer.give(
-            summary_dict(ended.summary, ended.folder, ended.run_id),
-            summary_text(ended.summary, ended.folder, ended.report, _how_to_open(uri) if ended.run_id else None),
-        )
-        if ended.summary.error is not None:
-            print(ended.summary.error, file=sys.stderr)
-        answer.exit_code = EXIT_CODES[ended.summary.status]
-        if ended.summary.unwritten and answer.exit_code == OK:
-            answer.exit_code = INCOMPLETE
+        played(answer, stop, settings, Launch(output, address, local, tracking_uri, going_on))
 
 
 def _begun_or_new(
@@ -127,16 +107,6 @@ def _begun_or_new(
         message = "no settings were given: fedchunk run CONFIG, or fedchunk run --resume RUN"
         raise ConfigError([Fault("CONFIG", "", message)])
     return _settings(answer, config, overrides), None
-
-
-def _how_to_open(uri: str | None) -> str:
-    """What a user types to see the store, or the address of a server."""
-    store = resolve_store(uri)
-    if is_server(store):
-        return mask_uri(store)
-    return (
-        "fedchunk ui" if store == resolve_store(environment_uri()) else f"fedchunk ui --tracking-uri {mask_uri(store)}"
-    )
 
 
 @app.command()
@@ -164,10 +134,25 @@ def _left_to_plan(settings: Settings) -> str:
 
 
 @app.command()
-def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say what an experiment will cost: bytes beside full exchange, memory, actors."""
+def plan(
+    config: Config,
+    overrides: Overrides = None,
+    links: LinksOption = None,
+    train_seconds: Annotated[
+        float | None, typer.Option(min=0, help="With --links: local training of a client in a round, in seconds.")
+    ] = None,
+    price_per_gb: Annotated[float | None, typer.Option(min=0, help="What a gigabyte (10^9 bytes) costs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an experiment will cost: bytes beside full exchange, time, money, memory, actors."""
     with answering(as_json) as answer:
         settings = _settings(answer, config, overrides)
+        from fedchunk.orchestrator.commands.plan_time import Rates
+        from fedchunk.orchestrator.settings.links_file import load_links
+
+        rates = Rates(load_links(links) if links else None, train_seconds, price_per_gb)
+        if train_seconds is not None and links is None:
+            raise ConfigError([Fault("--train-seconds", "", "is for time over links; name them with --links")])
         from fedchunk.orchestrator.commands.plan import make_plan
         from fedchunk.orchestrator.commands.plan_report import plan_text
         from fedchunk.orchestrator.learning.build import model_spec
@@ -175,7 +160,7 @@ def plan(config: Config, overrides: Overrides = None, as_json: AsJson = False) -
 
         facts = data_facts(settings)
         spec = model_spec(settings, facts.input_shape, facts.num_classes)
-        result = make_plan(settings, spec, facts, actors=_actors_here(settings))
+        result = make_plan(settings, spec, facts, actors=_actors_here(settings), rates=rates)
         answer.give(result.as_dict(), plan_text(result))
 
 

@@ -13,3 +13,7 @@ TrackingUri = Annotated[
     str | None,
     typer.Option(metavar="URI", help="MLflow store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."),
 ]
+LinksOption = Annotated[
+    str | None,
+    typer.Option("--links", metavar="FILE", help="Clients' links: a YAML file, or 4g, datacenter, dsl, fibre, wan."),
+]

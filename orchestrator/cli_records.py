@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fedchunk.orchestrator.cli_options import AsJson, TrackingUri
+from fedchunk.orchestrator.cli_options import AsJson, LinksOption, TrackingUri
 from fedchunk.orchestrator.commands.console import answering, size
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.tracking.uri import environment_uri
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.core.links import Links
 
 records = typer.Typer()
 
@@ -24,19 +27,30 @@ def analyze(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the report; without: the run's.")
     ] = None,
+    links: LinksOption = None,
     tracking_uri: TrackingUri = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a run, and say which chunks its clients sent."""
     with answering(as_json) as answer:
+        from fedchunk.analysis.link_times import links_text
         from fedchunk.analysis.load import load_run
         from fedchunk.analysis.report import write_report
         from fedchunk.analysis.summaries import chunk_texts
 
-        recorded = load_run(_run_folder(run, tracking_uri))
-        report = write_report(recorded, output)
+        recorded, over = load_run(_run_folder(run, tracking_uri)), _links(links)
+        times = recorded.link_times(over) if over else None
+        report = write_report(recorded, output, times)
         texts = [f"{title}\n\n{text}" for title, text in chunk_texts(recorded)]
-        answer.give(report.to_dict(), "\n\n".join([*texts, str(report)]))
+        texts += [f"Time over links\n\n{links_text(times)}"] if times else []
+        result = report.to_dict() | ({"link_times": times.to_dict()} if times else {})
+        answer.give(result, "\n\n".join([*texts, str(report)]))
+
+
+def _links(source: str | None) -> Links | None:
+    from fedchunk.orchestrator.settings.links_file import load_links
+
+    return None if source is None else load_links(source)
 
 
 def _run_folder(run: str, tracking_uri: str | None) -> Path:
@@ -62,9 +76,13 @@ def compare(
         float | None,
         typer.Option(metavar="ACCURACY", help="Accuracy to reach, 0 to 1; without: half a point below full exchange."),
     ] = None,
+    x: Annotated[
+        Literal["bytes", "time"], typer.Option("--x", help="What accuracy is held against in the Pareto front.")
+    ] = "bytes",
+    links: LinksOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare runs: accuracy beside bytes, over seeds."""
+    """Compare runs: accuracy beside bytes and time, over seeds."""
     with answering(as_json) as answer:
         if target is not None and not 0 < target <= 1:
             message = f"got {target:g}; allowed: an accuracy above 0 and at most 1, such as 0.83"
@@ -72,7 +90,7 @@ def compare(
         from fedchunk.analysis.compare import compare as compared
         from fedchunk.analysis.comparison_report import write_comparison
 
-        result = compared([_run_folder(run, None) for run in runs], target)
+        result = compared([_run_folder(run, None) for run in runs], target, x=x, links=_links(links))
         report = write_comparison(result, output)
         answer.give({**result.to_dict(), **report.to_dict()}, f"{result}\n\n{report}")
 

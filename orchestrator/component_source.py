@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from tokenize import TokenError
 from types import ModuleType
 from typing import Any
 
@@ -83,7 +84,7 @@ def _component(
     own_file = getattr(module, "__file__", None) or ""
     try:
         file, line = inspect.getsourcefile(thing) or own_file, inspect.getsourcelines(thing)[1]
-    except (OSError, TypeError):
+    except _NO_SOURCE:
         file, line = own_file, 1
     code = _pickled(name, thing, [part for part in (module, *beside) if part is not None])
     files = _files(file, beside) or ((f"{kind.name}.py", _source_text(thing)),)
@@ -94,6 +95,10 @@ def _component(
     if captured is not None or not any(text for _, text in files):
         digest.update(code if captured is None else _pickled(name, captured, []))
     return Component(kind.name, name, file, line, digest.hexdigest(), signature, code, files)
+
+
+_NO_SOURCE = (OSError, TypeError, TokenError)
+"""What ``inspect`` raises where there is no source, or where the file is another one by now."""
 
 
 def _captured(thing: Any) -> Any:
@@ -243,5 +248,5 @@ def _text(file: str) -> str:
 def _source_text(thing: Any) -> str:
     try:
         return inspect.getsource(thing)
-    except (OSError, TypeError):
+    except _NO_SOURCE:
         return ""

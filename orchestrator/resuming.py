@@ -53,20 +53,21 @@ def resumed(
     Raises:
         ConfigError: this is not the folder of a run, or what is to change would change what is over.
     """
-    recorded = _recorded(run)
-    own: Mapping[str, Mapping[str, str]] = recorded.get("components", {})
+    values = recorded(run)
+    own: Mapping[str, Mapping[str, str]] = values.get("components", {})
     moved, faults = _moved_sources(own, accept_changes=accept_changes)
     now = load(run / "config.yaml", (*moved, *overrides), objects).settings
-    old = (_before(run) or now).flat()
+    old = (settings_before(run) or now).flat()
     changed = {key: value for key, value in now.flat().items() if value != old[key] and key not in own}
     faults += [*_code_faults(own, now, accept_changes=accept_changes), *_past_faults(changed, old, now)]
-    faults += _first_model_fault(recorded, now)
+    faults += first_model_fault(values, now)
     if faults:
         raise ConfigError(faults)
     return Resumed(now, changed, bool(moved) or _other_code(own, now))
 
 
-def _recorded(run: Path) -> dict[str, Any]:
+def recorded(run: Path) -> dict[str, Any]:
+    """What ``config.json`` of a run says. Raises ConfigError where there is none."""
     for name in ("config.json", "config.yaml"):
         check(run, run / name)
     try:
@@ -77,9 +78,9 @@ def _recorded(run: Path) -> dict[str, Any]:
         raise ConfigError([Fault(str(run), "", message)]) from None
 
 
-def _first_model_fault(recorded: Mapping[str, Any], now: Settings) -> Iterator[Fault]:
+def first_model_fault(values: Mapping[str, Any], now: Settings) -> Iterator[Fault]:
     """The file of the first model is still needed: by clients that have not taken part yet."""
-    digest, file = recorded.get("initial_model_sha256"), now.federation.initial_file
+    digest, file = values.get("initial_model_sha256"), now.federation.initial_file
     if digest is None or file is None:
         return
     path = Path(file).expanduser()
@@ -87,7 +88,7 @@ def _first_model_fault(recorded: Mapping[str, Any], now: Settings) -> Iterator[F
         yield Fault("", "initial_model", f"{file} is not the file that the run began with; put that one there again")
 
 
-def _before(run: Path) -> Settings | None:
+def settings_before(run: Path) -> Settings | None:
     """What the run was; None where a component of it was handed over by Python and has to be again."""
     try:
         return load(run / "config.yaml").settings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +19,6 @@ from fedchunk.orchestrator.tracking.uri import environment_uri
 
 if TYPE_CHECKING:
     from fedchunk.analysis.load import Run
-    from fedchunk.orchestrator.contract.messages import RoundResult
     from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary
     from fedchunk.orchestrator.experiment import Experiment
     from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
@@ -47,6 +45,17 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Fork:
+    """A new run that goes on from a checkpoint of a recorded one."""
+
+    parent: Path
+    at: int
+    """The round of the checkpoint."""
+    origin: Mapping[str, Any]
+    """What is recorded of it."""
+
+
+@dataclass(frozen=True)
 class Launch:
     """Where and how an experiment runs; nothing here changes a result."""
 
@@ -60,6 +69,8 @@ class Launch:
     """MLflow store; None: the settings', else MLFLOW_TRACKING_URI, else ``sqlite:///mlflow.db``."""
     resume: Resume | None = None
     """A run that goes on; None: a new one."""
+    fork: Fork | None = None
+    """Where a new run branches off; None: it begins at the beginning."""
     parent_run: str | None = None
     """MLflow's name of the run that this one is a part of."""
     report: bool = True
@@ -91,18 +102,12 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
 
     with uncollected():
         from fedchunk.orchestrator.experiment import never_started
-        from fedchunk.orchestrator.recording.run_folder import RunFolder
 
     if launch.local and launch.address is not None:
         raise ConfigError([Fault("--address", "", "--local starts no Ray, so none can be joined; leave one out")])
     stop = stop or Stop(settings.runtime.stop_timeout_s, observer.stage)
     with stop.listening():
-        resume = launch.resume
-        folder = (
-            RunFolder.create(launch.output, settings, to_yaml(settings))
-            if resume is None
-            else RunFolder.reopen(resume.folder, resume.changed, resume.last_round)
-        )
+        folder = _folder(settings, launch)
         experiment: Experiment | None = None
         try:
             recorders, tracker = _recorders(settings, launch, folder)
@@ -131,7 +136,20 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
         if tracker is not None:
             _after_the_run("MLflow", observer, "sending the results to MLflow", tracker.upload)
     run_id = tracker.run_id if tracker else None
-    return Ended(replace(summary, unwritten=folder.unwritten), folder.path, report, run_id)
+    summary = replace(summary, unwritten=folder.unwritten, forked_from=folder.forked_from)
+    return Ended(summary, folder.path, report, run_id)
+
+
+def _folder(settings: Settings, launch: Launch) -> RunFolder:
+    """The run's folder: a new one, one that grows again, or one that begins with another run's rounds."""
+    from fedchunk.orchestrator.recording.fork_folder import fork_folder
+    from fedchunk.orchestrator.recording.run_folder import RunFolder
+
+    if (resume := launch.resume) is not None:
+        return RunFolder.reopen(resume.folder, resume.changed, resume.last_round)
+    if (fork := launch.fork) is not None:
+        return fork_folder(fork.parent, fork.at, fork.origin, launch.output, settings, to_yaml(settings))
+    return RunFolder.create(launch.output, settings, to_yaml(settings))
 
 
 def _experiment(
@@ -204,12 +222,18 @@ def run(
         >>> run = fedchunk.run("base.yaml", sensitivity_percentage=20, local=True)  # doctest: +SKIP
         >>> run.rounds.to_pandas()  # doctest: +SKIP
     """
-    from fedchunk.analysis.load import load_run
-
     whole = load_settings(config, **settings)
     launch = Launch(Path(output) if output is not None else None, address, local, tracking_uri)
-    with _shown(whole, progress) as observer:
-        ended = execute(whole, launch, _Told(observer, on_round))
+    return play(whole, launch, on_round, progress)
+
+
+def play(settings: Settings, launch: Launch, on_round: OnRound | None, progress: bool) -> Run:
+    """Runs an experiment and returns it as it was recorded. Raises FedchunkError where it failed."""
+    from fedchunk.analysis.load import load_run
+    from fedchunk.orchestrator.commands.watching import Told, shown
+
+    with shown(settings, progress) as observer:
+        ended = execute(settings, launch, Told(observer, on_round))
     if ended.summary.status == "failed":
         raise FedchunkError(f"{ended.summary.error}\nWhat had finished is in {ended.folder}")
     return load_run(ended.folder)
@@ -246,14 +270,8 @@ def resume(
         ConfigError: there is no such run, another process has it, or a setting would change rounds that are over.
         FedchunkError: the run failed.
     """
-    from fedchunk.analysis.load import load_run
-
     whole, going_on = to_resume(Path(run), (), settings, accept_changes=accept_changes)
-    with _shown(whole, progress) as observer:
-        ended = execute(whole, Launch(None, address, local, tracking_uri, going_on), _Told(observer, on_round))
-    if ended.summary.status == "failed":
-        raise FedchunkError(f"{ended.summary.error}\nWhat had finished is in {ended.folder}")
-    return load_run(ended.folder)
+    return play(whole, Launch(None, address, local, tracking_uri, going_on), on_round, progress)
 
 
 def to_resume(
@@ -311,6 +329,7 @@ def _recorders(settings: Settings, launch: Launch, folder: Any) -> tuple[list[Re
         settings.components.described,
         past=folder.past(),
         parent_run=launch.parent_run,
+        forked_from=folder.forked_from,
     )
     return [*recorders, tracker], tracker
 
@@ -331,45 +350,3 @@ def _write_report(folder: Path) -> Path:
     from fedchunk.analysis.report import write_report
 
     return write_report(folder).html
-
-
-def _shown(settings: Settings, progress: bool) -> AbstractContextManager[Observer]:
-    if not progress:
-        return nullcontext(_Silent())
-    from fedchunk.orchestrator.commands.progress import ProgressLine
-
-    return ProgressLine(settings.federation.federated_learning_rounds)
-
-
-class _Silent:
-    """An observer that shows nothing."""
-
-    def stage(self, name: str) -> None:
-        """Nothing."""
-
-    def clients_done(self, round_index: int, done: int, cohort: int) -> None:
-        """Nothing."""
-
-    def round_done(self, result: RoundResult) -> None:
-        """Nothing."""
-
-
-class _Told:
-    """Passes everything on, and tells a function of each round."""
-
-    def __init__(self, observer: Observer, on_round: OnRound | None) -> None:
-        self._observer, self._on_round = observer, on_round
-
-    def stage(self, name: str) -> None:
-        """Passed on."""
-        self._observer.stage(name)
-
-    def clients_done(self, round_index: int, done: int, cohort: int) -> None:
-        """Passed on."""
-        self._observer.clients_done(round_index, done, cohort)
-
-    def round_done(self, result: RoundResult) -> None:
-        """Passed on, and told."""
-        self._observer.round_done(result)
-        if self._on_round is not None:
-            self._on_round(result.summary)

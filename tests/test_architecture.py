@@ -15,7 +15,7 @@ SOURCES = {"fedchunk": ROOT / "fedchunk" / "__init__.py"} | {
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-NAMES = ("cli", "cli_options", "cli_records", "cli_sweep", "main", "run", "sweep")
+NAMES = ("cli", "cli_fork", "cli_options", "cli_play", "cli_records", "cli_sweep", "fork", "main", "run", "sweep")
 ENTRANCES = {f"fedchunk.orchestrator.{name}" for name in NAMES}
 """The command line, and what a script calls: they join all parts, and no part knows them."""
 LONGEST_FILE = 400
@@ -83,6 +83,8 @@ def arrows(origin: str, *targets: str) -> list[str]:
     ]
 
 
+LINKS = ("links", "link_times")
+"""Mathematics that a plan and a report share."""
 RECORDS = ("orchestrator.recording", "orchestrator.tracking")
 ABOVE_CONTRACT = (
     "orchestrator.settings", "orchestrator.methods", "orchestrator.learning", *RECORDS, "orchestrator.commands",
@@ -120,7 +122,7 @@ def test_analysis_knows_only_the_tables_and_the_errors():
         if within(imported, "fedchunk.orchestrator") or within(imported, "fedchunk.actors")
     }
 
-    assert ours <= {f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts")}
+    assert ours <= {f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts", *LINKS)}
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items(), ids=list(HOMES))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.codecs import Codec, Packed
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, Codec, Packed
 from fedchunk.orchestrator.chunking.layout import Layout
 
 Telling = tuple[NDArray[np.bool_], Packed]
@@ -28,6 +28,8 @@ class Told:
     """The changes that were told in one round, packed, before any compression."""
 
     round_index: int
+    codec: str
+    """The encoding and its options: a run that branches off may have another one."""
     mask_C: NDArray[np.bool_]
     values: NDArray[np.uint8]
     scales: NDArray[np.uint8]
@@ -35,7 +37,7 @@ class Told:
     @classmethod
     def of(cls, round_index: int, mask_C: NDArray[np.bool_], packed: Packed) -> Told:
         """What a message of that round held."""
-        return cls(round_index, mask_C, packed.joined, packed.scales)
+        return cls(round_index, _named(packed.codec), mask_C, packed.joined, packed.scales)
 
     @property
     def num_bytes(self) -> int:
@@ -58,11 +60,15 @@ def kept(history: tuple[Told, ...], newest: Told, most_bytes: int) -> tuple[Told
     return rounds
 
 
-def since(history: tuple[Told, ...], known_round: int) -> tuple[Told, ...] | None:
-    """What was told after ``known_round``, oldest first; None where the history does not reach back so far."""
+def since(history: tuple[Told, ...], known_round: int, codec: Codec) -> tuple[Told, ...] | None:
+    """What was told after ``known_round``, oldest first.
+
+    None where the history does not reach back so far, or was encoded in another way than ``codec`` does.
+    """
     if not history or history[0].round_index > known_round + 1:
         return None
-    return tuple(told for told in history if told.round_index > known_round)
+    missed = tuple(told for told in history if told.round_index > known_round)
+    return missed if all(told.codec == _named(codec) for told in missed) else None
 
 
 def tellings_C(missed: Sequence[Told], num_chunks: int) -> NDArray[np.int64]:
@@ -112,6 +118,11 @@ def merged(missed: Sequence[Told], without_C: NDArray[np.bool_], codec: Codec, l
             return None
         layers.append((layer_C, packed))
     return layers
+
+
+def _named(codec: Codec) -> str:
+    """A user's encoding has no options that would be known here, and is the same one in the whole run."""
+    return repr(codec) if codec.wire_id < FIRST_OWN_ID else str(codec.wire_id)
 
 
 def _packed(

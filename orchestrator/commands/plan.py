@@ -15,6 +15,7 @@ from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
 from fedchunk.orchestrator.commands.plan_notes import notes
 from fedchunk.orchestrator.commands.plan_peers import peer_traffic
 from fedchunk.orchestrator.commands.plan_star import Downloads, star_traffic
+from fedchunk.orchestrator.commands.plan_time import Clock, PlannedPrice, PlannedTime, Rates
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.round_rules import cohort_size
 from fedchunk.orchestrator.learning.data.facts import DataFacts, data_facts
@@ -59,13 +60,24 @@ class Plan:
     memory: tuple[Memory, ...]
     notes: tuple[str, ...]
     """What the bounds mean here, in words."""
+    time: PlannedTime | None = None
+    """None where no links were given."""
+    price: PlannedPrice | None = None
+    """None where no price was given."""
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``: exact bytes."""
         return asdict(self)
 
 
-def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = None, *, actors: int | None) -> Plan:
+def make_plan(
+    settings: Settings,
+    spec: ModelSpec,
+    facts: DataFacts | None = None,
+    *,
+    actors: int | None,
+    rates: Rates = Rates(),  # noqa: B008 - it is frozen
+) -> Plan:
     """The cost of an experiment with a model of this shape.
 
     Args:
@@ -73,6 +85,7 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
         spec: names and sizes of the model's parameters and buffers.
         facts: of the data set; None: they are looked up.
         actors: client actors that this machine would start, or None where it cannot run the experiment.
+        rates: what time and money are counted with.
 
     Raises:
         ConfigError: more chunks than parameters, a topology that does not exist, or a budget that cannot be kept to.
@@ -81,15 +94,21 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
     messages = Messages.of(settings, spec)
     layout = messages.layout
     topology, num_rounds = build_topology(settings), federation.federated_learning_rounds
+    links = rates.links
+    clock = None
+    if links is not None:
+        clock = Clock(links.of(federation.number_of_clients), rates.train_seconds, messages.dense)
     if topology is None:
-        traffic = star_traffic(federation, messages)
+        traffic = star_traffic(federation, messages, clock.star if clock else None)
         first = 0 if federation.clients_have_first_model else messages.whole(with_choice=False)
     else:
-        traffic, first = peer_traffic(num_rounds, messages, topology), 0
+        traffic, first = peer_traffic(num_rounds, messages, topology, clock.peers if clock else None), 0
     per_round = cohort_size(federation.number_of_clients, federation.client_sampling_rate)
     held = Held(traffic.participants, traffic.upload.high * per_round, (facts or data_facts(settings)).num_bytes)
     encoding = settings.chunking.chunk_encoding if settings.chunking.chunking else "float32"
     compression = messages.method.packing.compression
+    dense = messages.dense * num_rounds * (2 * topology.edges if topology else per_round)
+    carried, dense_carried = (traffic.uplink, dense) if topology else (traffic.uplink + traffic.downlink, 2 * dense)
     return Plan(
         model=settings.training.model_type,
         parameters=spec.num_parameters,
@@ -108,9 +127,11 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
         dense_message=messages.dense,
         uplink=traffic.uplink,
         downlink=traffic.downlink,
-        dense=messages.dense * num_rounds * (2 * topology.edges if topology else per_round),
+        dense=dense,
         downloads=traffic.downloads,
         actors=actors,
         memory=memory_lines(settings, spec, messages.method, topology, held),
         notes=tuple(notes(settings, messages)),
+        time=clock.planned(links.name, rates.train_seconds) if links and clock else None,
+        price=None if rates.price_per_gb is None else PlannedPrice.of(rates.price_per_gb, carried, dense_carried),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 
 from fedchunk.orchestrator.commands.console import percent, size, table
 from fedchunk.orchestrator.commands.plan import Plan
@@ -10,11 +11,13 @@ from fedchunk.orchestrator.commands.plan_messages import Bounds
 
 WIDTH = 110
 """Columns of the notes."""
+SHORT_S = 360.0
+"""A tenth of an hour: less is told in seconds."""
 
 
 def plan_text(plan: Plan) -> str:
     """The whole answer of ``fedchunk plan``."""
-    parts = [_head(plan), _traffic(plan), _notes(plan), _resources(plan)]
+    parts = [_head(plan), _traffic(plan), _spent(plan), _notes(plan), _resources(plan)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -64,8 +67,36 @@ def _row(name: str, bounds: Bounds, dense: int) -> tuple[str, ...]:
     return name, size(bounds.low), size(bounds.high), size(dense), percent(bounds.high / dense)
 
 
+def _spent(plan: Plan) -> str:
+    """Time and money, where there is anything to count them with."""
+    rows: list[tuple[str, ...]] = [("", "at least", "at most", "full exchange")]
+    if (time := plan.time) is not None:
+        rows.append(("time, all rounds", *(_hours(seconds) for seconds in (time.low_s, time.high_s, time.dense_s))))
+    if (price := plan.price) is not None:
+        rows.append(("money, all bytes", *map(_money, (price.low, price.high, price.dense))))
+    return table(rows) if len(rows) > 1 else ""
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < SHORT_S else f"{seconds / 3600:#.3g}".rstrip(".") + " h"
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
+
+
 def _notes(plan: Plan) -> str:
-    return "\n".join(textwrap.fill(note, WIDTH) for note in plan.notes)
+    return "\n".join(textwrap.fill(note, WIDTH) for note in (*plan.notes, *_of_time(plan)))
+
+
+def _of_time(plan: Plan) -> Iterator[str]:
+    if (time := plan.time) is not None and time.train_seconds is None:
+        yield f"Time over the links {time.links} is that of messages alone: --train-seconds adds local training."
+    elif time is not None:
+        each = f"{time.train_seconds:g} s of local training in each round, times the compute factor"
+        yield f"Time over the links {time.links} is that of messages and of {each}."
+    if plan.price is not None:
+        yield f"A gigabyte costs {plan.price.per_gb:g}, and every byte is paid for once."
 
 
 def _resources(plan: Plan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,9 @@ from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messag
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.methods.agreement import asks_for_scores
 from fedchunk.orchestrator.settings.sections import FederationSettings
+
+Watch = Callable[[Sequence[int], Bounds, Sequence[Bounds], int], object]
+"""Told of each round: its clients, what each sends, what each is sent, and how many messages that is for one."""
 
 NEVER = -1
 """The round that a client knows which was told nothing yet."""
@@ -50,9 +53,9 @@ class Traffic:
     """None peer to peer."""
 
 
-def star_traffic(federation: FederationSettings, messages: Messages) -> Traffic:
+def star_traffic(federation: FederationSettings, messages: Messages, watch: Watch | None = None) -> Traffic:
     """What the coordinator and the clients send each other."""
-    counted = _Star(federation, messages, with_age=True).run()
+    counted = _Star(federation, messages, with_age=True, watch=watch).run()
     chunking = messages.chunking
     if not chunking.chunking or chunking.chunk_max_age is None:
         return counted
@@ -81,11 +84,13 @@ def age_choices(messages: Messages, num_rounds: int) -> int:
 class _Star:
     """Goes through the rounds and adds up; knows of each client what the coordinator knows of it."""
 
-    def __init__(self, federation: FederationSettings, messages: Messages, *, with_age: bool) -> None:
+    def __init__(
+        self, federation: FederationSettings, messages: Messages, *, with_age: bool, watch: Watch | None = None
+    ) -> None:
         clients, num_rounds = federation.number_of_clients, federation.federated_learning_rounds
         self._federation = federation
         self._messages = messages
-        self._with_age = with_age
+        self._with_age, self._watch = with_age, watch
         self._known_N = np.full(clients, 0 if federation.clients_have_first_model else NEVER)
         self._took_part_N = np.full(clients, NEVER)
         self._changed_low_R = np.zeros(num_rounds + 1, np.int64)
@@ -121,7 +126,7 @@ class _Star:
         chunks = self._chunks(round_index)
         upload = messages.update(chunks) + Bounds.exactly(messages.scores if asks else 0)
         self._uplink += upload * len(members)
-        told = self._send_model(members, round_index - 1, with_choice=messages.chunking.agrees and not asks)
+        told, kind_M = self._send_model(members, round_index - 1, with_choice=messages.chunking.agrees and not asks)
         self._note_changes(round_index, chunks, len(members))
         more = Bounds.exactly(messages.choice if asks else 0)
         evaluated = self._federation.evaluate_clients and round_rules.is_evaluated(
@@ -134,16 +139,26 @@ class _Star:
             self._known_N[members] = round_index
         self._downlink += more * len(members)
         self._count(choices=len(members) if asks else 0, changes=len(members) if evaluated else 0)
+        if self._watch is not None:
+            downloads = [told[kind][1] + more for kind in kind_M]
+            self._watch(members, upload, downloads, 2 + 2 * asks + evaluated)
         return chunks, upload, [(known != NEVER and round_index > 1, message + more) for known, message in told]
 
     def _chunks(self, round_index: int) -> Bounds:
         chunks = chunks_of_round(self._messages, round_index, with_age=self._with_age)
         return self._budget.limit(chunks, round_index, self._uplink) if self._budget else chunks
 
-    def _send_model(self, members: Sequence[int], model_round: int, *, with_choice: bool) -> list[tuple[int, Bounds]]:
-        """Sends all members what they have missed; (round that was known, message) of each kind of member."""
+    def _send_model(
+        self, members: Sequence[int], model_round: int, *, with_choice: bool
+    ) -> tuple[list[tuple[int, Bounds]], list[int]]:
+        """Sends all members what they have missed.
+
+        Returns:
+            (round that was known, message) of each kind of member, and the kind of each member.
+        """
         took_part_M = self._took_part_N[members] == model_round
-        kinds, counts = np.unique(2 * self._known_N[members] + took_part_M, return_counts=True)
+        told_M = 2 * self._known_N[members] + took_part_M
+        kinds, kind_M, counts = np.unique(told_M, return_inverse=True, return_counts=True)
         sent = []
         for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
             known, took_part = divmod(kind, 2)
@@ -152,7 +167,7 @@ class _Star:
             whole, empty = known == NEVER, known == model_round
             self._count(count if whole else 0, 0 if whole or empty else count, count if empty else 0)
             sent.append((known, message))
-        return sent
+        return sent, kind_M.tolist()
 
     def _message(self, known: int, model_round: int, *, took_part: bool, with_choice: bool) -> Bounds:
         """To a client that knows the model of round ``known`` and perhaps took part in the model's last round."""

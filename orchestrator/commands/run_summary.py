@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from fedchunk.orchestrator.commands.console import duration, percent, size, table
 from fedchunk.orchestrator.commands.profile_text import profile_text, trace_place
 from fedchunk.orchestrator.contract.ports import RunSummary
-from fedchunk.orchestrator.recording.run_folder import summary_json
+from fedchunk.orchestrator.recording.summary_file import summary_json
 
 
 def summary_dict(summary: RunSummary, folder: Path, run_id: str | None) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class RunSummary:
     """The round of the final weights: the last one, unless it was lost with the coordinator; None if there are none."""
     unwritten: tuple[str, ...] = ()
     """What could not be written into the run's folder, in words."""
+    forked_from: Mapping[str, Any] | None = None
+    """The run, round and state that it branched off; None where it began at the beginning."""
 
 
 class Stored(Protocol):

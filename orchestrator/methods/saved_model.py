@@ -18,12 +18,17 @@ def saved_model(model: GlobalModel) -> dict[str, Any]:
     """
     if not dataclasses.is_dataclass(model) or isinstance(model, type):
         raise NotStorable(f"{type(model).__name__} is no dataclass, so a checkpoint cannot hold it")
-    fields = [field for field in dataclasses.fields(model) if not field.metadata.get("from_settings")]
-    values = {field.name: getattr(model, field.name) for field in fields}
+    values = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if not _is_given(field)}
     return {name: value for name, value in values.items() if not isinstance(value, ServerSide | Layout)}
+
+
+def _is_given(field: dataclasses.Field[Any]) -> bool:
+    return bool(field.metadata.get("of_settings"))
 
 
 def restored_model(fresh: GlobalModel, saved: Mapping[str, Any]) -> GlobalModel:
     """The model that :func:`saved_model` was given; ``fresh`` is one that the same settings made."""
-    restored: GlobalModel = dataclasses.replace(fresh, **saved)  # type: ignore[type-var]
+    given = {field.name for field in dataclasses.fields(fresh) if _is_given(field)}  # type: ignore[arg-type]
+    kept = {name: value for name, value in saved.items() if name not in given}
+    restored: GlobalModel = dataclasses.replace(fresh, **kept)  # type: ignore[type-var]
     return restored

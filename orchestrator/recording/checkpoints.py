@@ -206,6 +206,22 @@ def newest_checkpoint(folder: Path, at_most: int = 2**31) -> Snapshot | None:
     return None
 
 
+def kept_rounds(folder: Path) -> list[int]:
+    """The rounds of which there are checkpoints, ascending; whether they are whole, is not looked at."""
+    return [_round_of(manifest) for manifest in _manifests(folder)]
+
+
+def files_of(folder: Path, round_index: int) -> list[str]:
+    """The files of a checkpoint, below the folder; its manifest comes last."""
+    manifest = _manifest(folder, round_index)
+    return [*_names(manifest), manifest.name]
+
+
+def digest_of_checkpoint(folder: Path, round_index: int) -> str:
+    """SHA-256 of a whole checkpoint, which names that of each file. Raises RecordsError."""
+    return _digest(_body(_manifest(folder, round_index)))
+
+
 def prune(folder: Path, to_keep: int) -> None:
     """Removes all but the newest checkpoints, and the files that belong to none. Raises OSError."""
     manifests = _manifests(folder)
@@ -225,15 +241,20 @@ def _names(manifest: Path) -> Sequence[str]:
         return []
 
 
-def _read(folder: Path, manifest: Path) -> Snapshot:
+def _body(manifest: Path) -> dict[str, Any]:
     try:
-        body = json.loads(manifest.read_text(encoding="utf-8"))
+        body: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         digest = body.pop("sha256")
         sound = digest == _digest(body) and body["format"] == FORMAT
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordsError(f"{manifest} is damaged ({error})") from error
     if not sound:
         raise RecordsError(f"{manifest} is damaged: it does not have the SHA-256 that it names")
+    return body
+
+
+def _read(folder: Path, manifest: Path) -> Snapshot:
+    body = _body(manifest)
     states = [_Kept(folder, File(*entry)) for entry in body["states"]]
     of_coordinator = File(*body["coordinator"])
     for file in (of_coordinator, *(one.file for one in states)):

@@ -15,8 +15,6 @@ import dataclasses
 import itertools
 import json
 import logging
-import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -38,6 +36,7 @@ from fedchunk.orchestrator.core.masking import mask_settings, mask_text
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMA_VERSION
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_atomically
+from fedchunk.orchestrator.recording.summary_file import claim, running, write_summary
 from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.settings.yaml_source import written_value
 
@@ -51,9 +50,6 @@ MOST_WAITING_BYTES = 512_000_000
 
 LOCK = ".lock"
 """Held by the process that records into a run's folder."""
-
-_SUMMARY_BYTES = 4096
-"""The first summary is padded to this: where the disk is full, the last one is written over it."""
 
 
 class RunFolder:
@@ -72,7 +68,9 @@ class RunFolder:
         """What was recorded of rounds before this process: their rows of the ``rounds`` table."""
         self.recorded_to = 0
         """The last round up to which all are on the disk."""
-        self._lock = _locked(path)
+        self.forked_from = _origin(path)
+        """What is recorded of the run that it branched off; None where it did not."""
+        self._lock = locked(path)
         self._waiting: list[RoundResult] = []
         self._dropped: list[int] = []
         self._failed: list[str] = []
@@ -81,13 +79,16 @@ class RunFolder:
         """Whether it is said in the folder how the run ended."""
 
     @classmethod
-    def create(cls, path: Path | None, settings: Settings, config_yaml: str) -> RunFolder:
+    def create(
+        cls, path: Path | None, settings: Settings, config_yaml: str, forked_from: Mapping[str, Any] | None = None
+    ) -> RunFolder:
         """Makes the folder with the settings in it and the status "running".
 
         Args:
             path: the folder to use, new or empty. None: a new one, ``runs/<time>-<name>`` (:func:`default_name`).
             settings: the resolved settings.
             config_yaml: the same as the text of a settings file.
+            forked_from: the run, round and state that the run branches off, for the records.
 
         Raises:
             ConfigError: the folder holds something already, or cannot be made.
@@ -101,6 +102,8 @@ class RunFolder:
             }
             if (first := settings.federation.initial_file) is not None and Path(first).expanduser().is_file():
                 config["initial_model_sha256"] = manifest.digest_of(Path(first).expanduser())
+            if forked_from is not None:
+                config["forked_from"] = mask_settings(dict(forked_from))
             write_text_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
             _write_sources(folder, settings)
             table_files.begin(folder / "tables")
@@ -134,12 +137,16 @@ class RunFolder:
             rows = table_files.recorded(tables)
             kept = len(rows) if last_round is None else min(last_round, len(rows))
             table_files.cut(tables, kept)
-            folder.rows, folder.recorded_to = rows[:kept], kept
+            folder.take_over(rows[:kept])
             _change_settings(folder.path, changed)
-            _write_summary(folder.path, _running())
+            write_summary(folder.path, running())
         except (OSError, pa.ArrowException) as error:
             raise ConfigError([Fault(str(path), "", f"the run cannot be resumed in its folder ({error})")]) from error
         return folder
+
+    def take_over(self, rows: list[dict[str, Any]]) -> None:
+        """The rows of ``rounds`` that are in the tables, recorded by others."""
+        self.rows, self.recorded_to = rows, len(rows)
 
     def past(self) -> list[tuple[dict[str, Any], pa.Table]]:
         """Each round that was recorded before this process: its row of ``rounds`` and its rows of ``metrics``."""
@@ -189,8 +196,8 @@ class RunFolder:
         for what, step in steps:
             if not self._attempt(what, step):
                 self._failed.append(what)
-        ended = dataclasses.replace(summary, unwritten=self.unwritten)
-        if not self._attempt("the summary", lambda: _write_summary(self.path, ended)):
+        ended = dataclasses.replace(summary, unwritten=self.unwritten, forked_from=self.forked_from)
+        if not self._attempt("the summary", lambda: write_summary(self.path, ended)):
             self._failed.append("the summary")
         if not self._attempt("the manifest", lambda: _write_manifest(self.path)):
             self._failed.append("the manifest")
@@ -230,7 +237,14 @@ def is_in_use(path: Path) -> bool:
         return False  # a disk that cannot be written or knows no locks: nobody can be kept out
 
 
-def _locked(path: Path) -> FileLock:
+def _origin(path: Path) -> Mapping[str, Any] | None:
+    """What ``config.json`` says of where the run branched off."""
+    file = path / "config.json"
+    origin: Mapping[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get("forked_from")
+    return origin
+
+
+def locked(path: Path) -> FileLock:
     """Keeps every other process out for as long as this one lives."""
     lock = FileLock(path / LOCK)
     try:
@@ -278,21 +292,12 @@ def default_name(settings: Settings) -> str:
     return settings.federation.federation_id or f"{settings.training.model_type}-{settings.data.dataset_type}"
 
 
-def summary_json(summary: RunSummary) -> str:
-    """The summary as JSON; a number that JSON does not have (nan, inf) becomes null, addresses are masked."""
-    values = dataclasses.asdict(summary)
-    for key, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            values[key] = None
-    return json.dumps(mask_settings(values), indent=2, allow_nan=False)
-
-
 def _make_given(path: Path) -> Path:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise _taken(path)
     path.mkdir(parents=True, exist_ok=True)
     try:
-        _claim(path)
+        claim(path)
     except FileExistsError:
         raise _taken(path) from None
     return path
@@ -302,12 +307,6 @@ def _taken(path: Path) -> ConfigError:
     return ConfigError(
         [Fault("--output", "", f"{path} holds something already; runs are never overwritten: give a new folder")]
     )
-
-
-def _claim(folder: Path) -> None:
-    """The first file of a run: whoever makes it has the folder. Raises FileExistsError for whoever comes second."""
-    with (folder / "summary.json").open("x", encoding="utf-8") as file:
-        file.write((summary_json(_running()) + "\n").ljust(_SUMMARY_BYTES))
 
 
 def _make_default(run_name: str) -> Path:
@@ -320,27 +319,10 @@ def _make_default(run_name: str) -> Path:
         folder = RUNS_FOLDER / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir()
-            _claim(folder)
+            claim(folder)
             return folder
         except FileExistsError:
             number += 1
-
-
-def _running() -> RunSummary:
-    return RunSummary("running", 0, None, None, None, 0, 0, 0, 0, 0.0, None)
-
-
-def _write_summary(folder: Path, summary: RunSummary) -> None:
-    text = summary_json(summary) + "\n"
-    try:
-        write_text_atomically(folder / "summary.json", text)
-    except OSError:
-        with (folder / "summary.json").open("r+b") as file:  # no room for a second one: over the first
-            content = text.encode().ljust(_SUMMARY_BYTES)
-            if file.write(content) != len(content):
-                raise
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _write_manifest(folder: Path) -> None:

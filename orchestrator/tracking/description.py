@@ -93,6 +93,14 @@ def component_tags(components: Mapping[str, Mapping[str, str]]) -> dict[str, str
     }
 
 
+def fork_tags(forked_from: Mapping[str, Any]) -> dict[str, str]:
+    """Which run, round and state a run branched off."""
+    names = ("run", "round", "weights_sha256", "checkpoint_sha256", "mlflow_run_id")
+    return {
+        f"fedchunk.forked_from.{name}": str(forked_from[name]) for name in names if forked_from.get(name) is not None
+    }
+
+
 def as_param(value: object) -> str:
     """A value as a settings file would write it (true, null, 0.1), as long as MLflow takes."""
     return (value if isinstance(value, str) else json.dumps(value))[:_MAX_PARAM]

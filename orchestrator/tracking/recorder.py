@@ -26,7 +26,7 @@ from fedchunk.orchestrator.core.masking import mask_uri
 from fedchunk.orchestrator.settings.running import TrackingSettings
 from fedchunk.orchestrator.tracking.beginning import Beginning
 from fedchunk.orchestrator.tracking.delivery import deliver
-from fedchunk.orchestrator.tracking.description import PARENT_TAG, describe
+from fedchunk.orchestrator.tracking.description import PARENT_TAG, describe, fork_tags
 from fedchunk.orchestrator.tracking.metrics import own_metrics, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.sender import Sender
 from fedchunk.orchestrator.tracking.spool import MAX_BATCH, Point, Spool, StateFile
@@ -55,6 +55,7 @@ class MlflowRecorder:
         components: what users' own components are: setting -> name, place and SHA-256; they become tags.
         past: of a run that goes on, each round's row of ``rounds`` and its rows of ``metrics``.
         parent_run: the run in MLflow that this one is a part of.
+        forked_from: where the run branched off another one; becomes tags.
     """
 
     name = "MLflow"
@@ -69,6 +70,7 @@ class MlflowRecorder:
         *,
         past: Sequence[tuple[Mapping[str, object], pa.Table]] = (),
         parent_run: str | None = None,
+        forked_from: Mapping[str, Any] | None = None,
     ) -> None:
         self._uri = resolve_store(tracking_uri or tracking.mlflow_tracking_uri)
         self._experiment = tracking.mlflow_experiment_prefix
@@ -85,6 +87,7 @@ class MlflowRecorder:
         self._waiting: list[Point] = []
         self._spooled_to = 0
         self._past, self._parent_run = past, parent_run
+        self._fork_tags = fork_tags(forked_from) if forked_from else {}
 
     @property
     def tracking_uri(self) -> str:
@@ -103,8 +106,8 @@ class MlflowRecorder:
         state_file = StateFile.create(self._run_path, self.tracking_uri)
         if not known:
             description = describe(self._flat_settings, info, self._run_path, self._components)
-            if self._parent_run is not None:
-                description = replace(description, tags={**description.tags, PARENT_TAG: self._parent_run})
+            below = {PARENT_TAG: self._parent_run} if self._parent_run is not None else {}
+            description = replace(description, tags={**description.tags, **self._fork_tags, **below})
             Beginning.of(self._experiment, begun_ms, description).save(self._run_path)
         self._state_file = state_file
         self._catch_up()

@@ -17,7 +17,7 @@ from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Telling, Told, kept, merged, often, replayed, since
 from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
-from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, ServerSide
+from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, OF_SETTINGS, ServerSide
 from fedchunk.orchestrator.methods.server_step import OptimizerState
 
 Buffers = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -32,14 +32,14 @@ class FeedbackModel:
     """
 
     server: ServerSide
-    downlink_percentage: float | None
+    downlink_percentage: float | None = field(metadata=OF_SETTINGS)
     """Share of the chunks that go down in a round; None: all that changed."""
     shared: ModelState
     withheld_P: NDArray[np.float32]
     """What could not be told yet: chunks left out, and what encoding lost."""
     changed_C: NDArray[np.int32]
     round_index: int
-    first_P: NDArray[np.float32] | None = field(default=None, metadata={"from_settings": True})
+    first_P: NDArray[np.float32] | None = field(default=None, metadata=OF_SETTINGS)
     """The first model, where clients that missed rounds may be sent an encoded difference to it."""
     history: tuple[Told, ...] = ()
     """What was told in the last rounds, as far back as it can be cheaper to tell it again than to send values."""
@@ -109,7 +109,7 @@ class FeedbackModel:
 
     def message_key(self, known_round: int) -> bytes:
         """What :meth:`messages_since` depends on: clients for whom this is equal are sent the same."""
-        reaches = since(self.history, known_round) is not None
+        reaches = since(self.history, known_round, self.server.packing.codec) is not None
         told_from = known_round if reaches else NEVER
         head = bytes([self.round_index > known_round]) + told_from.to_bytes(4, "little", signed=True)
         return head + (self.changed_C > known_round).tobytes()
@@ -126,7 +126,9 @@ class FeedbackModel:
         """
         buffers = _buffers(self.shared) if self.round_index > known_round else None
         last = _Last(buffers, choice_C, with_mask or self.downlink_percentage is not None)
-        missed = since(self.history, known_round) if 0 <= known_round < self.round_index else None
+        missed = (
+            since(self.history, known_round, self.server.packing.codec) if 0 <= known_round < self.round_index else None
+        )
         if missed is not None and len(missed) == 1:
             return (self._told(missed[0].mask_C, missed[0].packed(self.server.packing.codec, self.layout), last),)
         changed_C = self.changed_C > known_round

@@ -19,6 +19,10 @@ NEVER = -1
 """``known_round`` of a client that has not been told anything yet."""
 
 
+OF_SETTINGS = {"of_settings": True}
+"""Metadata of the fields of a coordinator's model that the settings give: a checkpoint does not bring them back."""
+
+
 class GlobalModel(Protocol):
     """The coordinator's own model: what it takes from a round, and what a client has still to be told of it."""
 

@@ -17,7 +17,14 @@ from fedchunk.orchestrator.chunking.mixing import (
     mean_with_neighbours,
 )
 from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
-from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, ExchangeRule, GlobalModel, PeerView, ServerSide
+from fedchunk.orchestrator.methods.exchange_rules._rule import (
+    NEVER,
+    OF_SETTINGS,
+    ExchangeRule,
+    GlobalModel,
+    PeerView,
+    ServerSide,
+)
 from fedchunk.orchestrator.methods.server_step import OptimizerState
 
 
@@ -60,7 +67,7 @@ class MeanModel:
     """A model that takes the aggregate of those who sent a chunk. Round 0 is the initial model."""
 
     server: ServerSide
-    with_shares: bool
+    with_shares: bool = field(metadata=OF_SETTINGS)
     """Whether the contributors' share of the cohort's weight goes down with a chunk."""
     state: ModelState
     changed_C: NDArray[np.int32]

@@ -120,8 +120,9 @@ def test_what_was_told_since_a_round_is_known_only_as_far_as_the_history_goes():
     layout, codec = Layout(10, 5), BUILT_IN["int8"]
     _, _, history = history_of(0, 6, layout, codec)
     late = history[3:]  # rounds 4, 5, 6
-    assert [told.round_index for told in since(late, 3)] == [4, 5, 6]
-    assert [told.round_index for told in since(late, 5)] == [6]
-    assert since(late, 6) == ()
-    assert since(late, 2) is None
-    assert since((), 0) is None
+    assert [told.round_index for told in since(late, 3, codec)] == [4, 5, 6]
+    assert [told.round_index for told in since(late, 5, codec)] == [6]
+    assert since(late, 6, codec) == ()
+    assert since(late, 2, codec) is None
+    assert since((), 0, codec) is None
+    assert since(late, 3, BUILT_IN["int4"]) is None

@@ -46,11 +46,11 @@ def config(in_folder):
 def test_help_names_every_command():
     text = invoke("--help").stdout
 
-    for command in ("run", "validate", "plan", "analyze", "sync", "ui", "doctor", "schema"):
+    for command in ("run", "validate", "plan", "fork", "analyze", "sync", "ui", "doctor", "schema"):
         assert re.search(rf"\b{command}\b", text)
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "plan", "analyze", "sync", "ui", "doctor", "schema"])
+@pytest.mark.parametrize("command", ["run", "validate", "plan", "fork", "analyze", "sync", "ui", "doctor", "schema"])
 def test_every_command_takes_json(command):
     assert "--json" in invoke(command, "--help").stdout
 

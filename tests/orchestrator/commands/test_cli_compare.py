@@ -54,6 +54,21 @@ def test_compare_answers_with_groups_and_leaves_a_report(runs, in_folder):
     assert "comparison/comparison.html" in shown
 
 
+def test_over_links_time_stands_beside_bytes(runs, in_folder):
+    (in_folder / "mine.yaml").write_text("up_mbit: 0.5\ndown_mbit: {uniform: [1, 2]}\nlatency_ms: 20\n")
+    answer = json.loads(invoke("compare", *runs, "--links", "mine.yaml", "--x", "time", "--json").stdout)
+    analyzed = json.loads(invoke("analyze", "a", "--links", "mine.yaml", "--output", "report", "--json").stdout)
+
+    seconds = {group["label"]: group["seconds"] for group in answer["groups"]}
+    assert (answer["axis"], answer["links"]) == ("time", "mine.yaml")
+    assert 0 < seconds["chunking=true"] < seconds["chunking=false"]
+    assert sum(analyzed["link_times"]["shares"].values()) == pytest.approx(1)
+    assert "Time over links" in (in_folder / "report" / "report.html").read_text()
+    wrong = invoke("compare", *runs, "--links", "5g", "--json")
+    assert wrong.exit_code == 2
+    assert "4g, datacenter, dsl, fibre, wan" in json.loads(wrong.stdout)["error"]
+
+
 def test_a_target_that_is_no_share_is_exit_2(in_folder):
     result = invoke("compare", "nowhere", "--target", "83", "--json")
 

@@ -19,7 +19,8 @@ from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, ROUND_TABLES, SC
 from fedchunk.orchestrator.experiment import weights_sha256
 from fedchunk.orchestrator.recording import run_folder as run_folder_module
 from fedchunk.orchestrator.recording import table_files
-from fedchunk.orchestrator.recording.run_folder import RunFolder, summary_json
+from fedchunk.orchestrator.recording.run_folder import RunFolder
+from fedchunk.orchestrator.recording.summary_file import summary_json
 from fedchunk.orchestrator.settings.sections import FederationSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -278,19 +279,19 @@ def test_what_waits_for_a_full_disk_does_not_grow_for_ever(run_folder, info, mak
 def test_two_runs_that_want_the_same_folder_do_not_mix(tmp_path):
     """Both find it empty at the same moment; the one that comes second has left nothing in it."""
     (tmp_path / "run").mkdir()
-    original = run_folder_module._claim
+    original = run_folder_module.claim
 
     def claim(folder):
-        run_folder_module._claim = original
+        run_folder_module.claim = original
         RunFolder.create(folder, Settings(), "random_seed: 42\n")
         original(folder)
 
-    run_folder_module._claim = claim
+    run_folder_module.claim = claim
     try:
         with pytest.raises(ConfigError, match="never overwritten"):
             RunFolder.create(tmp_path / "run", Settings(), "random_seed: 7\n")
     finally:
-        run_folder_module._claim = original
+        run_folder_module.claim = original
     assert (tmp_path / "run" / "config.yaml").read_text() == "random_seed: 42\n"
 
 

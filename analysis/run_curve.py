@@ -1,0 +1,103 @@
+"""A run's accuracy beside what had been spent until then: bytes, and time where that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fedchunk.analysis.link_rounds import link_times
+from fedchunk.analysis.load import Run
+from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.links import Links
+
+WINDOW = 5
+"""Evaluated rounds of a running mean: one lucky round reaches no target."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunCurve:
+    """A run's accuracy beside the bytes spent until then. Letters: E evaluated rounds."""
+
+    path: Path
+    seed: int | None
+    status: str
+    rounds_E: NDArray[np.int64]
+    accuracy_E: NDArray[np.float64]
+    """Of the coordinator's model; of peers without one the mean of the clients' own models."""
+    uplink_E: NDArray[np.int64]
+    """Bytes that clients sent in all rounds up to this one."""
+    downlink_E: NDArray[np.int64]
+    uplink_bytes: int
+    """In all rounds, also those after the last evaluation."""
+    downlink_bytes: int
+    dense_bytes: int
+    """What full exchange would have cost, both directions."""
+    seconds_E: NDArray[np.float64]
+    """Seconds of all rounds up to this one: measured, or over links."""
+    seconds: float
+    """Of all rounds."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Both directions, all rounds."""
+        return self.uplink_bytes + self.downlink_bytes
+
+    @property
+    def final_accuracy(self) -> float:
+        """Mean of the last :data:`WINDOW` evaluated rounds, or of all where there are fewer."""
+        return float(self.accuracy_E[-WINDOW:].mean())
+
+    def reaches(self, target: float) -> tuple[int, int] | None:
+        """Round and bytes (both directions) at which a running mean first is ``target`` or more; None if never.
+
+        The mean is over :data:`WINDOW` evaluated rounds, or over all of a run that has fewer.
+        """
+        at = self._reached_at(target)
+        return None if at is None else (int(self.rounds_E[at]), int(self.uplink_E[at] + self.downlink_E[at]))
+
+    def seconds_to(self, target: float) -> float | None:
+        """The same in seconds."""
+        at = self._reached_at(target)
+        return None if at is None else float(self.seconds_E[at])
+
+    def _reached_at(self, target: float) -> int | None:
+        window = min(WINDOW, len(self.accuracy_E))
+        means = np.lib.stride_tricks.sliding_window_view(self.accuracy_E, window).mean(axis=1)
+        there = np.flatnonzero(means >= target)
+        return int(there[0]) + window - 1 if len(there) else None
+
+
+def run_curve(run: Run, links: Links | None = None) -> RunCurve:
+    """The accuracy, bytes and seconds of a run: over ``links``, or as they were measured.
+
+    Raises:
+        RecordsError: no round was evaluated, or a table cannot be read.
+        ConfigError: the links lack a client.
+    """
+    rounds = run.rounds
+    name = "accuracy" if rounds["accuracy"].null_count < rounds.num_rows else "client_accuracy_mean"
+    evaluated = pc.is_valid(rounds[name]).to_numpy()
+    if not evaluated.any():
+        raise RecordsError(f"{run.path}: no round was evaluated, so there is no accuracy to compare; leave the run out")
+    up, down, dense = (
+        np.cumsum(rounds[column].to_numpy()) for column in ("uplink_bytes", "downlink_bytes", "dense_bytes")
+    )
+    seconds = np.cumsum(rounds["wall_s"].to_numpy() if links is None else link_times(run, links).seconds_R)
+    return RunCurve(
+        path=run.path,
+        seed=run.config.get("random_seed"),
+        status=run.status,
+        rounds_E=rounds["round"].to_numpy()[evaluated].astype(np.int64),
+        accuracy_E=rounds[name].to_numpy()[evaluated],
+        uplink_E=up[evaluated],
+        downlink_E=down[evaluated],
+        uplink_bytes=int(up[-1]),
+        downlink_bytes=int(down[-1]),
+        dense_bytes=int(dense[-1]),
+        seconds_E=seconds[evaluated],
+        seconds=float(seconds[-1]),
+    )

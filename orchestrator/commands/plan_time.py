@@ -1,0 +1,108 @@
+"""How long the messages of a plan take over links, and what they cost: bounds from the bounds of their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.commands.plan_messages import Bounds
+from fedchunk.orchestrator.core.link_times import RoundTraffic, peer_round, star_round
+from fedchunk.orchestrator.core.links import ClientLinks, Links
+from fedchunk.orchestrator.methods.topology import Topology
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What time and money are counted with."""
+
+    links: Links | None = None
+    train_seconds: float | None = None
+    """Local training of a client in a round, before its compute factor; None: not known, and not counted."""
+    price_per_gb: float | None = None
+    """Of a gigabyte (10^9 bytes) that is carried, in any currency."""
+
+
+@dataclass(frozen=True)
+class PlannedTime:
+    """Seconds of all rounds; the coordinator's aggregation and evaluation are not in them."""
+
+    links: str
+    train_seconds: float | None
+    low_s: float
+    high_s: float
+    dense_s: float
+    """Of full exchange."""
+
+
+@dataclass(frozen=True)
+class PlannedPrice:
+    """What all bytes cost, each counted once: between peers what one sends is what the other receives."""
+
+    per_gb: float
+    low: float
+    high: float
+    dense: float
+    """Of full exchange."""
+
+    @classmethod
+    def of(cls, per_gb: float, carried: Bounds, dense: int) -> PlannedPrice:
+        """The price of bytes that are carried."""
+        return cls(per_gb, *(per_gb * count / GIGABYTE for count in (carried.low, carried.high, dense)))
+
+
+class Clock:
+    """Adds up the seconds of rounds, as the counting of their bytes goes through them."""
+
+    def __init__(self, links: ClientLinks, train_seconds: float | None, dense_message: int) -> None:
+        self._links, self._train_s, self._dense = links, train_seconds or 0.0, dense_message
+        self.low_s = self.high_s = self.dense_s = 0.0
+
+    def star(self, members: Sequence[int], upload: Bounds, downloads: Sequence[Bounds], messages: int) -> None:
+        """A round around a coordinator.
+
+        Args:
+            members: the clients of the round, ascending.
+            upload: what each of them sends.
+            downloads: what each of them is sent.
+            messages: how many messages that is, for one client.
+        """
+        ups, downs = _ends([upload] * len(members)), _ends(downloads)
+        for end in ("low_s", "high_s"):
+            self._add(end, star_round(self._links, self._traffic(members, ups[end], downs[end], messages)).seconds)
+        dense = np.full(len(members), self._dense)
+        self._add("dense_s", star_round(self._links, self._traffic(members, dense, dense, 2)).seconds)
+
+    def peers(self, topology: Topology, message: Bounds) -> None:
+        """A round of peers: a message over every edge, in both directions."""
+        degrees = np.array([len(own) for own in topology.neighbours])
+        senders = np.repeat(np.arange(topology.num_clients), degrees)
+        receivers = np.array([peer for own in topology.neighbours for peer in own])
+        for end, size in (("low_s", message.low), ("high_s", message.high), ("dense_s", self._dense)):
+            traffic = self._traffic(range(topology.num_clients), degrees * size, degrees * size, 0)
+            self._add(end, peer_round(self._links, traffic, senders, receivers).seconds)
+
+    def _traffic(
+        self, members: Sequence[int], up_M: NDArray[np.int64], down_M: NDArray[np.int64], messages: int
+    ) -> RoundTraffic:
+        count = len(members)
+        train_M = np.full(count, self._train_s)
+        return RoundTraffic(np.asarray(members, np.int64), down_M, up_M, np.full(count, messages), train_M)
+
+    def _add(self, end: str, seconds: float) -> None:
+        setattr(self, end, getattr(self, end) + seconds)
+
+    def planned(self, links: str, train_seconds: float | None) -> PlannedTime:
+        """What came out."""
+        return PlannedTime(links, train_seconds, self.low_s, self.high_s, self.dense_s)
+
+
+def _ends(bounds: Sequence[Bounds]) -> dict[str, NDArray[np.int64]]:
+    return {
+        "low_s": np.array([one.low for one in bounds], np.int64),
+        "high_s": np.array([one.high for one in bounds], np.int64),
+    }

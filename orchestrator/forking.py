@@ -1,0 +1,134 @@
+"""What a run that branches off another one needs: settings that the state after a round of it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
+from fedchunk.orchestrator.methods.method import rule_of
+from fedchunk.orchestrator.resuming import ROUNDS, first_model_fault, recorded, settings_before
+from fedchunk.orchestrator.settings.loading import load
+from fedchunk.orchestrator.settings.whole import Settings
+
+_MODEL = "the checkpoint holds the weights of that model"
+_LAYOUT = "the checkpoint knows of each of its chunks when it was sent"
+_SAMPLES = "clients go on with the samples that they have"
+_FIRST = "it says how the first round began"
+UNFIT: Mapping[str, str] = {
+    **dict.fromkeys(("model_type", "model_options", "pretrained_models", "transform_input_size"), _MODEL),
+    **dict.fromkeys(("chunking", "chunking_parts"), _LAYOUT),
+    **dict.fromkeys(
+        (
+            "number_of_clients", "dataset_type", "dataset_options", "data_distribution_kind", "partition_options",
+            "dirichlet_beta", "synthetic_samples", "synthetic_test_samples", "synthetic_classes",
+            "synthetic_channels", "synthetic_size",
+        ),
+        _SAMPLES,
+    ),
+    "random_seed": f"rounds that are over drew from it, and {_SAMPLES}",
+    **dict.fromkeys(("initial_model", "initial_model_known"), _FIRST),
+    "federated_learning_schema": "what peers and a coordinator remember has nothing in common",
+    "chunk_agreement": "only where chunks are agreed on does the coordinator remember how fast they change",
+    "sensitivity_budget_mb": "the checkpoint says what is left of it",
+    "reconstruction_options": "the coordinator's model may hold them",
+    "record_chunks": "the rounds that are over are recorded in that way",
+}  # fmt: skip
+"""Settings that no fork may change, and why."""
+GRAPH = ("federated_learning_topology", "topology_options", "k_value", "adjacency_matrix_file_name")
+CODEC = ("chunk_encoding", "chunk_encoding_options")
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A run that is to branch off."""
+
+    settings: Settings
+    before: Mapping[str, Any]
+    """What the settings that are changed were."""
+
+
+def forked(
+    run: Path, at: int, overrides: Sequence[str] = (), objects: Mapping[str, Any] = MappingProxyType({})
+) -> Forked:
+    """The settings of a fork of a recorded run.
+
+    Args:
+        run: the run's folder.
+        at: the round after which it branches off.
+        overrides: ``key=value`` from the command line.
+        objects: the same from Python; also functions and classes, where names of components stand.
+
+    Raises:
+        ConfigError: this is not the folder of a run, or the state after that round does not fit what is to change.
+    """
+    values = recorded(run)
+    now = load(run / "config.yaml", overrides, objects).settings
+    own = values.get("components", {})
+    old = settings_before(run) or _with_objects_again(run, objects, own)
+    before = {key: value for key, value in old.flat().items() if _differs(key, old, now, own)}
+    faults = [*_unfit(before, now), *_unfit_together(before, old, now), *first_model_fault(values, now)]
+    if now.federation.federated_learning_rounds <= at:
+        message = f"got {now.federation.federated_learning_rounds}, but {at} rounds are over; allowed: more than that"
+        faults.append(Fault("", ROUNDS, message))
+    if faults:
+        raise ConfigError(faults)
+    return Forked(now, before)
+
+
+def _with_objects_again(run: Path, objects: Mapping[str, Any], own: Mapping[str, Any]) -> Settings:
+    """What the run was, where components of it were handed over by Python: those that are handed over again."""
+    keys = {key.partition(".")[0] for key in own}
+    return load(run / "config.yaml", (), {key: value for key, value in objects.items() if key in keys}).settings
+
+
+def _differs(key: str, old: Settings, now: Settings, own: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a setting is another one; of users' components the source counts, wherever it lies."""
+    described = now.components.described
+    if key in own and key in described:
+        return _identity(own[key]) != _identity(described[key])
+    return bool(old.flat()[key] != now.flat()[key]) or (key in own) != (key in described)
+
+
+def _identity(described: Mapping[str, str]) -> tuple[str, str]:
+    """The source of a user's component, and which part of it."""
+    return described["sha256"], described["name"].rpartition(":")[2]
+
+
+def _unfit(before: Mapping[str, Any], now: Settings) -> Iterator[Fault]:
+    after = now.flat()
+    for key in before.keys() & UNFIT.keys():
+        yield Fault("", key, f"got {after[key]!r}, but {UNFIT[key]}; it was {before[key]!r}: begin a new run for it")
+
+
+def _unfit_together(before: Mapping[str, Any], old: Settings, now: Settings) -> Iterator[Fault]:
+    """What fits or not by what else is in force."""
+    after, rule = now.flat(), rule_of(now)
+    if "chunk_reconstruction" in before and not _same_memory(old, now):
+        yield _fault("chunk_reconstruction", before, after, "the two rules remember other things from round to round")
+    if before.get("server_optimizer", "none") != "none" and now.federation.server_optimizer != "none":
+        why = f"the checkpoint holds the state of {before['server_optimizer']}; allowed: that, or none"
+        yield _fault("server_optimizer", before, after, why)
+    for key in before.keys() & {*GRAPH}:
+        if rule.keeps_copies:
+            yield _fault(key, before, after, "each peer keeps what it last heard of each of its neighbours")
+    for key in before.keys() & {*CODEC}:
+        if rule.keeps_residual:
+            yield _fault(key, before, after, "what comes down next was already told apart by that encoding")
+    share = "downlink_sensitivity_percentage"
+    if share in before and now.chunking.agrees and (before[share] is None) != (after[share] is None):
+        yield _fault(share, before, after, "with consensus the next message down relies on it")
+
+
+def _same_memory(old: Settings, now: Settings) -> bool:
+    """Whether a state of one exchange rule is one of another: by what they keep, for rules that are built in."""
+    rules = [rule_of(settings) for settings in (old, now)]
+    one, other = ((rule.sends_changes, rule.keeps_residual, rule.keeps_copies) for rule in rules)
+    return one == other and not any(settings.bound("exchange_rule").is_own for settings in (old, now))
+
+
+def _fault(key: str, before: Mapping[str, Any], after: Mapping[str, Any], why: str) -> Fault:
+    return Fault("", key, f"got {after[key]!r}, but {why}; it was {before[key]!r}")
