@@ -10,6 +10,10 @@ from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Told, kept, merged, often, replayed, since, tellings_C
 
 
+NOT_THE_SAME_TWICE = ("drive", "qsgd", "stc", "topk_in_chunk")
+"""Encodings that may give other values when they encode what they decoded: messages of theirs are replayed."""
+
+
 def history_of(seed, rounds, layout, codec, share=0.4):
     """Random changes of random chunks; and the model that heard them all, (P,)."""
     rng = np.random.default_rng(seed)
@@ -45,6 +49,9 @@ def test_told_again_either_way_it_gives_the_same_bits(seed, rounds, name, sizes)
     assert heard(start_P, replayed(history, codec, layout), layout).tobytes() == model_P.tobytes()
     for often_C in (np.zeros(layout.num_chunks, bool), often(history, layout), np.arange(layout.num_chunks) % 2 == 0):
         layers = merged(history, often_C, codec, layout)
+        if layers is None:
+            assert name in NOT_THE_SAME_TWICE
+            continue
         told_P = heard(start_P, layers, layout)
         values_P = np.repeat(often_C, layout.sizes_C)
         assert np.where(values_P, model_P, told_P).tobytes() == model_P.tobytes()
