@@ -116,7 +116,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("encoding", "chunk_encoding", "methods/encodings", (), "a codec: encode(values, sizes_K), decode(...)"),
         Kind(
             "exchange_rule", "chunk_reconstruction", "methods/exchange_rules", (), "an ExchangeRule",
-            settings=("withheld_share", "downlink_sensitivity_percentage", "stale_copy_step"),
+            settings=("withheld_share", "downlink_sensitivity_percentage", "stale_copy_step", "relay_step"),
         ),
         Kind(
             "aggregation", "aggregation_strategy", "methods/aggregation", ("values_NK", "weights_N"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fedchunk.actors.client.experiment_data import ExperimentData
+from fedchunk.orchestrator.methods.method import rule_of
 from fedchunk.orchestrator.settings.whole import Settings
 
 ActorFactory = Callable[[Settings, str, ExperimentData], Any]
@@ -13,8 +14,13 @@ ActorFactory = Callable[[Settings, str, ExperimentData], Any]
 
 
 def client_class(settings: Settings) -> Any:
-    """The class of the clients: of a star, or of peers. Torch is imported here."""
-    if settings.federation.peer_to_peer:
+    """The class of the clients: of a star (also of one whose coordinator is a peer), or of peers. Imports torch."""
+    relays = rule_of(settings).relays
+    if relays == "to_all":
+        from fedchunk.actors.client.relay import RelayClient
+
+        return RelayClient
+    if settings.federation.peer_to_peer and relays is None:
         from fedchunk.actors.client.peer import PeerClient
 
         return PeerClient

@@ -119,7 +119,8 @@ class ClientDirectory:
                     messages.append(model.message_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask))
                 known[key] = equal[told]
             of[client] = known[key]
-            ledger.bill(COORDINATOR, client, messages[of[client]].sizes)
+        for number, message in enumerate(messages):
+            ledger.bill_all(COORDINATOR, [client for client, its in of.items() if its == number], message.sizes)
         return DownlinkBatch([message.payload for message in messages], of)
 
     def send_choice(
@@ -136,6 +137,5 @@ class ClientDirectory:
             buffers=None,
             choice_C=choice_C,
         )
-        for client in clients:
-            ledger.bill(COORDINATOR, client, message.sizes)
+        ledger.bill_all(COORDINATOR, clients, message.sizes)
         return message.payload

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order
-from fedchunk.orchestrator.contract.messages import EvaluationSums, ModelState, Span
-from fedchunk.orchestrator.contract.ports import Call, ClientGroup
+from fedchunk.orchestrator.contract.messages import EvaluationSums, Span
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle
 from fedchunk.orchestrator.core.errors import RoundFailed
 
 
 def evaluate_model(
-    group: ClientGroup, model: ModelState, test_parts: tuple[slice, ...], round_index: int, max_attempts: int
+    group: ClientGroup, model: Handle, test_parts: tuple[slice, ...], round_index: int, max_attempts: int
 ) -> tuple[EvaluationSums, list[Span]]:
     """Accuracy and loss on the whole test set, sums added in the parts' order; and what the actors did for it.
 
-    Raises RoundFailed when a part could not be measured.
+    ``model`` is a handle to a :class:`ModelState`. Raises RoundFailed when a part could not be measured.
     """
-    shared = group.put(model)
-    calls = [Call(i, "evaluate", (shared, part), 2) for i, part in enumerate(test_parts)]
+    calls = [Call(i, "evaluate", (model, part), 2) for i, part in enumerate(test_parts)]
     total = EvaluationSums(0, 0.0, 0)
     spans: list[Span] = []
     reasons: dict[int, str] = {}

@@ -7,6 +7,7 @@ Makers and eaters:
     GroupAnswer       client actor -> coordinator    what became of them: reports, and the sums of their updates
     ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
     TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
+    RelaySum          client actor -> coordinator    which messages count that peers have handed on to all
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)
     ClientReport      client actor -> coordinator    research telemetry, see fedchunk.orchestrator.contract.reports
     Span              client actor -> coordinator    when an actor did what
@@ -296,6 +297,19 @@ class MixReport:
     """Senders whose payloads did not pass the checks, and why."""
     sums: EvaluationSums | None
     """Its model on the whole test set, if that was asked for."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class RelaySum:
+    """What came of adding the messages that all peers have."""
+
+    sizes: Mapping[int, Mapping[str, int]]
+    """The bytes of each peer's message by kind."""
+    rejected: Mapping[int, str]
+    """Peers whose messages did not pass the checks, and why."""
+    sent_C: NDArray[np.bool_]
+    """Which chunks somebody sent."""
     spans: tuple[Span, ...]
 
 
