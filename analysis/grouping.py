@@ -31,6 +31,7 @@ OF_CHUNKS = (
     "agreement",
     "reconstruction",
     "stale_copy",
+    "relay_step",
     "downlink_sensitivity",
     "withheld_share",
 )
