@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedchunk.actors.coordinator.ledger import Ledger
@@ -52,11 +52,16 @@ class MessageLedger(Ledger):
             super().bill(sender, receiver, sizes)
         self._sent.append(_Sent(sender, to, sizes))
 
-    def along(self, tree: Tree) -> Iterable[tuple[Iterable[Edge], Sizes]]:
+    def along(self, tree: Tree, handed: Sequence[Edge] = ()) -> Iterator[tuple[Sequence[Edge], Sizes]]:
         """Each message with the edges that it takes where the coordinator is the tree's root.
 
-        Who is not in the tree was away: nothing got there.
+        Who is not in the tree was away: nothing got there. ``handed`` is the way from the root before to this one,
+        where it is another: what that one had to send when the round began comes along it first.
         """
+        before = handed
         for message in self._sent:
-            way = tree.down(message.receivers) if message.sender == COORDINATOR else tree.up(message.sender)
-            yield way, message.sizes
+            if message.sender != COORDINATOR:
+                before = ()
+                yield tree.up(message.sender), message.sizes
+            elif any(receiver in tree for receiver in message.receivers):
+                yield [*before, *tree.down(message.receivers)], message.sizes

@@ -18,7 +18,7 @@ from fedchunk.orchestrator.contract.ports import ClientGroup, Handle
 from fedchunk.orchestrator.core.errors import PeersApart
 from fedchunk.orchestrator.methods.exchange_rules.relay_tree import handed_over
 from fedchunk.orchestrator.methods.method import dense_message_bytes
-from fedchunk.orchestrator.methods.relaying import Tree, best_root, nearest_way, parts
+from fedchunk.orchestrator.methods.relaying import Edge, Tree, best_root, nearest_way, parts
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -72,14 +72,15 @@ class RelayTreeCoordinator:
         apart = parts(self._topology, present)
         if len(apart) > 1:
             raise PeersApart(round_index, apart, played.facts.failed)
-        ledger, sent = Ledger(round_index), []
+        ledger = Ledger(round_index)
+        handed: Sequence[Edge] = ()
         if self._root not in present:
             root = best_root(self._topology, present)
-            sent.append((nearest_way(self._topology, root, [self._root]), handed_over(before, self._root).sizes))
+            handed = nearest_way(self._topology, root, [self._root])
+            bill_hops(ledger, [(handed, handed_over(before, self._root).sizes)])
             self._root = root
         assert isinstance(played.ledger, MessageLedger)
-        sent.extend(played.ledger.along(Tree.of(self._topology, self._root, present)))
-        bill_hops(ledger, sent)
+        bill_hops(ledger, played.ledger.along(Tree.of(self._topology, self._root, present), handed))
         self._model = self._star.model
         distance = 0.0 if played.facts.scores else None
         facts = replace(played.facts, dense_bytes_each_way=self._dense_bytes, consensus_distance=distance)

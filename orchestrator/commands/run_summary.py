@@ -52,7 +52,7 @@ def _accuracies(summary: RunSummary, folder: Path) -> list[str]:
     mean = f"accuracy {percent(summary.client_accuracy_mean)}"
     row = _last_measured(folder)
     shared = row is not None and row["consensus_distance"] == 0
-    if summary.accuracy is not None and shared and summary.accuracy == summary.client_accuracy_mean:
+    if summary.accuracy is not None and shared:
         return [f"accuracy {percent(summary.accuracy)} (the model that all peers share, whole test set)"]
     if summary.accuracy is not None:
         return [_of_coordinator(summary.accuracy), f"{mean} (mean of the clients' own models)"]

@@ -71,6 +71,9 @@ class Tree:
         """The breadth-first tree of ``root`` over those ``among`` whom it can reach."""
         return cls(root, tuple(tree_edges(topology, root, among)))
 
+    def __contains__(self, client: int) -> bool:
+        return client == self.root or client in self.parents
+
     @cached_property
     def parents(self) -> dict[int, int]:
         """Of each peer but the root."""

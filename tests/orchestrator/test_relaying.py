@@ -1,5 +1,6 @@
 """Trees along which messages are handed on: every message reaches every peer once, over edges, whatever the graph."""
 
+import itertools
 from collections import Counter, deque
 
 import hypothesis.strategies as st
@@ -99,7 +100,7 @@ def test_who_was_away_hears_from_the_nearest_that_knows(topology, data):
     assert way[0][0] in holders
     assert way[-1][1] == receiver
     assert all(other in topology.neighbours[one] for one, other in way)
-    assert all(earlier[1] == later[0] for earlier, later in zip(way, way[1:], strict=False))
+    assert all(earlier[1] == later[0] for earlier, later in itertools.pairwise(way))
     assert len(way) == min(shortest[holder] for holder in holders)
 
 

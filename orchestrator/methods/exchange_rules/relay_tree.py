@@ -33,9 +33,9 @@ class RelayTree(ErrorFeedback):
 
 
 def handed_over(model: GlobalModel, sender: int) -> Encoded:
-    """What a new root has to be told by the one before it: what could not be told to the peers yet, every bit of it.
+    """What a new root is told by the one before it: what the peers could not be told yet, every bit of it.
 
-    All else of the model the new root has heard as everybody has.
+    All else of the model is in the messages that the one before it had to send, which come along.
     """
     assert isinstance(model, FeedbackModel)
     held_C = model.layout.sums_C((model.withheld_P != 0).astype(np.float64)) > 0
