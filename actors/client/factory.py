@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fedchunk.actors.client.experiment_data import ExperimentData
-from fedchunk.orchestrator.methods.method import rule_of
 from fedchunk.orchestrator.settings.whole import Settings
 
 ActorFactory = Callable[[Settings, str, ExperimentData], Any]
@@ -15,6 +14,10 @@ ActorFactory = Callable[[Settings, str, ExperimentData], Any]
 
 def client_class(settings: Settings) -> Any:
     """The class of the clients: of a star (also of one whose coordinator is a peer), or of peers. Imports torch."""
+    from fedchunk.orchestrator.methods.method import (
+        rule_of,  # the driver needs this module before all that comes with it
+    )
+
     relays = rule_of(settings).relays
     if relays == "to_all":
         from fedchunk.actors.client.relay import RelayClient

@@ -104,6 +104,7 @@ class ClientDirectory:
         With consensus a client that sent last round's chunks knows which they were: no mask goes with their means.
         """
         messages: list[Encoded] = []
+        receivers: list[list[int]] = []
         known: dict[tuple[int, bool], int] = {}
         equal: dict[bytes, int] = {}
         of: dict[int, int] = {}
@@ -117,10 +118,12 @@ class ClientDirectory:
                 if told not in equal:
                     equal[told] = len(messages)
                     messages.append(model.message_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask))
+                    receivers.append([])
                 known[key] = equal[told]
             of[client] = known[key]
-        for number, message in enumerate(messages):
-            ledger.bill_all(COORDINATOR, [client for client, its in of.items() if its == number], message.sizes)
+            receivers[of[client]].append(client)
+        for message, its in zip(messages, receivers, strict=True):
+            ledger.bill_all(COORDINATOR, its, message.sizes)
         return DownlinkBatch([message.payload for message in messages], of)
 
     def send_choice(

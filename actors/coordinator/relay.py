@@ -145,7 +145,7 @@ class RelayCoordinator:
             )
             for client, way in ways.items()
         ]  # fmt: skip
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, _again):
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, self._again):
             client = settled.key
             if settled.answer is None:
                 this.failed[client], this.attempts[client] = settled.reason, settled.attempts
@@ -160,11 +160,13 @@ class RelayCoordinator:
             arguments = (TrainOrder(this.round_index, client), known, self._states[client], missed)
             return Call(client, "train_relay", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
 
-        def note(done: int) -> None:
-            progress(len(this.failed) + done, len(self._samples))
-
         calls = [call(client) for client in self._everybody if client not in this.failed]
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, _again, note):
+        others = len(self._samples) - len(calls)
+
+        def note(done: int) -> None:
+            progress(others + done, len(self._samples))
+
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, self._again, note):
             client = settled.key
             this.attempts[client] = settled.attempts
             if settled.answer is None:
@@ -197,8 +199,9 @@ class RelayCoordinator:
         it on.
         """
         senders = tuple(this.payloads)
-        call = Call(0, "add_messages", (this.round_index, senders, self._shared.model, *this.payloads.values()), 1, 1)
-        (settled,) = run_calls_in_order(self._group, [call], self._max_attempts, _again)
+        arguments = (this.round_index, senders, self._shared.model, *this.payloads.values())
+        call = Call(0, "add_messages", arguments, 1, 1, clients=len(senders), work=len(senders))
+        (settled,) = run_calls_in_order(self._group, [call], self._max_attempts, self._again)
         if settled.answer is None:
             raise RoundFailed(this.round_index, 0, 1, dict.fromkeys(senders, f"add: {settled.reason}"))
         answer: RelaySum = settled.answer.values[0]
@@ -217,7 +220,7 @@ class RelayCoordinator:
         last = federation.federated_learning_rounds
         if round_rules.is_evaluated(this.round_index, federation.evaluation_interval, last):
             this.scores, spans = evaluate_model(
-                self._group, shared.model, self._test_parts, this.round_index, self._max_attempts
+                self._group, shared.model, self._test_parts, this.round_index, self._max_attempts, self._again
             )
             this.spans.extend(spans)
 
@@ -257,9 +260,8 @@ class RelayCoordinator:
             wall_s=wall_s,
         )
 
-
-def _again(lost: Lost) -> Call:
-    """Repeats a lost call, unless what it was sent is gone."""
-    if lost.arguments_lost:
-        raise StatesLost([lost.call.key])
-    return lost.call
+    def _again(self, lost: Lost) -> Call:
+        """Repeats a lost call, unless what it was sent is gone: what is everybody's, where it is for nobody by name."""
+        if lost.arguments_lost:
+            raise StatesLost([lost.call.key] if lost.call.whose else self._everybody)
+        return lost.call

@@ -98,7 +98,7 @@ class ClientState:
 
     model: ModelState | None
     """Its own model; with error feedback the model that it shares with the coordinator. None where the next message
-    holds the whole of it anyway."""
+    holds the whole of it anyway, and where all share one that lies elsewhere."""
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
     withheld_P: NDArray[np.float32] | None = None

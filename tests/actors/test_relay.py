@@ -1,7 +1,7 @@
 """Messages handed on to all: a slow reference of the rule beside real runs, with peers that fail and come back."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 import numpy as np
@@ -14,9 +14,11 @@ from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
 from fedchunk.orchestrator.contract.ports import Snapshot
 from fedchunk.orchestrator.contract.trees import pack, unpack
 from fedchunk.orchestrator.core.errors import PeersApart
+from fedchunk.orchestrator.methods.exchange_rules.relay import Relay
 from fedchunk.orchestrator.methods.method import packing_of
 from fedchunk.orchestrator.methods.relaying import tree_edges
 from fedchunk.orchestrator.methods.topology import build_topology
+from fedchunk.orchestrator.run import load_settings
 
 PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning"}
 RELAY = {"chunk_reconstruction": "relay", "chunk_score": "accumulated", "withheld_share": 0.5}
@@ -304,6 +306,24 @@ def test_robust_aggregation_and_buffers_work_on_what_all_have(make_settings, run
     assert deep.model.counters_I.min() > 0
     buffers = 4 * deep.spec.num_float_buffers + 8 * deep.spec.num_integer_buffers
     assert sum(row["bytes"] for row in deep.rows("ledger") if row["kind"] == "buffers") == 3 * 2 * buffers
+
+
+def test_a_rule_of_the_users_own_may_hand_messages_on(make_settings, run_local):
+    class Halved(Relay):
+        """As relay, but the shared model goes half of each way."""
+
+        def shared_after(self, shared, total):
+            after = super().shared_after(shared, total)
+            return replace(after, weights_P=(shared.weights_P + after.weights_P) / np.float32(2))
+
+    def halved(relay_step):
+        return Halved(0.5, relay_step)
+
+    flat = make_settings(**{**RING, "withheld_share": 0.0}, relay_step=1.2).flat()
+    theirs = run_local(load_settings(flat, chunk_reconstruction=halved))
+    ours = run_local(make_settings(**RING, relay_step=0.6))
+    np.testing.assert_allclose(theirs.model.weights_P, ours.model.weights_P, rtol=1e-4, atol=1e-6)
+    assert theirs.summary.uplink_bytes == ours.summary.uplink_bytes
 
 
 class Kept:
