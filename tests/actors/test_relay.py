@@ -1,5 +1,6 @@
 """Messages handed on to all: a slow reference of the rule beside real runs, with peers that fail and come back."""
 
+import pickle
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -7,13 +8,13 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from fedchunk.actors.backends.local import LocalFederation, make_client
+from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
-from fedchunk.orchestrator.contract.ports import Snapshot
+from fedchunk.orchestrator.contract.ports import Lost, Snapshot
 from fedchunk.orchestrator.contract.trees import pack, unpack
-from fedchunk.orchestrator.core.errors import PeersApart
+from fedchunk.orchestrator.core.errors import PeersApart, StatesLost
 from fedchunk.orchestrator.methods.exchange_rules.relay import Relay
 from fedchunk.orchestrator.methods.method import packing_of
 from fedchunk.orchestrator.methods.relaying import tree_edges
@@ -249,8 +250,6 @@ def test_too_few_that_count_end_the_run(make_settings, run_local):
 
 
 def test_parts_survive_the_way_between_processes():
-    import pickle
-
     error = PeersApart(3, [[0, 5], [2]], {1: "late"})
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
@@ -357,3 +356,51 @@ def test_a_federation_with_a_peer_that_is_away_goes_on_from_a_snapshot(make_sett
     with LocalFederation(settings, observer, faults.make) as federation:
         federation.restore(kept)
         assert rest(federation, 4) == whole
+
+
+@pytest.mark.parametrize("method", ["changed_since", "train_relay", "add_messages", "evaluate"])
+@pytest.mark.parametrize("gone", [False, True], ids=["with its actor", "with a node"])
+def test_what_is_lost_is_asked_again_or_sends_the_run_back(
+    make_settings, run_local, observer, monkeypatch, method, gone
+):
+    settings, faults = make_settings(**RING, federated_learning_rounds=3), Faults(fails={(2, 3)})
+    whole = run_local(settings, faults.make)
+    original, left = LocalClientGroup.next_outcome, [1]
+
+    def lose_one(group):
+        if left and group._queue[0].method == method and federation._last_round is None and at == 3:
+            left.pop()
+            return Lost(group._queue.popleft(), "on purpose", arguments_lost=gone)
+        return original(group)
+
+    monkeypatch.setattr(LocalClientGroup, "next_outcome", lose_one)
+    with LocalFederation(settings, observer, faults.make) as federation:
+        for at in (1, 2):
+            federation.run_round(at, observer)
+        snapshot, at = federation.snapshot(2), 3
+        if gone:
+            with pytest.raises(StatesLost) as caught:
+                federation.run_round(3, observer)
+            assert caught.value.clients == {"changed_since": (3,), "train_relay": (0,)}.get(method, (0, 1, 2, 3, 4))
+            federation.restore(snapshot)
+        result = federation.run_round(3, observer)
+        assert not left
+        assert result.tables["ledger"].equals(whole.results[2].tables["ledger"])
+        assert federation.final_model().weights_P.tobytes() == whole.model.weights_P.tobytes()
+
+
+def test_models_and_messages_never_pass_through_the_coordinator(make_settings, run_local, monkeypatch):
+    original, seen = LocalClientGroup.next_outcome, Counter()
+
+    def weigh(group):
+        outcome = original(group)
+        assert len(pickle.dumps(outcome.values)) < 10_000 or outcome.call.method in ("initial_model", "shared_model")
+        seen[outcome.call.method] += 1
+        return outcome
+
+    monkeypatch.setattr(LocalClientGroup, "next_outcome", weigh)
+    settings = make_settings(**RING, dataset_type="digits", chunking_parts=20)
+    run_local(settings)
+    assert seen["train_relay"] == 3 * 5
+    assert seen["add_messages"] == 3, "one actor adds for all"
+    assert seen["shared_model"] == 1
