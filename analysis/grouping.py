@@ -34,6 +34,7 @@ OF_CHUNKS = (
     "agreement",
     "reconstruction",
     "stale_copy",
+    "relay_step",
     "downlink_sensitivity",
     "withheld_share",
 )

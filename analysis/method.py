@@ -63,5 +63,7 @@ def _sends_all(config: Mapping[str, Any], rule: str) -> bool:
         config.get("sensitivity_percentage") == 100
         and config.get("sensitivity_budget_mb") is None
         and (warm_up == 0 or config.get("sensitivity_warmup_percentage") in (None, 100))
-        and (rule != "error_feedback" or config.get("downlink_sensitivity_percentage") in (None, 100))
+        and (
+            rule not in ("error_feedback", "relay_tree") or config.get("downlink_sensitivity_percentage") in (None, 100)
+        )
     )

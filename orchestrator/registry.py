@@ -119,6 +119,7 @@ KINDS: Mapping[str, Kind] = {
             "exchange_rule", "chunk_reconstruction", "methods/exchange_rules", (), "an ExchangeRule",
             settings=(
                 "withheld_share", "withheld_fading", "downlink_sensitivity_percentage", "catch_up", "stale_copy_step",
+                "relay_step",
             ),
         ),
         Kind(

@@ -31,6 +31,7 @@ SMALL = {
 }  # fmt: skip
 HEAVY = ("resnet18", "resnet50", "mobilenet", "vgg16", "vit")
 FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
+PEER_RULES = ("stale_copies", "relay", "relay_tree")
 STAR_RULES = ("contributors", "own_weights", "error_feedback")
 NAMES = {name: builtin_names(kind) for name, kind in KINDS.items()}
 
@@ -150,7 +151,7 @@ def overrides_for(kind, name):
     if kind == "topology" and name != "star":
         values |= {"federated_learning_schema": "DecentralizedFederatedLearning", "k_value": 2,
                    "sensitivity_budget_mb": None}  # fmt: skip
-    if kind == "exchange_rule" and name == "stale_copies":
+    if kind == "exchange_rule" and name in PEER_RULES:
         values |= {
             "federated_learning_schema": "DecentralizedFederatedLearning",
             "federated_learning_topology": "ring",
@@ -267,6 +268,8 @@ def combinations():
     ):
         if topology != "star":
             yield overrides_for("topology", topology) | {"chunk_reconstruction": rule}
+    for rule in ("relay", "relay_tree"):
+        yield overrides_for("topology", "ring") | {"chunk_reconstruction": rule}
 
 
 COMBINATIONS = list(combinations())

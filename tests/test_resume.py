@@ -38,6 +38,14 @@ KINDS = {
     },
     "budget": {"sensitivity_policy": "budget", "sensitivity_budget_mb": 0.5, "chunk_max_age": 3},
     "dense": {"chunking": False, "server_optimizer": "yogi", "learning_rate_schedule": "cosine"},
+    "relay": {
+        **PEERS, "chunk_reconstruction": "relay", "withheld_share": 0.5, "chunk_encoding": "int4",
+        "chunk_score": "accumulated",
+    },
+    "relay_tree": {
+        **PEERS, "chunk_reconstruction": "relay_tree", "downlink_sensitivity_percentage": 30, "chunk_encoding": "int4",
+        "chunk_score": "accumulated",
+    },
     "stale_copies": {**PEERS, "chunk_reconstruction": "stale_copies"},
     "peers": PEERS,
 }  # fmt: skip

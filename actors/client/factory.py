@@ -13,8 +13,17 @@ ActorFactory = Callable[[Settings, str, ExperimentData], Any]
 
 
 def client_class(settings: Settings) -> Any:
-    """The class of the clients: of a star, or of peers. Torch is imported here."""
-    if settings.federation.peer_to_peer:
+    """The class of the clients: of a star (also of one whose coordinator is a peer), or of peers. Imports torch."""
+    from fedchunk.orchestrator.methods.method import (
+        rule_of,  # the driver needs this module before all that comes with it
+    )
+
+    relays = rule_of(settings).relays
+    if relays == "to_all":
+        from fedchunk.actors.client.relay import RelayClient
+
+        return RelayClient
+    if settings.federation.peer_to_peer and relays is None:
         from fedchunk.actors.client.peer import PeerClient
 
         return PeerClient

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
 
@@ -13,16 +13,20 @@ from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, DataDescription, FederationInfo
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.core.records import table_from_rows
-from fedchunk.orchestrator.methods.method import layout_for
+from fedchunk.orchestrator.methods.method import layout_for, rule_of
 from fedchunk.orchestrator.settings.whole import Settings
 
 if TYPE_CHECKING:
     from fedchunk.actors.coordinator.peers import PeerCoordinator
+    from fedchunk.actors.coordinator.relay import RelayCoordinator
+    from fedchunk.actors.coordinator.relay_tree import RelayTreeCoordinator
+
+    AnyCoordinator = Coordinator | PeerCoordinator | RelayCoordinator | RelayTreeCoordinator
 
 
 def build_coordinator(
     settings: Settings, group: ClientGroup, samples_per_client: tuple[int, ...], test_parts: tuple[slice, ...]
-) -> tuple[Coordinator | PeerCoordinator, ModelSpec]:
+) -> tuple[AnyCoordinator, ModelSpec]:
     """A coordinator over ``group``, of a star or of peers, with the initial model that the first free actor gives.
 
     Raises ConfigError when the model has fewer parameters than ``chunking_parts``.
@@ -32,14 +36,38 @@ def build_coordinator(
     if settled.answer is None:
         raise ActorsUnavailable(f"no initial model: {settled.reason}")
     initial: InitialModel = settled.answer.values[0]
-    if settings.federation.peer_to_peer:
-        from fedchunk.actors.coordinator.peers import PeerCoordinator  # with networkx, which a star can do without
-        from fedchunk.orchestrator.methods.topology import build_topology
+    if not settings.federation.peer_to_peer:
+        return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
+    return _peers(settings, group, initial, samples_per_client, test_parts), initial.spec
 
-        topology = build_topology(settings)
-        assert topology is not None
-        return PeerCoordinator(settings, group, initial, samples_per_client, topology), initial.spec
-    return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
+
+def _peers(
+    settings: Settings,
+    group: ClientGroup,
+    initial: InitialModel,
+    samples_per_client: tuple[int, ...],
+    test_parts: tuple[slice, ...],
+) -> AnyCoordinator:
+    """Of peers, as the exchange rule says. Imported here, with networkx, which a star can do without."""
+    from fedchunk.orchestrator.methods.topology import build_topology
+
+    topology = build_topology(settings)
+    assert topology is not None
+    match rule_of(settings).relays:
+        case None:
+            from fedchunk.actors.coordinator.peers import PeerCoordinator
+
+            return PeerCoordinator(settings, group, initial, samples_per_client, topology)
+        case "to_all":
+            from fedchunk.actors.coordinator.relay import RelayCoordinator
+
+            return RelayCoordinator(settings, group, initial, samples_per_client, topology, test_parts)
+        case "to_root":
+            from fedchunk.actors.coordinator.relay_tree import RelayTreeCoordinator
+
+            return RelayTreeCoordinator(settings, group, initial, samples_per_client, topology, test_parts)
+        case other:
+            assert_never(other)
 
 
 def describe(

@@ -113,6 +113,7 @@ class ClientDirectory:
         With consensus a client that sent last round's chunks knows which they were: no mask goes with their means.
         """
         messages: list[Encoded] = []
+        receivers: list[list[int]] = []
         known: dict[tuple[int, bool], tuple[int, ...]] = {}
         equal: dict[bytes, tuple[int, ...]] = {}
         of: dict[int, tuple[int, ...]] = {}
@@ -127,10 +128,13 @@ class ClientDirectory:
                     sent = model.messages_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask)
                     equal[told] = tuple(range(len(messages), len(messages) + len(sent)))
                     messages.extend(sent)
+                    receivers.extend([] for _ in sent)
                 known[key] = equal[told]
             of[client] = known[key]
             for at in of[client]:
-                ledger.bill(COORDINATOR, client, messages[at].sizes)
+                receivers[at].append(client)
+        for message, its in zip(messages, receivers, strict=True):
+            ledger.bill_all(COORDINATOR, its, message.sizes)
         return DownlinkBatch([message.payload for message in messages], of)
 
     def send_choice(
@@ -147,6 +151,5 @@ class ClientDirectory:
             buffers=None,
             choice_C=choice_C,
         )
-        for client in clients:
-            ledger.bill(COORDINATOR, client, message.sizes)
+        ledger.bill_all(COORDINATOR, clients, message.sizes)
         return message.payload

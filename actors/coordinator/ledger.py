@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -31,6 +31,11 @@ class Ledger:
             self._uplink[sender] += total
         if receiver != COORDINATOR:
             self._downlink[receiver] += total
+
+    def bill_all(self, sender: int, receivers: Iterable[int], sizes: Mapping[str, int]) -> None:
+        """Adds one message that goes to several receivers."""
+        for receiver in receivers:
+            self.bill(sender, receiver, sizes)
 
     def uplink_bytes(self, client: int | None = None) -> int:
         """Bytes that ``client`` sent; None: all clients."""

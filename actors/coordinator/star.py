@@ -41,6 +41,7 @@ from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed, StatesL
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.agreement import Agreement
 from fedchunk.orchestrator.methods.budget import Budget
+from fedchunk.orchestrator.methods.exchange_rules._rule import GlobalModel
 from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, dense_message_bytes, server_side
 from fedchunk.orchestrator.methods.saved_model import restored_model, saved_model
 from fedchunk.orchestrator.settings.whole import Settings
@@ -63,10 +64,13 @@ class Coordinator:
         initial: InitialModel,
         samples_per_client: tuple[int, ...],
         test_parts: tuple[slice, ...],
+        ledger_of: Callable[[int], Ledger] = Ledger,
     ) -> None:
+        """``ledger_of`` makes the ledger of a round."""
         chunking, federation = settings.chunking, settings.federation
         self._settings = settings
         self._group = group
+        self._ledger_of = ledger_of
         self._spec = initial.spec
         self._samples = samples_per_client
         self._test_parts = test_parts
@@ -87,6 +91,11 @@ class Coordinator:
     def model(self) -> ModelState:
         """The coordinator's own model as it is now."""
         return self._model.state
+
+    @property
+    def global_model(self) -> GlobalModel:
+        """The same, with what clients have still to be told."""
+        return self._model
 
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All that later rounds need, between two rounds: values, and the objects with clients' states."""
@@ -154,7 +163,7 @@ class Coordinator:
         total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
         affordable_bytes = self._budget.bytes_per_client(round_index, len(cohort))
         groups = self._dispatch.groups(cohort)
-        return RoundState(round_index, cohort, groups, Ledger(round_index), total, affordable_bytes)
+        return RoundState(round_index, cohort, groups, self._ledger_of(round_index), total, affordable_bytes)
 
     def _facts(
         self,
@@ -342,7 +351,7 @@ class Coordinator:
         ):
             return None, NO_SCORES
         scores, spans = evaluate_model(
-            self._group, self._model.state, self._test_parts, this.round_index, self._max_attempts
+            self._group, self._group.put(self._model.state), self._test_parts, this.round_index, self._max_attempts
         )
         this.spans.extend(spans)
         return scores, self._evaluate_clients(this) if settings.evaluate_clients else NO_SCORES

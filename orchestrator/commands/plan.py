@@ -14,7 +14,7 @@ from fedchunk.orchestrator.commands.plan_memory import Held, Memory, memory_line
 from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
 from fedchunk.orchestrator.commands.plan_notes import notes
 from fedchunk.orchestrator.commands.plan_peers import peer_traffic
-from fedchunk.orchestrator.commands.plan_star import Downloads, star_traffic
+from fedchunk.orchestrator.commands.plan_star import Downloads, Hops, star_traffic
 from fedchunk.orchestrator.commands.plan_time import Clock, PlannedPrice, PlannedTime, Rates
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.round_rules import cohort_size
@@ -37,6 +37,8 @@ class Plan:
     topology: str
     edges: int | None
     """Links between peers, each used in both directions; None in a star."""
+    hops: Hops | None
+    """How often messages cross them in a round; None in a star."""
     clients: int
     clients_per_round: int
     rounds: int
@@ -94,15 +96,15 @@ def make_plan(
     messages = Messages.of(settings, spec)
     layout = messages.layout
     topology, num_rounds = build_topology(settings), federation.federated_learning_rounds
-    links = rates.links
     clock = None
-    if links is not None:
-        clock = Clock(links.of(federation.number_of_clients), rates.train_seconds, messages.dense)
+    if rates.links is not None:
+        clock = Clock(rates.links.of(federation.number_of_clients), rates.train_seconds, messages.dense)
     if topology is None:
         traffic = star_traffic(federation, messages, clock.star if clock else None)
-        first = 0 if federation.clients_have_first_model else messages.whole(with_choice=False)
     else:
-        traffic, first = peer_traffic(num_rounds, messages, topology, clock.peers if clock else None), 0
+        traffic = peer_traffic(federation, messages, topology, clock.peers if clock else None)
+    downloads = topology is None or messages.method.rule.relays == "to_root"
+    first = messages.whole(with_choice=False) if downloads and not federation.clients_have_first_model else 0
     per_round = cohort_size(federation.number_of_clients, federation.client_sampling_rate)
     held = Held(traffic.participants, traffic.upload.high * per_round, (facts or data_facts(settings)).num_bytes)
     encoding = settings.chunking.chunk_encoding if settings.chunking.chunking else "float32"
@@ -117,6 +119,7 @@ def make_plan(
         encoding=encoding if compression == "none" else f"{encoding}, {compression}",
         topology=federation.federated_learning_topology,
         edges=topology.edges if topology else None,
+        hops=traffic.hops,
         clients=federation.number_of_clients,
         clients_per_round=per_round,
         rounds=num_rounds,
@@ -132,6 +135,6 @@ def make_plan(
         actors=actors,
         memory=memory_lines(settings, spec, messages.method, topology, held),
         notes=tuple(notes(settings, messages)),
-        time=clock.planned(links.name, rates.train_seconds) if links and clock else None,
+        time=clock.planned(rates.links.name, rates.train_seconds) if rates.links and clock else None,
         price=None if rates.price_per_gb is None else PlannedPrice.of(rates.price_per_gb, carried, dense_carried),
     )

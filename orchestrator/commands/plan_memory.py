@@ -44,7 +44,8 @@ class Held:
 def memory_lines(
     settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None, held: Held
 ) -> tuple[Memory, ...]:
-    """Object store, coordinator, and each actor."""
+    """Object store, coordinator, and each actor. Where one peer plays the coordinator it is as in a star."""
+    topology = None if method.rule.relays == "to_root" else topology
     model = 4 * spec.num_parameters + 4 * spec.num_float_buffers + 8 * spec.num_integer_buffers
     return (
         _object_store(settings, spec, method, topology, held, model),
@@ -59,6 +60,8 @@ def _object_store(
     chunking, vector, num_chunks = settings.chunking, 4 * spec.num_parameters, method.layout.num_chunks
     keeps = topology is not None or keeps_states(settings)
     client, parts, copies = (model + 4 * num_chunks, ["model", "4 C"], 0) if keeps else (0, [], 0)
+    if method.rule.relays == "to_all":
+        client, parts = 4 * num_chunks, ["4 C"]
     if chunking.agrees:
         client, parts = client + num_chunks, ["model", "5 C"]
     if topology is not None and method.rule.keeps_copies:
@@ -67,15 +70,17 @@ def _object_store(
     elif method.withholds:
         client += vector
         parts.append("P float32 withheld")
-    download = "" if topology else " + one download"
+    models, named_models = (1, " + one download") if topology is None else (0, "")
+    if method.rule.relays == "to_all":
+        models, named_models = 3, " + the shared model three times (now, next, in a checkpoint)"
     kept, often = _kept_states(settings, spec, topology)
     states, twice = int(held.clients * client * kept) + copies, ""
     if settings.runtime.checkpoint_interval != 0 and keeps:
         # What a checkpoint holds lies there until it is written, and clients that train meanwhile have another state.
         states, twice = 2 * states, ", twice while a checkpoint is written"
-    size = states + held.payloads + (0 if topology else model) + held.data
+    size = states + held.payloads + models * model + held.data
     named = f"clients x ({' + '.join(parts)}){often}{twice} + " if keeps else ""
-    formula = f"{named}one round's payloads{download} + data set"
+    formula = f"{named}one round's payloads{named_models} + data set"
     return Memory("object store", size, formula)
 
 
@@ -115,6 +120,9 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
     if topology is not None and method.rule.keeps_copies:
         vectors += 1 + max(map(len, topology.neighbours))
         parts.append("a copy of each neighbour")
+    if method.rule.relays == "to_all":
+        vectors += 6
+        parts.append("float64 sums of a round, their quotients and the shared model before and after")
     group = _largest_group(settings, spec, topology)
     if group > 1:
         vectors += 4 * group

@@ -12,8 +12,20 @@ from fedchunk.orchestrator.settings.whole import Settings
 
 def notes(settings: Settings, messages: Messages) -> Iterator[str]:
     """One sentence or two for each thing that the figures do not say."""
-    peers = settings.federation.peer_to_peer
-    if peers:
+    peers, relays = settings.federation.peer_to_peer, messages.method.rule.relays
+    if relays == "to_all":
+        yield (
+            "There is no coordinator and no first download: every message is handed on from peer to peer until all "
+            "have it, and each hop is counted. A peer that missed rounds is sent what changed meanwhile as full "
+            "float32 values."
+        )
+    elif relays == "to_root":
+        yield (
+            "One peer plays the coordinator: messages go to it and from it along a tree, and each hop is counted. A "
+            "message that goes to all crosses each edge of the tree once."
+        )
+        yield from _downloads(settings, messages)
+    elif peers:
         yield "There is no coordinator and no first download: what one peer sends over an edge, the other receives."
     else:
         yield from _downloads(settings, messages)
@@ -53,7 +65,7 @@ def _downloads(settings: Settings, messages: Messages) -> Iterator[str]:
             f"{first} Later a client is sent what the clients sent, averaged: 'at least' is when all choose the same "
             "chunks, 'at most' when every chunk is sent by somebody, or all choose different ones."
         )
-    if feeds_back and federation.client_sampling_rate < 1:
+    if feeds_back and (federation.client_sampling_rate < 1 or federation.peer_to_peer):
         yield "A client that was away for more than a round is sent what changed meanwhile as full float32 values."
 
 

@@ -35,19 +35,30 @@ def _who(plan: Plan) -> str:
     if plan.edges is None:
         return f"{plan.clients_per_round} of {plan.clients} clients in each of {plan.rounds} rounds"
     return (
-        f"{plan.clients} peers, topology {plan.topology} with {plan.edges} edges, {plan.rounds} rounds: "
-        f"{2 * plan.edges} messages a round, one per edge and direction"
+        f"{plan.clients} peers, topology {plan.topology} with {plan.edges} edges, {plan.rounds} rounds: {_hops(plan)}"
     )
+
+
+def _hops(plan: Plan) -> str:
+    assert plan.hops is not None
+    assert plan.edges is not None
+    if plan.hops.down:
+        return f"{plan.hops.up} messages a round up a tree, hop by hop, and {plan.hops.down} down it"
+    if plan.hops.up != 2 * plan.edges:
+        return f"{plan.hops.up} messages a round, one from each to each of the others"
+    return f"{plan.hops.up} messages a round, one per edge and direction"
 
 
 def _traffic(plan: Plan) -> str:
     n, one, both = plan.clients_per_round, plan.dense_message, plan.uplink + plan.downlink
     rows: list[tuple[str, ...]] = [("", "at least", "at most", "full exchange", "at most, of full")]
     if plan.edges is not None:
-        directed = 2 * plan.edges
+        assert plan.hops is not None
+        in_round = plan.upload * plan.hops.up + plan.download * plan.hops.down
         rows += [
             _row("one message, per edge", plan.upload, one),
-            _row("one round, over all edges", plan.upload * directed, one * directed),
+            *([_row("one message down, per edge", plan.download, one)] if plan.hops.down else []),
+            _row("one round, over all edges", in_round, one * 2 * plan.edges),
             _row("sent, in all", plan.uplink, plan.dense),
             _row("received, in all", plan.downlink, plan.dense),
         ]

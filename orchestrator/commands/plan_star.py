@@ -36,6 +36,16 @@ class Downloads:
 
 
 @dataclass(frozen=True)
+class Hops:
+    """How often messages of peers cross an edge in a round, all edges together."""
+
+    up: int
+    """Peers' own messages."""
+    down: int = 0
+    """The root's, where one peer plays the coordinator."""
+
+
+@dataclass(frozen=True)
 class Traffic:
     """The messages of a whole run."""
 
@@ -51,6 +61,8 @@ class Traffic:
     """Clients that take part at least once."""
     downloads: Downloads | None = None
     """None peer to peer."""
+    hops: Hops | None = None
+    """None in a star."""
 
 
 def star_traffic(federation: FederationSettings, messages: Messages, watch: Watch | None = None) -> Traffic:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.commands.plan_messages import Bounds
 from fedchunk.orchestrator.core.link_times import RoundTraffic, peer_round, star_round
 from fedchunk.orchestrator.core.links import ClientLinks, Links
+from fedchunk.orchestrator.methods.relaying import Edge
 from fedchunk.orchestrator.methods.topology import Topology
 
 GIGABYTE = 10**9
@@ -77,14 +78,20 @@ class Clock:
         dense = np.full(len(members), self._dense)
         self._add("dense_s", star_round(self._links, self._traffic(members, dense, dense, 2)).seconds)
 
-    def peers(self, topology: Topology, message: Bounds) -> None:
-        """A round of peers: a message over every edge, in both directions."""
-        degrees = np.array([len(own) for own in topology.neighbours])
-        senders = np.repeat(np.arange(topology.num_clients), degrees)
-        receivers = np.array([peer for own in topology.neighbours for peer in own])
-        for end, size in (("low_s", message.low), ("high_s", message.high), ("dense_s", self._dense)):
-            traffic = self._traffic(range(topology.num_clients), degrees * size, degrees * size, 0)
-            self._add(end, peer_round(self._links, traffic, senders, receivers).seconds)
+    def peers(self, topology: Topology, carried: Sequence[tuple[Sequence[Edge], Bounds]]) -> None:
+        """A round of peers: edges, some of them perhaps several times, and the message that crosses each of these."""
+        edges = np.array([edge for some, _ in carried for edge in some], np.int64).reshape(-1, 2)
+        sizes = _ends([message for some, message in carried for _ in some])
+        for end in ("low_s", "high_s"):
+            self._exchange(end, topology, edges, sizes[end])
+        own = np.array([(one, other) for one, all_own in enumerate(topology.neighbours) for other in all_own], np.int64)
+        self._exchange("dense_s", topology, own, np.full(len(own), self._dense))
+
+    def _exchange(self, end: str, topology: Topology, edges: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        peers, (senders, receivers) = topology.num_clients, edges.T
+        up_N, down_N = (np.bincount(ends, sizes, peers).astype(np.int64) for ends in (senders, receivers))
+        traffic = self._traffic(range(peers), up_N, down_N, 0)
+        self._add(end, peer_round(self._links, traffic, senders, receivers).seconds)
 
     def _traffic(
         self, members: Sequence[int], up_M: NDArray[np.int64], down_M: NDArray[np.int64], messages: int

@@ -54,8 +54,8 @@ class Totals:
         )
 
     def line(self) -> str:
-        """Accuracy and bytes so far. Peer to peer there is no coordinator's model, and peers differ."""
-        if self.consensus_distance is not None:
+        """Accuracy and bytes so far. Peers differ, unless they share one model."""
+        if self.consensus_distance is not None and self.accuracy is None:
             spread = f"{percent(self.client_accuracy_min)} to {percent(self.client_accuracy_max)}"
             parts = [
                 f"peers {percent(self.client_accuracy_mean)} ({spread})",
@@ -63,7 +63,7 @@ class Totals:
             ]
         else:
             parts = [f"accuracy {percent(self.accuracy)}"]
-            if self.client_accuracy_mean is not None:
+            if self.client_accuracy_mean is not None and self.consensus_distance is None:
                 parts.append(f"clients {percent(self.client_accuracy_mean)}")
         parts.append(f"up {size(self.uplink_bytes)}")
         parts.append(f"down {size(self.downlink_bytes)}")

@@ -50,9 +50,12 @@ def _accuracies(summary: RunSummary, folder: Path) -> list[str]:
     if summary.client_accuracy_mean is None:
         return [] if summary.accuracy is None else [_of_coordinator(summary.accuracy)]
     mean = f"accuracy {percent(summary.client_accuracy_mean)}"
+    row = _last_measured(folder)
+    shared = row is not None and row["consensus_distance"] == 0
+    if summary.accuracy is not None and shared:
+        return [f"accuracy {percent(summary.accuracy)} (the model that all peers share, whole test set)"]
     if summary.accuracy is not None:
         return [_of_coordinator(summary.accuracy), f"{mean} (mean of the clients' own models)"]
-    row = _last_measured(folder)
     if row is None:
         return [f"{mean} (mean of the peers' models, whole test set)"]
     worst, best = percent(row["client_accuracy_min"]), percent(row["client_accuracy_max"])

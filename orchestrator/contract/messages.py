@@ -7,6 +7,7 @@ Makers and eaters:
     GroupAnswer       client actor -> coordinator    what became of them: reports, and the sums of their updates
     ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
     TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
+    RelaySum          client actor -> coordinator    which messages count that peers have handed on to all
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)
     ClientReport      client actor -> coordinator    research telemetry, see fedchunk.orchestrator.contract.reports
     Span              client actor -> coordinator    when an actor did what
@@ -102,7 +103,7 @@ class ClientState:
 
     model: ModelState | None
     """Its own model; with error feedback the model that it shares with the coordinator. None where the next message
-    holds the whole of it anyway."""
+    holds the whole of it anyway, and where all share one that lies elsewhere."""
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
     withheld_P: NDArray[np.float32] | None = None
@@ -305,6 +306,19 @@ class MixReport:
     """Senders whose payloads did not pass the checks, and why."""
     sums: EvaluationSums | None
     """Its model on the whole test set, if that was asked for."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class RelaySum:
+    """What came of adding the messages that all peers have."""
+
+    sizes: Mapping[int, Mapping[str, int]]
+    """The bytes of each peer's message by kind."""
+    rejected: Mapping[int, str]
+    """Peers whose messages did not pass the checks, and why."""
+    sent_C: NDArray[np.bool_]
+    """Which chunks somebody sent."""
     spans: tuple[Span, ...]
 
 

@@ -27,8 +27,12 @@ Job = Literal[
     "train_peer",
     "mix_peer",
     "mean_and_consensus",
+    "train_relay",
+    "add_messages",
+    "changed_since",
+    "shared_model",
 ]
-"""What a client actor can be asked for: a method of :class:`StarClient` or :class:`PeerClient`."""
+"""What a client actor can be asked for: a method of ``StarClient``, ``PeerClient`` or ``RelayClient``."""
 
 Handle = Any
 """A reference to a value in the object store (``ray.ObjectRef`` or its local twin)."""
@@ -134,6 +138,7 @@ class Federation(Protocol):
 
         Raises:
             RoundFailed: too few clients finished.
+            PeersApart: those that did cannot reach each other.
             StatesLost: it can go on after :meth:`restore`.
             CoordinatorLost: another federation can go on after its :meth:`restore`.
             ActorsUnavailable: no client actor is left.

@@ -116,6 +116,24 @@ class RoundFailed(FedchunkError):
         return "\n".join(lines + [f"  {line}" for line in group_reasons(self.reasons)])
 
 
+class PeersApart(FedchunkError):
+    """Without the peers that failed in a round, the others cannot all reach each other. ``parts`` are those who can."""
+
+    def __init__(self, round_index: int, parts: Sequence[Sequence[int]], reasons: Mapping[int, str]) -> None:
+        super().__init__(round_index, tuple(map(tuple, parts)), dict(reasons))
+        self.round_index = round_index
+        self.parts = tuple(map(tuple, parts))
+        self.reasons = dict(reasons)
+
+    def __str__(self) -> str:
+        parts = "; ".join(", ".join(map(str, part)) for part in self.parts)
+        lines = [
+            f"round {self.round_index} failed: without the peers that failed in it the others fall into "
+            f"{len(self.parts)} parts ({parts}), so messages cannot be handed on to all; give the topology more links"
+        ]
+        return "\n".join(lines + [f"  {line}" for line in group_reasons(self.reasons)])
+
+
 class ActorsUnavailable(FedchunkError):
     """No actor can take work: they did not start in time, or were lost and could not be replaced."""
 

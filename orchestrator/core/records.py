@@ -48,7 +48,7 @@ ROUNDS = [
     ),
     _field(
         "residual_norm", pa.float64(), "", "Mean L2 norm of what clients keep back after sending.",
-        null="chunk_reconstruction is not error_feedback",
+        null="chunk_reconstruction is contributors or own_weights",
     ),
     _field("train_loss", pa.float64(), "nat", "Mean local training loss, weighted by samples."),
     _field("uplink_bytes", pa.int64(), "byte", "All bytes that clients sent."),
@@ -90,7 +90,7 @@ CLIENTS = [
     ),
     _field(
         "residual_norm", pa.float64(), "", "L2 norm of what it keeps back after sending.",
-        null="chunk_reconstruction is not error_feedback, or status is 'failed'",
+        null="chunk_reconstruction is contributors or own_weights, or status is 'failed'",
     ),
     _field(
         "accuracy", pa.float64(), "share", "Accuracy of its own model after reconstruction, whole test set.",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.encoding import Encoded
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.components import Bound
@@ -21,6 +24,7 @@ class OwnRule(ExchangeRule):
         self.sends_shares = rule.sends_shares
         self.keeps_residual = rule.keeps_residual
         self.keeps_copies = rule.keeps_copies
+        self.relays = rule.relays
 
     def start(self, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Passed on."""
@@ -59,6 +63,12 @@ class OwnRule(ExchangeRule):
         """Passed on."""
         with self._bound.named():
             return tuple(self._rule.first_copies(start_P, num_neighbours))
+
+    def shared_after(self, shared: ModelState, total: RoundSum) -> ModelState:
+        """Passed on."""
+        with self._bound.named():
+            after = self._rule.shared_after(shared, total)
+        return replace(after, weights_P=self._vector("shared_after", after.weights_P, len(shared.weights_P)))
 
     def mix(self, view: PeerView) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
         """Passed on."""

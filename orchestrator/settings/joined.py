@@ -18,6 +18,9 @@ from fedchunk.orchestrator.settings.sections import (
     TrainingSettings,
 )
 
+TELL_LATER = ("error_feedback", "relay_tree")
+"""Exchange rules in which ``downlink_sensitivity_percentage`` is in force."""
+
 
 class Sections(Section):
     """The six sections of one experiment, each by itself right; :class:`~settings.whole.Settings` joins them."""
@@ -107,7 +110,7 @@ class Sections(Section):
             and chunking.sensitivity_percentage == 100
             and chunking.sensitivity_budget_mb is None
             and (chunking.sensitivity_warmup_rounds == 0 or chunking.sensitivity_warmup_percentage == 100)
-            and (downlink in (None, 100) or chunking.chunk_reconstruction != "error_feedback")
+            and (downlink in (None, 100) or chunking.chunk_reconstruction not in TELL_LATER)
         )
 
     def on_offer(self, kind: str) -> dict[str, Any]:

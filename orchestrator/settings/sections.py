@@ -100,7 +100,8 @@ class ChunkingSettings(Section):
         "contributors",
         description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
         "send it counts with the receiver's own weights. error_feedback (star): clients send changes, divided by the "
-        "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last.",
+        "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last. "
+        "relay (peer to peer): error_feedback without a star, messages are handed on to all; relay_tree: to a root.",
     )
     reconstruction_options: Options = Field(
         default_factory=dict, description="Options of the exchange rule, by the names of its parameters."
@@ -111,18 +112,25 @@ class ChunkingSettings(Section):
         le=1,
         description="Step of stale_copies towards the neighbours' copies; below 0.5 unless all is sent.",
     )
+    relay_step: float = Field(
+        1.0,
+        gt=0,
+        le=2,
+        description="Step of relay along the peers' mean change; 1.2 where few percent of the chunks are sent.",
+    )
     downlink_sensitivity_percentage: float | None = Field(
         None,
         gt=0,
         le=100,
-        description="error_feedback: percentage of the chunks that the coordinator sends; null: all that changed.",
+        description="error_feedback, relay_tree: percentage of the chunks that the coordinator (the root) sends; null: "
+        "all that changed.",
     )
     withheld_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="error_feedback: clients train from the shared model plus this share of what they withhold, so "
-        "that they do not learn the same again while it waits; 0: from the shared model alone.",
+        description="error_feedback, relay, relay_tree: clients train from the shared model plus this share of what "
+        "they withhold, so that they do not learn the same again while it waits; 0: from the shared model alone.",
     )
     withheld_fading: float = Field(
         1.0,

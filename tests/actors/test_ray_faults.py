@@ -85,6 +85,7 @@ PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning", "federat
         ((1, 2), {"evaluate_clients": True, "dynamic_sensitivity_percentage": True}),
         ((2,), {"chunk_reconstruction": "error_feedback", "chunk_agreement": "consensus", "chunk_encoding": "int8"}),
         ((2,), {"chunk_reconstruction": "stale_copies", "chunk_score": "accumulated", **PEERS}),
+        ((2,), {"chunk_reconstruction": "relay", "chunk_encoding": "int4", **PEERS}),
     ],
 )
 def test_ray_gives_the_bits_and_the_tables_of_the_local_run(

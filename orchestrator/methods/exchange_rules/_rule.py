@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,10 @@ class GlobalModel(Protocol):
         ...
 
 
+Relaying = Literal["to_all", "to_root"]
+"""``to_all``: every message goes to everybody, and each adds them up. ``to_root``: one peer plays the coordinator."""
+
+
 @dataclass(frozen=True)
 class ServerSide:
     """What the coordinator's model is made with."""
@@ -104,6 +108,8 @@ class ExchangeRule:
     """Whether clients of a star train from one shared model and keep what they did not send."""
     keeps_copies = False
     """Whether peers keep what they last heard of each neighbour."""
+    relays: Relaying | None = None
+    """How peers hand messages on so that all share one model; None: a message is for neighbours alone."""
 
     def start(self, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Where the training of a client of a star begins, (P,)."""
@@ -136,6 +142,10 @@ class ExchangeRule:
     def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:
         """The copies that a peer begins with."""
         return ()
+
+    def shared_after(self, shared: ModelState, total: RoundSum) -> ModelState:
+        """The model that all peers share, after a round's messages; with ``to_all`` everybody has the same sum."""
+        raise NotImplementedError(f"{type(self).__name__} has no model that peers share")
 
     def mix(self, view: PeerView) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
         """A peer's next weights, (P,), and its copies."""

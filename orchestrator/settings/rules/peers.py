@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 PEER_TOPOLOGIES = "ring, k_connected, complete or custom"
 
 
+def relays(settings: Sections) -> str | None:
+    """How the built-in exchange rule in force hands messages on beyond neighbours; None where it does not."""
+    if not settings.chunking.chunking:
+        return None
+    how: str | None = settings.constants("exchange_rule").get("RELAYS")
+    return how
+
+
 def contradictions(settings: Sections) -> Iterator[Remark]:
     """What cannot be meant, or cannot be run."""
     federation, chunking = settings.federation, settings.chunking
@@ -33,6 +41,12 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
     yield from _transport_contradictions(settings)
     if chunking.chunking:
         yield from _chunks_without_coordinator(settings)
+    if relays(settings) == "to_root" and federation.server_optimizer != "none":
+        yield Remark(
+            ("server_optimizer", "chunk_reconstruction"),
+            f"got {federation.server_optimizer} with {chunking.chunk_reconstruction}, where another peer may become "
+            "the root and gets what is withheld, but no moments; allowed here: none",
+        )
 
 
 def _schema_contradictions(federation: FederationSettings) -> Iterator[Remark]:
@@ -59,7 +73,7 @@ def _rule_contradictions(settings: Sections) -> Iterator[Remark]:
     if here not in settings.constants("exchange_rule").get("WHERE", (here,)):
         others = [name for name in builtin_names(kind) if here in constants(kind, name).get("WHERE", (here,))]
         place = (
-            "peer to peer, where no model is shared"
+            "peer to peer, where there is no coordinator"
             if here == "peers"
             else "in a star, where clients have no neighbours"
         )
@@ -147,7 +161,7 @@ def idle(settings: Sections) -> Iterator[Idle]:
     topology = federation.federated_learning_topology
     for key in settings.unread("topology"):
         yield (key,), f"federated_learning_topology is {topology}"
-    if federation.peer_to_peer:
+    if federation.peer_to_peer and relays(settings) != "to_root":
         yield ("clients_per_group", "clients_per_call"), "peers train one by one, each in a call of its own"
         server = (
             "server_learning_rate",
@@ -156,6 +170,9 @@ def idle(settings: Sections) -> Iterator[Idle]:
             "server_optimizer_options",
         )
         yield server, "peer to peer, there is no coordinator's model"
-        yield ("evaluate_clients",), "peer to peer, the clients' models are always measured"
+        if relays(settings) == "to_all":
+            yield ("evaluate_clients",), "the model that is measured is that of all peers"
+        else:
+            yield ("evaluate_clients",), "peer to peer, the clients' models are always measured"
         if settings.chunking.chunking and "stale_copy_step" in settings.signature("exchange_rule").names:
             yield ("aggregation_sample_scaling",), "the weights of stale_copies come from the topology"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fedchunk.orchestrator.registry import KINDS
 from fedchunk.orchestrator.settings.rules.chunks import sees_this_round_only
+from fedchunk.orchestrator.settings.rules.peers import relays
 from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
             f"got {chunking.chunk_compression} with an encoding of your own, of whose bytes only it knows the length; "
             "compress in its encode(), and set chunk_compression to none",
         )
-    if chunking.chunk_reconstruction != "contributors" and settings.federation.peer_to_peer:
+    mixes = settings.federation.peer_to_peer and not relays(settings)
+    if mixes and chunking.chunk_reconstruction != "contributors":
         strategy = settings.training.aggregation_strategy
         if strategy not in ("FedAvg", "FedProx"):
             yield Remark(
@@ -98,5 +100,5 @@ def suspicions(settings: Sections) -> Iterator[Remark]:
         yield Remark(
             ("chunk_encoding", "chunk_reconstruction"),
             f"is {chunking.chunk_encoding}, whose rounding {rule} keeps nowhere: it is lost each round; "
-            "error_feedback (star) and stale_copies (peer to peer) send it later",
+            "error_feedback (star), stale_copies and relay (peer to peer) send it later",
         )

@@ -9,7 +9,6 @@ from fedchunk.orchestrator.chunking.codecs import BUILT_IN, pack_chunks
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Told, kept, merged, often, replayed, since, tellings_C
 
-
 NOT_THE_SAME_TWICE = ("drive", "qsgd", "stc", "topk_in_chunk")
 """Encodings that may give other values when they encode what they decoded: messages of theirs are replayed."""
 

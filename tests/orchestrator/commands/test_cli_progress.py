@@ -37,6 +37,12 @@ def test_of_peers_the_line_says_how_far_they_are_from_each_other():
     assert line.startswith("peers 40.0 % (30.0 % to 50.0 %)  distance 0.125  up 2.00 kB")
 
 
+def test_of_peers_that_share_one_model_the_line_has_its_accuracy():
+    shared = {**OF_PEERS, "accuracy": 0.5, "client_accuracy_mean": 0.5, "consensus_distance": 0.0}
+
+    assert Totals().after(shared).line().startswith("accuracy 50.0 %  up 1.00 kB")
+
+
 def test_before_the_first_evaluation_there_is_a_dash():
     assert Totals().after(NOT_EVALUATED).line().startswith("accuracy -  up ")
 
@@ -143,6 +149,17 @@ def test_summary_of_peers_shows_their_mean_worst_and_best_at_the_last_measured_r
         "consensus distance 0.125 (mean squared distance from the mean model)",
     ]
     assert "coordinator" not in text
+
+
+def test_summary_of_peers_that_share_one_model_says_so(tmp_path):
+    (tmp_path / "tables").mkdir()
+    shared = OF_PEERS | {"accuracy": 0.5, "client_accuracy_mean": 0.5, "consensus_distance": 0.0}
+    pq.write_table(pa.Table.from_pylist([shared]), tmp_path / "tables" / "rounds.parquet")
+
+    text = summary_text(replace(SUMMARY, accuracy=0.5, client_accuracy_mean=0.5), tmp_path, None, None)
+
+    assert text.splitlines()[1] == "accuracy 50.0 % (the model that all peers share, whole test set)"
+    assert "own models" not in text
 
 
 def test_summary_of_peers_whose_tables_could_not_be_written_has_their_mean(tmp_path):

@@ -22,6 +22,7 @@ from fedchunk.orchestrator.settings.whole import Settings
 HEADER, MASK = 36, 4
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
 PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning"}
+RING = {**PEERS, "federated_learning_topology": "ring"}
 
 
 def model(parameters: int, float_buffers: int = 0, counters: int = 0) -> ModelSpec:
@@ -341,12 +342,15 @@ def test_full_exchange_keeps_no_models_of_clients():
         ({}, {"chunk_score": "accumulated"}, 6),
         ({}, FEEDBACK, 6),
         ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 6),
+        (RING, {"chunk_reconstruction": "relay"}, 3 / 2),
+        (RING, {"chunk_reconstruction": "relay_tree"}, 6 + 1 / 2),
     ],
 )
 def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
     """6 clients: a vector each for what was not sent, or one for each neighbour and one for what these know of it.
 
-    All of it twice, while a checkpoint is written.
+    All of it twice, while a checkpoint is written. Peers that share one model have that, three times, instead of their
+    own; and where one plays the coordinator there is its download.
     """
     plain = make_plan(settings(6, federation=federation, chunking_parts=10), model(10_000), actors=1)
     keeping = make_plan(settings(6, federation=federation, chunking_parts=10, **chunking), model(10_000), actors=1)
@@ -397,6 +401,9 @@ def test_json_has_exact_bytes_and_text_has_decimal_units():
             "a client sends 140 B of scores each round and is told the choice in 68 B",
         ),
         ({}, {"chunk_agreement": "consensus", "agreement_interval": 3}, "of scores every 3 rounds"),
+        (RING, {"chunk_reconstruction": "relay"}, "90 messages a round, one from each to each of the others"),
+        (RING, {"chunk_reconstruction": "relay"}, "every message is handed on from peer to peer until all have it"),
+        (RING, {"chunk_reconstruction": "relay_tree"}, "25 messages a round up a tree, hop by hop, and 9 down it"),
         ({}, {"chunk_agreement": "consensus", "agreement_scores": "none"}, "clients send no scores"),
         ({}, {"sensitivity_policy": "knee"}, "The policy knee chooses the number of chunks"),
         ({}, {"sensitivity_warmup_rounds": 1, "sensitivity_percentage": 5.0}, "depends on the round: an upload has"),

@@ -8,6 +8,7 @@ import pytest
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.orchestrator.commands.plan import Plan, make_plan
 from fedchunk.orchestrator.commands.plan_messages import Bounds
+from fedchunk.orchestrator.commands.plan_star import Hops
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import RunSummary
 from fedchunk.orchestrator.experiment import run_experiment
@@ -50,6 +51,7 @@ UPLINK_EXACT = {
         "sensitivity_percentage": 50.0, "sensitivity_warmup_rounds": 1, "sensitivity_warmup_percentage": 75.0,
     },
     "peers": {**EVEN, **PEERS},
+    "relay of peers": {**EVEN, **PEERS, "chunk_reconstruction": "relay", "chunk_encoding": "int4"},
     "stale copies": {**EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
 }  # fmt: skip
 EXACT = {
@@ -61,6 +63,16 @@ EXACT = {
     "consensus in float32": {**EVEN, **CONSENSUS, "agreement_scores": "float32", "agreement_interval": 3},
     "predicted": {**EVEN, **FORESEEN, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
     "predicted in nibbles": {**EVEN, **FORESEEN, **FEEDBACK, "chunk_encoding": "int4"},
+    "relay tree of peers": {
+        **EVEN,
+        **PEERS,
+        **FEEDBACK,
+        "chunk_reconstruction": "relay_tree",
+        "chunk_encoding": "int4",
+        "downlink_sensitivity_percentage": 25.0,
+        "evaluate_clients": True,
+        "evaluation_interval": 3,
+    },
     "downlink of its own": {**EVEN, **FEEDBACK, "downlink_sensitivity_percentage": 25.0, "evaluate_clients": True},
     "full exchange of peers in float16": {
         **EVEN,
@@ -76,6 +88,14 @@ WITHIN = {
     "ternary with zstd": {**FEEDBACK, "chunk_encoding": "ternary", "chunk_compression": "zstd"},
     "buffers": {**BATCH_NORM, "chunk_encoding": "int8", **FEEDBACK},
     "energy": {"dynamic_sensitivity_percentage": True},
+    "ages and zstd of peers that relay": {
+        **PEERS, "chunk_reconstruction": "relay", "chunk_max_age": 2, "sensitivity_percentage": 5.0,
+        "federated_learning_rounds": 9, "chunk_compression": "zstd",
+    },
+    "ages of peers with a root": {
+        **PEERS, **FEEDBACK, "chunk_reconstruction": "relay_tree", "chunk_max_age": 2, "sensitivity_percentage": 5.0,
+        "federated_learning_rounds": 9, "initial_model": "seed",
+    },
     "knee of peers": {**PEERS, "sensitivity_policy": "knee", "chunk_score": "update"},
     "utopia": {"sensitivity_policy": "utopia", "chunk_score": "relative", "chunk_encoding": "bfloat16"},
     "nothing reaches the threshold": {
@@ -225,3 +245,23 @@ def test_every_message_of_peers_is_one_over_an_edge():
     assert run.plan.edges == 9
     assert len(headers) == 4 * 2 * 9
     assert run.summary.uplink_bytes == run.summary.downlink_bytes == len(headers) * run.plan.upload.high
+
+
+def test_a_message_that_is_relayed_costs_one_hop_for_each_other_peer():
+    run = run_and_plan("relay of peers")
+
+    assert run.plan.hops == Hops(up=6 * 5)
+    assert run.summary.uplink_bytes == run.summary.downlink_bytes == 4 * 6 * 5 * run.plan.upload.high
+
+
+def test_a_root_costs_the_depth_of_each_peer_and_an_edge_for_each_but_itself():
+    run = run_and_plan("relay tree of peers")
+    hops = run.plan.hops
+
+    assert hops.down == 5
+    assert 5 <= hops.up <= 5 + 4, "with three neighbours each of six peers, nobody is deeper than two"
+    assert run.plan.upload.low == run.plan.upload.high
+    downloads = run.summary.downlink_bytes - 4 * hops.up * run.plan.upload.high
+    assert downloads % hops.down == 0
+    # Of rounds 1 to 4 the first model, changes, changes and at once those of round 3, nothing new, and changes again.
+    assert downloads // hops.down > run.plan.first_download

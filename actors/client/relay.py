@@ -1,0 +1,101 @@
+"""A client actor of peers that hand every message on to all: trains from the shared model, and adds what all have.
+
+All peers share one model and add the same messages to it, so one of them does it for all: what an actor adds up here
+is what each peer would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.actors.client.experiment_data import ExperimentData
+from fedchunk.actors.client.peer import PeerClient
+from fedchunk.actors.client.stages import stage
+from fedchunk.actors.payloads.group_sum import GroupSum
+from fedchunk.orchestrator.chunking.aggregation import RoundSum
+from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.contract.messages import ClientState, ModelState, PeerReport, RelaySum, TrainOrder
+from fedchunk.orchestrator.methods.method import reconstruct
+from fedchunk.orchestrator.settings.joined import Sections
+
+Payload = NDArray[np.uint8]
+
+
+class RelayClient(PeerClient):
+    """Acts for peers, as :class:`PeerClient`; of a peer's own there is only what it withholds."""
+
+    def __init__(self, settings: Sections, device: str, data: ExperimentData) -> None:
+        super().__init__(settings, device, data)
+        self._spec = self._worker.spec
+
+    def train_relay(
+        self, order: TrainOrder, known: ModelState | None, state: ClientState | None, missed: Payload | None
+    ) -> tuple[PeerReport, Payload, ClientState]:
+        """Trains a peer from the shared model and encodes what everybody gets.
+
+        Args:
+            order: who, and which round.
+            known: the shared model as the peer knows it; None for the first.
+            state: what else it remembers; None before it ever took part.
+            missed: what changed since, of a peer that was away.
+
+        Returns:
+            Telemetry, the payload, and what the peer remembers once everybody has it.
+        """
+        with self._spans.doing("fetch", 1), stage(order.round_index, order.client_id, "reconstruct"):
+            shared = self._caught_up(known or self._worker.start, missed)
+            state = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
+            start_P = self._method.rule.start(shared.weights_P, state.withheld_P)
+        report, payload, after = self.train_peer(order, 0, replace(state, model=replace(shared, weights_P=start_P)))
+        return report, payload, replace(after, model=None)
+
+    def add_messages(
+        self, round_index: int, senders: tuple[int, ...], shared: ModelState | None, *payloads: Payload
+    ) -> tuple[RelaySum, ModelState]:
+        """The shared model after a round, from everybody's messages in order of ``senders``, ascending."""
+        before, spec = shared or self._worker.start, self._spec
+        with self._spans.doing("aggregate", len(senders)):
+            total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
+            checked = GroupSum(self._layout, spec, self._worker.verifier, self._worker.weight, total)
+            checked.add(round_index, zip(senders, payloads, strict=True))
+            after = self._method.rule.shared_after(before, total) if total.weight else before
+        sent_C = total.chunks.sent_C
+        return RelaySum(checked.sizes, checked.rejected, sent_C, self._spans.read_out()), after
+
+    def changed_since(
+        self, round_index: int, sender: int, shared: ModelState, changed_C: NDArray[np.bool_]
+    ) -> tuple[dict[str, int], Payload]:
+        """What a peer that was away is sent: the chunks that changed meanwhile, every bit of them.
+
+        Args:
+            round_index: the last round that is in the shared model.
+            sender: the peer that has it.
+            shared: the model.
+            changed_C: the chunks.
+
+        Returns:
+            The payload's bytes by kind, and the payload.
+        """
+        encoded = encode(
+            self._layout,
+            shared.weights_P,
+            changed_C,
+            round_index=round_index,
+            sender=sender,
+            num_samples=0,
+            buffers=(shared.buffers_B, shared.counters_I),
+        )
+        return encoded.sizes, encoded.payload
+
+    def shared_model(self, shared: ModelState) -> ModelState:
+        """The model itself, for whoever wants to keep it."""
+        return shared
+
+    def _caught_up(self, known: ModelState, missed: Payload | None) -> ModelState:
+        if missed is None:
+            return known
+        message = decode(missed, self._layout, self._spec.num_float_buffers, self._spec.num_integer_buffers)
+        return reconstruct(known, message, self._layout)

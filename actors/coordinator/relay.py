@@ -1,0 +1,267 @@
+"""The rounds of peers that hand every message on to all: one model that all share, and what each withholds.
+
+Handles only: messages and models go from actor to actor. What all peers would work out alike, one actor works out once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator.evaluation import evaluate_model
+from fedchunk.actors.coordinator.hops import bill_hops
+from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.actors.coordinator.relay_state import RelayRound, SharedModel
+from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
+from fedchunk.orchestrator.contract.messages import InitialModel, ModelState, PeerReport, RelaySum, TrainOrder
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
+from fedchunk.orchestrator.core import round_rules
+from fedchunk.orchestrator.core.errors import PeersApart, RoundFailed, StatesLost
+from fedchunk.orchestrator.learning.measures import Measures
+from fedchunk.orchestrator.methods import relaying
+from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for
+from fedchunk.orchestrator.methods.topology import Topology
+from fedchunk.orchestrator.settings.whole import Settings
+
+Progress = Callable[[int, int], None]
+
+
+class RelayCoordinator:
+    """Runs rounds of peers over a group of client actors. Owns no model: only handles, and the graph."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: ClientGroup,
+        initial: InitialModel,
+        samples_per_client: tuple[int, ...],
+        topology: Topology,
+        test_parts: tuple[slice, ...],
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._initial = initial
+        self._samples = samples_per_client
+        self._topology = topology
+        self._test_parts = test_parts
+        self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._shared = SharedModel(0, None, np.zeros(self._layout.num_chunks, np.int32))
+        self._models: dict[int, Handle | None] = {0: None}
+        """The models that somebody knows, by their round."""
+        self._known = [0] * topology.num_clients
+        """The round of the shared model that each peer knows."""
+        self._states: list[Handle | None] = [None] * topology.num_clients
+        self._everybody = range(topology.num_clients)
+        self._trees = frozenset(self._everybody), relaying.all_trees(topology, self._everybody)
+        self._measures = Measures(settings)
+        self._group_in_use = threading.Lock()
+
+    @property
+    def model(self) -> ModelState:
+        """The shared model; the initial model before the first round. Waits for a round in progress."""
+        with self._group_in_use:
+            if self._shared.model is None:
+                return self._initial.state
+            call = Call(0, "shared_model", (self._shared.model,))
+            (settled,) = run_calls_in_order(self._group, [call], self._max_attempts)
+            if settled.answer is None:
+                raise RoundFailed(0, 0, 1, {0: settled.reason})
+            model: ModelState = settled.answer.values[0]
+            return model
+
+    def saved(self) -> tuple[dict[str, Any], list[Handle]]:
+        """All that later rounds need, between two rounds: values, and the objects with models and peers' states."""
+        models = {index: model for index, model in self._models.items() if model is not None}
+        states = {client: state for client, state in enumerate(self._states) if state is not None}
+        values = {
+            "models_M": np.array([*models], np.int32),
+            "states_S": np.array([*states], np.int32),
+            "known_N": np.array(self._known, np.int32),
+            "changed_C": self._shared.changed_C,
+            "round": self._shared.round_index,
+        }
+        return values, [*models.values(), *states.values()]
+
+    def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
+        """What :meth:`saved` gave, of a coordinator of the same settings."""
+        self._group.abandon()
+        rest = iter(objects)
+        self._models = {0: None} | dict(zip(saved["models_M"].tolist(), rest, strict=False))
+        states = dict(zip(saved["states_S"].tolist(), rest, strict=True))
+        self._states = [states.get(client) for client in self._everybody]
+        self._known = saved["known_N"].tolist()
+        self._shared = SharedModel(saved["round"], self._models[saved["round"]], saved["changed_C"])
+
+    def play(self, round_index: int, progress: Progress) -> PlayedRound:
+        """One round, from 1: all train, every message goes to all, one model moves.
+
+        Raises:
+            RoundFailed: too few peers finished.
+            PeersApart: those that did cannot reach each other.
+        """
+        with self._group_in_use:
+            return self._play(round_index, progress)
+
+    def _play(self, round_index: int, progress: Progress) -> PlayedRound:
+        started = time.perf_counter()
+        this = RelayRound(round_index, Ledger(round_index))
+        self._catch_up(this)
+        self._train(this, progress)
+        self._check_finished(this)
+        trees = self._trees_of(this)
+        adding = time.perf_counter()
+        shared = self._add(this, trees)
+        self._check_finished(this)
+        added = time.perf_counter()
+        self._evaluate(this, shared)
+        self._keep(this, shared)
+        finished = time.perf_counter()
+        facts = self._facts(this, added - adding, finished - added, finished - started)
+        return PlayedRound(facts, this.ledger, tuple(this.spans), self._settings.runtime.profile)
+
+    @property
+    def _max_attempts(self) -> int:
+        return self._settings.runtime.max_attempts
+
+    def _catch_up(self, this: RelayRound) -> None:
+        """Has peers that were away told what changed meanwhile: by the nearest that knows, because neighbours may have
+        been away as well."""
+        at, changed_C = self._shared.round_index, self._shared.changed_C
+        holders = [client for client, known in enumerate(self._known) if known == at]
+        ways = {
+            client: relaying.nearest_way(self._topology, client, holders)
+            for client, known in enumerate(self._known)
+            if known < at
+        }
+        calls = [
+            Call(
+                client, "changed_since", (at, way[0][0], self._shared.model, changed_C > self._known[client]), 1, 1,
+                whose=f"client {client}",
+            )
+            for client, way in ways.items()
+        ]  # fmt: skip
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, self._again):
+            client = settled.key
+            if settled.answer is None:
+                this.failed[client], this.attempts[client] = settled.reason, settled.attempts
+                continue
+            bill_hops(this.ledger, [(ways[client], settled.answer.values[0])])
+            this.missed[client] = settled.answer.handles[0]
+
+    def _train(self, this: RelayRound, progress: Progress) -> None:
+        def call(client: int) -> Call:
+            missed = this.missed.get(client)
+            known = self._shared.model if missed is None else self._models[self._known[client]]
+            arguments = (TrainOrder(this.round_index, client), known, self._states[client], missed)
+            return Call(client, "train_relay", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
+
+        calls = [call(client) for client in self._everybody if client not in this.failed]
+        others = len(self._samples) - len(calls)
+
+        def note(done: int) -> None:
+            progress(others + done, len(self._samples))
+
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, self._again, note):
+            client = settled.key
+            this.attempts[client] = settled.attempts
+            if settled.answer is None:
+                this.failed[client] = settled.reason
+                continue
+            answer: PeerReport = settled.answer.values[0]
+            this.reports[client] = answer.report
+            this.spans.extend(answer.spans)
+            this.payloads[client], this.states[client] = settled.answer.handles
+
+    def _check_finished(self, this: RelayRound) -> None:
+        needed = round_rules.needed(len(self._samples), self._settings.federation.min_completion_rate)
+        if len(this.counted) < needed:
+            raise RoundFailed(this.round_index, len(this.counted), needed, {**this.failed, **this.rejected})
+
+    def _trees_of(self, this: RelayRound) -> Mapping[int, Sequence[relaying.Edge]]:
+        """The tree of each peer that finished, round those that did not."""
+        present = frozenset(this.payloads)
+        if present != self._trees[0]:
+            parts = relaying.parts(self._topology, present)
+            if len(parts) > 1:
+                raise PeersApart(this.round_index, parts, this.failed)
+            self._trees = present, relaying.all_trees(self._topology, present)
+        return self._trees[1]
+
+    def _add(self, this: RelayRound, trees: Mapping[int, Sequence[relaying.Edge]]) -> SharedModel:
+        """The shared model after the round; bills every hop of every message.
+
+        One that does not pass the checks gets no further than to its sender's neighbours: they look, before they hand
+        it on.
+        """
+        senders = tuple(this.payloads)
+        arguments = (this.round_index, senders, self._shared.model, *this.payloads.values())
+        call = Call(0, "add_messages", arguments, 1, 1, clients=len(senders), work=len(senders))
+        (settled,) = run_calls_in_order(self._group, [call], self._max_attempts, self._again)
+        if settled.answer is None:
+            raise RoundFailed(this.round_index, 0, 1, dict.fromkeys(senders, f"add: {settled.reason}"))
+        answer: RelaySum = settled.answer.values[0]
+        this.spans.extend(answer.spans)
+        this.rejected.update(answer.rejected)
+        for client in answer.rejected:
+            del this.states[client]
+        first = {client: [edge for edge in trees[client] if edge[0] == client] for client in answer.rejected}
+        bill_hops(this.ledger, [(first.get(client, trees[client]), answer.sizes[client]) for client in senders])
+        changed_C = np.where(answer.sent_C, np.int32(this.round_index), self._shared.changed_C)
+        return SharedModel(this.round_index, settled.answer.handles[0], changed_C)
+
+    def _evaluate(self, this: RelayRound, shared: SharedModel) -> None:
+        """Measures the model once for all that have it."""
+        federation = self._settings.federation
+        last = federation.federated_learning_rounds
+        if round_rules.is_evaluated(this.round_index, federation.evaluation_interval, last):
+            this.scores, spans = evaluate_model(
+                self._group, shared.model, self._test_parts, this.round_index, self._max_attempts, self._again
+            )
+            this.spans.extend(spans)
+
+    def _keep(self, this: RelayRound, shared: SharedModel) -> None:
+        """What there is after the round. A peer that failed did not hear of it: what it knows stays as it was."""
+        for client in this.payloads:
+            self._known[client] = this.round_index
+        for client, state in this.states.items():
+            self._states[client] = state
+        self._shared = shared
+        self._models = {
+            index: model
+            for index, model in {**self._models, shared.round_index: shared.model}.items()
+            if index == shared.round_index or index in self._known
+        }
+
+    def _facts(self, this: RelayRound, added_s: float, evaluated_s: float, wall_s: float) -> RoundFacts:
+        scores = this.scores
+        return RoundFacts(
+            round_index=this.round_index,
+            num_chunks=self._layout.num_chunks,
+            samples=dict(enumerate(self._samples)),
+            reports=this.reports,
+            attempts=this.attempts,
+            failed=this.failed,
+            rejected=this.rejected,
+            scores=scores,
+            client_scores=dict.fromkeys(this.payloads, scores) if scores else {},
+            metrics=self._measures.values(scores) if scores else {},
+            client_metrics={},
+            consensus_distance=0.0 if scores else None,
+            dense_bytes_each_way=2 * self._topology.edges * dense_message_bytes(self._initial.spec),
+            record_chunks=self._settings.tracking.record_chunks,
+            aggregate_s=added_s,
+            evaluate_s=evaluated_s,
+            busy=busy_share(this.spans, wall_s, self._group.size),
+            wall_s=wall_s,
+        )
+
+    def _again(self, lost: Lost) -> Call:
+        """Repeats a lost call, unless what it was sent is gone: what is everybody's, where it is for nobody by name."""
+        if lost.arguments_lost:
+            raise StatesLost([lost.call.key] if lost.call.whose else self._everybody)
+        return lost.call
