@@ -6,6 +6,7 @@ is what each peer would.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.peer import PeerClient
 from fedchunk.actors.client.stages import stage
+from fedchunk.actors.payloads import outliers
 from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.encoding import decode, encode
@@ -30,6 +32,7 @@ class RelayClient(PeerClient):
     def __init__(self, settings: Sections, device: str, data: ExperimentData) -> None:
         super().__init__(settings, device, data)
         self._spec = self._worker.spec
+        self._ratio = settings.federation.max_update_ratio
 
     def train_relay(
         self, order: TrainOrder, known: ModelState | None, state: ClientState | None, missed: Payload | None
@@ -56,14 +59,26 @@ class RelayClient(PeerClient):
         self, round_index: int, senders: tuple[int, ...], shared: ModelState | None, *payloads: Payload
     ) -> tuple[RelaySum, ModelState]:
         """The shared model after a round, from everybody's messages in order of ``senders``, ascending."""
-        before, spec = shared or self._worker.start, self._spec
+        before = shared or self._worker.start
         with self._spans.doing("aggregate", len(senders)):
-            total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
-            checked = GroupSum(self._layout, spec, self._worker.verifier, self._worker.weight, total)
-            checked.add(round_index, zip(senders, payloads, strict=True))
+            sent = list(zip(senders, payloads, strict=True))
+            checked, total = self._checked(round_index, sent, None)
+            unread = frozenset(checked.rejected)
+            most = outliers.bound(checked.largest, self._ratio)
+            if most is not None:  # which nobody knows before all have been heard
+                checked, total = self._checked(round_index, sent, most)
             after = self._method.rule.shared_after(before, total) if total.weight else before
         sent_C = total.chunks.sent_C
-        return RelaySum(checked.sizes, checked.rejected, sent_C, self._spans.read_out()), after
+        return RelaySum(checked.sizes, checked.rejected, unread, sent_C, self._spans.read_out()), after
+
+    def _checked(
+        self, round_index: int, sent: Sequence[tuple[int, Payload]], most_a_unit: float | None
+    ) -> tuple[GroupSum, RoundSum]:
+        spec = self._spec
+        total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
+        checked = GroupSum(self._layout, spec, self._worker.verifier, self._worker.weight, total)
+        checked.add(round_index, sent, most_a_unit=most_a_unit)
+        return checked, total
 
     def changed_since(
         self, round_index: int, sender: int, shared: ModelState, changed_C: NDArray[np.bool_]

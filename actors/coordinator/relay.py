@@ -195,8 +195,7 @@ class RelayCoordinator:
     def _add(self, this: RelayRound, trees: Mapping[int, Sequence[relaying.Edge]]) -> SharedModel:
         """The shared model after the round; bills every hop of every message.
 
-        One that does not pass the checks gets no further than to its sender's neighbours: they look, before they hand
-        it on.
+        One that is no message gets no further than to its sender's neighbours: they look, before they hand it on.
         """
         senders = tuple(this.payloads)
         arguments = (this.round_index, senders, self._shared.model, *this.payloads.values())
@@ -209,7 +208,7 @@ class RelayCoordinator:
         this.rejected.update(answer.rejected)
         for client in answer.rejected:
             del this.states[client]
-        first = {client: [edge for edge in trees[client] if edge[0] == client] for client in answer.rejected}
+        first = {client: [edge for edge in trees[client] if edge[0] == client] for client in answer.unread}
         bill_hops(this.ledger, [(first.get(client, trees[client]), answer.sizes[client]) for client in senders])
         changed_C = np.where(answer.sent_C, np.int32(this.round_index), self._shared.changed_C)
         return SharedModel(this.round_index, settled.answer.handles[0], changed_C)

@@ -317,6 +317,8 @@ class RelaySum:
     """The bytes of each peer's message by kind."""
     rejected: Mapping[int, str]
     """Peers whose messages did not pass the checks, and why."""
+    unread: frozenset[int]
+    """Those of them that whoever got the message first saw; of the others it took all messages to know."""
     sent_C: NDArray[np.bool_]
     """Which chunks somebody sent."""
     spans: tuple[Span, ...]

@@ -360,8 +360,8 @@ class FederationSettings(Section):
     max_update_ratio: float | None = Field(
         50.0,
         gt=1,
-        description="star: how many times the median of a round the largest value of an update may be (of changes: for "
-        "each local step); one with a larger value is left out; null: no limit.",
+        description="star, relay: how many times the median of a round the largest value of an update may be (of "
+        "changes: for each local step); one with a larger value is left out; null: no limit.",
     )
     min_completion_rate: float = Field(
         0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."

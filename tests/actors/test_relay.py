@@ -307,6 +307,28 @@ def test_robust_aggregation_and_buffers_work_on_what_all_have(make_settings, run
     assert sum(row["bytes"] for row in deep.rows("ledger") if row["kind"] == "buffers") == 3 * 2 * buffers
 
 
+def test_an_update_far_larger_than_the_others_reaches_all_and_is_left_out_by_all(make_settings, run_local):
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        train = client._worker.train
+
+        def grown(round_index, clients, starts):
+            trained = train(round_index, clients, starts)
+            if (round_index, clients[0]) == (2, 3):
+                trained.weights_GP[:] = starts[0].weights_P + 1000 * (trained.weights_GP - starts[0].weights_P)
+            return trained
+
+        client._worker.train = grown
+        return client
+
+    run = run_local(make_settings(**RING, chunking_parts=4), make)
+    assert [(row["round"], row["client"]) for row in run.rows("clients") if row["status"] == "rejected"] == [(2, 3)]
+    assert run.rows("rounds")[-1]["accuracy"] > 0.3
+    crossed = [row["bytes"] for row in run.rows("ledger") if row["kind"] == "rejected"]
+    assert len(crossed) == 4, "to each of the others, hop by hop"
+    assert len(set(crossed)) == 1
+
+
 def test_a_rule_of_the_users_own_may_hand_messages_on(make_settings, run_local):
     class Halved(Relay):
         """As relay, but the shared model goes half of each way."""
