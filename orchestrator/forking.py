@@ -126,7 +126,7 @@ def _unfit_together(before: Mapping[str, Any], old: Settings, now: Settings) -> 
 def _same_memory(old: Settings, now: Settings) -> bool:
     """Whether a state of one exchange rule is one of another: by what they keep, for rules that are built in."""
     rules = [rule_of(settings) for settings in (old, now)]
-    one, other = ((rule.sends_changes, rule.keeps_residual, rule.keeps_copies) for rule in rules)
+    one, other = ((rule.sends_changes, rule.keeps_residual, rule.keeps_copies, rule.relays) for rule in rules)
     return one == other and not any(settings.bound("exchange_rule").is_own for settings in (old, now))
 
 

@@ -31,6 +31,8 @@ KINDS = {
     "consensus": {"chunk_agreement": "consensus", "evaluate_clients": True},
     "peers": PEERS,
     "stale_copies": {**PEERS, "chunk_reconstruction": "stale_copies"},
+    "relay": {**PEERS, "chunk_reconstruction": "relay", "chunk_score": "accumulated"},
+    "relay_tree": {**PEERS, "chunk_reconstruction": "relay_tree", "downlink_sensitivity_percentage": 30.0},
 }  # fmt: skip
 TIMES = {"train_s", "aggregate_s", "evaluate_s", "wall_s", "actors_busy"}
 
@@ -103,6 +105,8 @@ def test_the_digest_is_that_of_the_weights_after_the_round(parent, tmp_path):
         ("consensus", {"agreement_scores": "none"}),
         ("peers", {"federated_learning_topology": "complete", "chunk_score": "update"}),
         ("stale_copies", {"stale_copy_step": 0.1}),
+        ("relay", {"relay_step": 1.2, "withheld_share": 0.5}),
+        ("relay_tree", {"downlink_sensitivity_percentage": 60.0}),
     ],
 )
 def test_what_changes_counts_after_the_round_and_not_before(kind, changes, parent, tmp_path):
@@ -139,6 +143,7 @@ def test_a_share_of_the_downlink_counts_from_the_next_round_on(parent, tmp_path)
         ("star", {"random_seed": 7}, "random_seed: got 7, but rounds that are over drew from it"),
         ("star", {"chunk_agreement": "consensus"}, "only where chunks are agreed on"),
         ("star", {"chunk_reconstruction": "error_feedback"}, "the two rules remember other things"),
+        ("relay", {"chunk_reconstruction": "relay_tree"}, "the two rules remember other things"),
         ("star", {"federated_learning_rounds": 4}, "got 4, but 4 rounds are over; allowed: more than that"),
         ("feedback", {"server_optimizer": "yogi"}, "the checkpoint holds the state of adam; allowed: that, or none"),
         ("feedback", {"chunk_encoding": "int8"}, "what comes down next was already told apart by that encoding"),
