@@ -29,7 +29,7 @@ SMALL = {
     "chunking": True, "chunking_parts": 20, "sensitivity_percentage": 40, "sensitivity_threshold": 0.001,
     "sensitivity_schedule": [50, 20], "sensitivity_budget_mb": 50,
 }  # fmt: skip
-HEAVY = ("resnet18", "resnet50", "mobilenet", "vgg16", "vit")
+HEAVY = ("resnet18", "resnet50", "mobilenet", "vgg16", "vit", "vit_small")
 FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
 PEER_RULES = ("stale_copies", "relay", "relay_tree")
 STAR_RULES = ("contributors", "own_weights", "error_feedback")

@@ -34,6 +34,7 @@ ON_META: list[tuple[str, tuple[int, int, int], int]] = [
     ("vgg16", (1, 32, 32), 10),
     ("vgg16", (3, 70, 70), 10),
     ("vit", (1, 8, 8), 10),
+    ("vit_small", (1, 8, 8), 10),
     ("vit", (1, 28, 28), 10),
     ("vit", (3, 224, 224), 1000),
     ("resnet50", (3, 224, 224), 1000),
@@ -88,6 +89,7 @@ def test_a_large_model_passes_its_images_forward_and_back(
         ("mobilenet", (3, 224, 224), 1000, 3_504_872),
         ("vgg16", (3, 224, 224), 1000, 138_357_544),
         ("vit", (3, 224, 224), 1000, 86_567_656),
+        ("vit_small", (3, 224, 224), 1000, 22_050_664),
     ],
 )
 def test_published_sizes(model_type: str, shape: tuple[int, int, int], classes: int, num_parameters: int) -> None:
