@@ -36,7 +36,8 @@ OF_CHUNKS = (
     "stale_copy",
     "relay_step",
     "downlink_sensitivity",
-    "withheld_share",
+    "withheld",
+    "catch_up",
 )
 """How the names of the settings of chunks begin."""
 

@@ -1,3 +1,4 @@
+import math
 import pickle
 import sys
 
@@ -40,7 +41,7 @@ def brier(outputs, targets):
 
 
 def numbers_of(schema):
-    least = schema.get("minimum", sys.float_info.min)
+    least = schema.get("minimum", max(sys.float_info.min, math.nextafter(schema.get("exclusiveMinimum", 0), math.inf)))
     most = schema.get("maximum", schema.get("exclusiveMaximum", sys.float_info.max))
     return st.floats(least, most, exclude_max="exclusiveMaximum" in schema)
 
