@@ -5,6 +5,9 @@ import sys
 ALLOWED_OF_ORCHESTRATOR = {
     "fedchunk.orchestrator",
     "fedchunk.orchestrator.core",
+    "fedchunk.orchestrator.core.link_times",
+    "fedchunk.orchestrator.core.links",
+    "fedchunk.orchestrator.core.seeds",
     "fedchunk.orchestrator.core.manifest",
     "fedchunk.orchestrator.core.parts",
     "fedchunk.orchestrator.core.records",
