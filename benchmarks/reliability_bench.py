@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -75,8 +76,14 @@ def start(*arguments: object, cwd: Path, **more: Any) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **more.pop("env", {})}
     return subprocess.Popen(
         [str(FEDCHUNK), *map(str, arguments)], cwd=cwd, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True, **more,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_hear_signals, **more,
     )  # fmt: skip
+
+
+def _hear_signals() -> None:
+    """A shell that starts something in the background has it ignore SIGINT: a user's terminal does not."""
+    for name in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(name, signal.SIG_DFL)
 
 
 def client_actors(driver: int) -> list[psutil.Process]:

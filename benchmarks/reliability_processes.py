@@ -131,7 +131,7 @@ def _ended_well(code: int, out: str, folder: Path) -> bool:
     if code not in (0, 130) or not out.strip():
         return False
     answer = json.loads(out.splitlines()[-1])
-    if not (folder / "summary.json").exists():
+    if not (folder / "config.json").exists():
         return code == 130 and answer["status"] == "interrupted"  # before there was a run
     run = fedchunk.load_run(folder)
     return run.status in ("finished", "interrupted") and (run.num_rounds == 0 or bool(run.weights))
