@@ -175,6 +175,8 @@ class StarClient:
         if task.state is None or task.state.withheld_P is None:
             return task
         left_P = self._method.rule.faded(task.state.withheld_P, task.missed)
+        if left_P is task.state.withheld_P:
+            return task
         return replace(task, state=replace(task.state, withheld_P=left_P))
 
     def _model_of(self, task: ClientTask, own: ModelState | None) -> ModelState:

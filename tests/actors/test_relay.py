@@ -3,7 +3,7 @@
 import pickle
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ class Reference:
     def message(self, at, client, pending_P):
         """The chunks with the largest norms, encoded, and what all make of the bytes."""
         layout = self.layout
-        norms_C = [np.linalg.norm(pending_P[a:b].astype(float)) for a, b in zip(layout.bounds, layout.bounds[1:])]  # noqa: B905
+        norms_C = [np.linalg.norm(pending_P[a:b].astype(float)) for a, b in pairwise(layout.bounds)]
         count = int(np.ceil(layout.num_chunks * self.settings.chunking.sensitivity_percentage / 100))
         mask_C = np.zeros(layout.num_chunks, bool)
         mask_C[np.argsort(-np.array(norms_C), kind="stable")[:count]] = True
