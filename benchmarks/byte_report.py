@@ -21,7 +21,8 @@ def page(results: Sequence[PointResult]) -> str:
         "10 rounds: the last alone), then mean over the seeds with its 95 % interval (Student's t). The difference to "
         "full exchange is paired by seed. The share is all bytes of both directions against float32 full exchange. "
         "Peers have no coordinator's model: theirs is the mean accuracy of all peers' models after the last round, "
-        "against the peers' own full exchange.",
+        "against the peers' own full exchange. "
+        "Measured with messages of before, whose header had 36 bytes and whose mask was a bitmap.",
         "![Accuracy against bytes](accuracy_per_byte.png)",
         "## Targets",
         _targets(results),

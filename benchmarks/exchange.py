@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import RoundSum, Update
 from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.reconstruction import from_contributors
 
@@ -101,7 +102,7 @@ def _coding_steps(name, layout, vector_P, mask_C) -> dict[str, Callable[[], obje
     payload = encode(layout, vector_P, mask_C, **fields).payload
     return {
         f"encode {name}": lambda: encode(layout, vector_P, mask_C, **fields),
-        f"decode {name}": lambda: decode(payload, layout, 0, 0),
+        f"decode {name}": lambda: decode(payload, layout, EXPECTED, 0, 0),
     }
 
 
@@ -197,6 +198,9 @@ def _payloads(layout: Layout, percentage: int) -> list[Payload]:
     return (made * PAYLOADS)[:PAYLOADS]
 
 
+EXPECTED = Expected(Origin(1, 0, 1), stands=False)
+
+
 def _encoded(layout: Layout, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_]) -> Payload:
     return encode(layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=NO_BUFFERS).payload
 
@@ -213,12 +217,14 @@ def _aggregation(
         return result
 
     def reconstructed(payload: Payload) -> NDArray[np.float32]:
-        message = decode(payload, layout, 0, 0)
+        message = decode(payload, layout, EXPECTED, 0, 0)
         return from_contributors(own_P, message.mask_C, message.values, layout)
 
     total = timed("add", RoundSum, layout, 0, 0)
     for first in range(0, len(payloads), at_once):
-        arrived = [timed("check", decode, payload, layout, 0, 0) for payload in payloads[first : first + at_once]]
+        arrived = [
+            timed("check", decode, payload, layout, EXPECTED, 0, 0) for payload in payloads[first : first + at_once]
+        ]
         timed("add", total.add_all, [Update(m.mask_C, m.values, m.buffers_B, m.counters_I, 1.0) for m in arrived])
     model_P = timed("means", own_P.copy)
     sent_C = timed("means", total.chunks.write_means, model_P)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ import fedchunk
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.actors.client.star import StarClient
 from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.experiment import run_experiment
 
 Payload = NDArray[np.uint8]
-Make = Callable[[Payload, Layout], Any]
+Make = Callable[[Payload, Layout, Expected], Any]
+"""From the honest message, and what the coordinator knows of it, whatever is sent instead."""
 ROUNDS, CLIENTS, BAD_CLIENT = 4, 5, 2
 SETTINGS: dict[str, Any] = {
     **BASE, "number_of_clients": CLIENTS, "federated_learning_rounds": ROUNDS, "local_steps": 2,
@@ -30,17 +32,16 @@ SETTINGS: dict[str, Any] = {
 def recoded(**changes: Any) -> Make:
     """The same update with other fields; what is a function makes its field from the honest one."""
 
-    def make(payload: Payload, layout: Layout) -> Payload:
-        message = decode(payload, layout, 0, 0)
+    def make(payload: Payload, layout: Layout, expected: Expected) -> Payload:
+        message = decode(payload, layout, expected, 0, 0)
         vector_P = np.zeros(layout.num_parameters, np.float32)
         layout.paste(message.values, message.mask_C, vector_P)
         fields = {
-            "vector_P": vector_P, "mask_C": message.mask_C, "round_index": message.round_index,
-            "sender": message.sender, "num_samples": message.num_samples, "is_change": message.is_change,
+            "vector_P": vector_P, "mask_C": message.mask_C, **asdict(expected.origin), "is_change": message.is_change,
             "buffers": (np.empty(0, np.float32), np.empty(0, np.int64)),
         }  # fmt: skip
         made = {name: change(fields[name]) if callable(change) else change for name, change in changes.items()}
-        return encode(layout, **{**fields, **made}).payload
+        return encode(layout, **{**fields, **made}).over(stands=expected.stands).payload
 
     return make
 
@@ -58,50 +59,55 @@ def times(factor: float) -> Make:
 def one(value: float) -> Make:
     """One single value is this, in a chunk that is sent."""
 
-    def make(payload: Payload, layout: Layout) -> Payload:
-        first = layout.runs(decode(payload, layout, 0, 0).mask_C)[0][0]
+    def make(payload: Payload, layout: Layout, expected: Expected) -> Payload:
+        first = layout.runs(decode(payload, layout, expected, 0, 0).mask_C)[0][0]
 
-        def changed(vector_P: NDArray[np.float32]) -> NDArray[np.float32]:
+        def with_one(vector_P: NDArray[np.float32]) -> NDArray[np.float32]:
             vector_P[first] = value
             return vector_P
 
-        return recoded(vector_P=changed)(payload, layout)
+        return recoded(vector_P=with_one)(payload, layout, expected)
 
     return make
+
+
+def changed(change: Callable[[Payload], Any]) -> Make:
+    """The bytes themselves are others, or are none."""
+    return lambda payload, layout, expected: change(payload)
 
 
 def damaged(at: Callable[[int], int], bit: int = 2) -> Make:
     """A bit of one byte is another."""
 
-    def make(payload: Payload, layout: Layout) -> Payload:
+    def damage(payload: Payload) -> Payload:
         worse = payload.copy()
         worse[at(len(worse))] ^= 1 << bit
         return worse
 
-    return make
+    return changed(damage)
 
 
 def other_layout(**changes: int) -> Make:
     """A message of a model that is cut in another way, or is another."""
 
-    def make(payload: Payload, layout: Layout) -> Payload:
+    def make(payload: Payload, layout: Layout, expected: Expected) -> Payload:
         sizes = {"num_parameters": layout.num_parameters, "num_chunks": layout.num_chunks} | changes
         other = Layout(**sizes)
         buffers = np.empty(0, np.float32), np.empty(0, np.int64)
         mask_C = np.arange(other.num_chunks) < 5
-        message = decode(payload, layout, 0, 0)
-        return encode(
-            other, np.zeros(other.num_parameters, np.float32), mask_C, round_index=message.round_index,
-            sender=BAD_CLIENT, num_samples=message.num_samples, buffers=buffers,
-        ).payload  # fmt: skip
+        vector_P = np.zeros(other.num_parameters, np.float32)
+        message = encode(other, vector_P, mask_C, **asdict(expected.origin), buffers=buffers)
+        return message.over(stands=expected.stands).payload
 
     return make
 
 
 def noise(length: int | None = None) -> Make:
     """Random bytes, by default as many as the message has."""
-    return lambda payload, layout: np.random.default_rng(0).integers(
-        0, 256, len(payload) if length is None else length, dtype=np.uint8
+    return changed(
+        lambda payload: np.random.default_rng(0).integers(
+            0, 256, len(payload) if length is None else length, dtype=np.uint8
+        )
     )
 
 
@@ -110,19 +116,19 @@ KINDS: dict[str, Make] = {
     "one inf": one(-np.inf), "1e30": filled(1e30), "-1e30": filled(-1e30), "one 1e7": one(1e7),
     "largest float": filled(float(np.finfo(np.float32).max)), "sign turned, times 100": times(-100.0),
     "sign turned": times(-1.0), "times 100": times(100.0), "all zeros": filled(0.0),
-    "cut short by 4": lambda payload, layout: payload[:-4],
-    "half": lambda payload, layout: payload[: len(payload) // 2],
-    "three bytes": lambda payload, layout: payload[:3], "nothing": lambda payload, layout: payload[:0],
-    "4 bytes more": lambda payload, layout: np.concatenate([payload, payload[:4]]),
-    "twice": lambda payload, layout: np.concatenate([payload, payload]),
-    "bytes of zero": lambda payload, layout: np.zeros_like(payload), "noise": noise(),
+    "cut short by 4": changed(lambda payload: payload[:-4]),
+    "half": changed(lambda payload: payload[: len(payload) // 2]),
+    "three bytes": changed(lambda payload: payload[:3]), "nothing": changed(lambda payload: payload[:0]),
+    "4 bytes more": changed(lambda payload: np.concatenate([payload, payload[:4]])),
+    "twice": changed(lambda payload: np.concatenate([payload, payload])),
+    "bytes of zero": changed(lambda payload: np.zeros_like(payload)), "noise": noise(),
     "a megabyte of noise": noise(10**6),
     "first byte damaged": damaged(lambda n: 0), "byte 6 damaged": damaged(lambda n: 6),
     "a tenth in damaged": damaged(lambda n: n // 10), "middle damaged": damaged(lambda n: n // 2),
-    "last byte damaged": damaged(lambda n: n - 1, 7), "None": lambda payload, layout: None,
-    "text": lambda payload, layout: "hello", "bytes": lambda payload, layout: payload.tobytes(),
-    "a list": lambda payload, layout: payload.tolist(), "floats": lambda payload, layout: payload.astype(np.float32),
-    "two dimensions": lambda payload, layout: payload[: len(payload) // 2 * 2].reshape(2, -1),
+    "last byte damaged": damaged(lambda n: n - 1, 7), "None": changed(lambda payload: None),
+    "text": changed(lambda payload: "hello"), "bytes": changed(lambda payload: payload.tobytes()),
+    "a list": changed(lambda payload: payload.tolist()), "floats": changed(lambda payload: payload.astype(np.float32)),
+    "two dimensions": changed(lambda payload: payload[: len(payload) // 2 * 2].reshape(2, -1)),
     "another client's name": recoded(sender=3), "the coordinator's name": recoded(sender=-1),
     "another round": recoded(round_index=9), "a billion samples": recoded(num_samples=10**9),
     "changes for values": recoded(is_change=True), "no buffers": recoded(buffers=None),
@@ -156,7 +162,10 @@ def _run(make: Make) -> tuple[str, int, float]:
     class Bad(StarClient):
         def _finish(self, task: Any, *rest: Any) -> Any:
             done = super()._finish(task, *rest)
-            return replace(done, payload=make(done.payload, self._layout)) if task.client_id == BAD_CLIENT else done
+            if task.client_id != BAD_CLIENT:
+                return done
+            origin = Origin(task.round_index, BAD_CLIENT, self._worker.num_samples(BAD_CLIENT))
+            return replace(done, payload=make(done.payload, self._layout, Expected(origin, task.stands)))
 
     settings, notes = fedchunk.load_settings(SETTINGS), Notes()
     with LocalFederation(settings, notes, lambda *arguments: Bad(*arguments)) as federation:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fedchunk.actors.backends.memory import spared_collections
-from fedchunk.actors.backends.wire import Payload, Transport, Wire, WireCounts, sizes_by_kind
+from fedchunk.actors.backends.wire import KindReader, Payload, Transport, Wire, WireCounts
 from fedchunk.actors.client.experiment_data import prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
 from fedchunk.actors.coordinator.assembly import build_coordinator, describe
@@ -162,11 +162,11 @@ class LocalFederation:
         self._info = describe(
             settings, spec, data.description, samples, backend="local", device=device, number_of_actors=count
         )
-        self._layout = layout_for(settings.chunking, spec.num_parameters)
+        self._kinds = KindReader(layout_for(settings.chunking, spec.num_parameters), spec, samples)
 
     def _sizes(self, payload: Payload) -> dict[str, int]:
         """A message's bytes by kind. There are no messages before the model is known."""
-        return sizes_by_kind(payload, self._layout, self._info.spec)
+        return self._kinds(payload)
 
     @property
     def info(self) -> FederationInfo:
@@ -176,6 +176,7 @@ class LocalFederation:
     def run_round(self, round_index: int, observer: Observer) -> RoundResult:
         """One round, from 1."""
         self._wanted(round_index)
+        self._kinds.round_index = round_index
         self._last_round = None  # what is begun and not ended is no state to go on from
         played = self._coordinator.play(
             round_index, lambda done, cohort: observer.clients_done(round_index, done, cohort)

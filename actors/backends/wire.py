@@ -14,21 +14,21 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import header
-from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, codec_of
-from fedchunk.orchestrator.chunking.encoding import message_bytes
-from fedchunk.orchestrator.chunking.header import Flag
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32
+from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.contract.messages import ModelSpec
+from fedchunk.orchestrator.chunking.sections import take_apart
+from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelSpec
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, PayloadError
 
 LOOPBACK = "127.0.0.1"
@@ -67,37 +67,53 @@ class WireCounts:
     """All bytes that the sockets gave, framing among them."""
 
 
-def sizes_by_kind(payload: Payload, layout: Layout, spec: ModelSpec) -> dict[str, int]:
-    """The bytes of a message by kind, from the message alone; they add up to its length.
+class KindReader:
+    """Tells the bytes of received messages by kind, from the messages alone; they add up to a message's length.
 
-    A message without a mask does not say which chunks it holds, but its header says how many: that is enough. Bytes
-    that are no message of this layout are all ``rejected``, as in the ledger.
+    A later message of a connection does not say where it comes from, so its checksum is compared for all of whom a
+    message of the round may be. A message without a mask says how many chunks it holds: that is enough. Bytes that are
+    no message of the round and layout are all ``rejected``, as in the ledger.
     """
-    try:
-        head = header.read(payload, layout)
-        if Flag.SCORES in head.flags:
-            return {"header": header.SIZE, "scores": len(payload) - header.SIZE}
-        # A user's encoding has no scales: its values are all that is left.
-        codec = FLOAT32 if head.encoding >= FIRST_OWN_ID else codec_of(head.encoding)
-        if codec is None:
-            return {"rejected": len(payload)}
-        with_buffers = Flag.BUFFERS in head.flags
-        sizes = message_bytes(
-            layout.num_chunks,
-            0,
-            spec.num_float_buffers if with_buffers else 0,
-            spec.num_integer_buffers if with_buffers else 0,
-            head.num_selected if Flag.SHARES in head.flags else 0,
-            num_selected=head.num_selected,
-            codec=codec,
-            with_mask=Flag.MASK in head.flags,
-            with_choice=Flag.CHOICE in head.flags,
-        )
-        values = len(payload) - sum(sizes.values())
-        header.check(values >= 0, "shorter than its header says")
-    except PayloadError:
+
+    def __init__(self, layout: Layout, spec: ModelSpec, samples_per_client: Sequence[int]) -> None:
+        self._layout = layout
+        self._spec = spec
+        self._samples = samples_per_client
+        self._next = 0
+        self.round_index = 0
+        """The round in progress."""
+
+    def __call__(self, payload: Payload) -> dict[str, int]:
+        """The bytes of a message by kind."""
+        stands = payload[: len(header.MAGIC)].tobytes() != header.MAGIC
+        for origin in self._origins():
+            expected = Expected(origin, stands)
+            try:
+                head = header.read(payload, self._layout, expected)
+                header.verify(payload, head, self._layout, expected, len(payload))
+            except PayloadError:
+                continue
+            self._next = origin.sender + 1
+            return self._sizes(payload, head)
         return {"rejected": len(payload)}
-    return sizes | {"values": values}
+
+    def _origins(self) -> Iterator[Origin]:
+        """Of whom a message may be, the client after the last one first: they mostly come in order."""
+        yield from (Origin(index, COORDINATOR, 0) for index in (self.round_index - 1, self.round_index))
+        count = len(self._samples)
+        for client in (at % count for at in range(self._next, self._next + count)):
+            yield Origin(self.round_index, client, self._samples[client])
+
+    def _sizes(self, payload: Payload, head: Header) -> dict[str, int]:
+        if Flag.SCORES in head.flags:
+            return {"header": head.size, "scores": len(payload) - head.size}
+        counts = self._spec.num_float_buffers, self._spec.num_integer_buffers
+        try:
+            # A user's encoding has no scales: its values are all that is left, as those of float32 are.
+            own = replace(FLOAT32, wire_id=head.encoding) if head.encoding >= FIRST_OWN_ID else None
+            return take_apart(payload, head, self._layout, *counts, own).sizes
+        except PayloadError:
+            return {"rejected": len(payload)}
 
 
 class Endpoint:

@@ -28,6 +28,8 @@ class ClientTask:
     missed: int
     """Rounds since it last took part; 0 where it never did."""
     affordable_bytes: int | None
+    stands: bool
+    """Whether it took part before: its connection to the coordinator stands, in both directions."""
 
     @property
     def choice_C(self) -> NDArray[np.bool_] | None:
@@ -61,7 +63,9 @@ class GroupTask:
         last_round = self.order.last_rounds[number]
         return ClientState(None, np.full(self.num_chunks, last_round, np.int32)) if last_round else None
 
-    def groups(self, opened: Callable[[Payload, NDArray[np.bool_] | None], Message]) -> Iterator[list[ClientTask]]:
+    def groups(
+        self, opened: Callable[[Payload, NDArray[np.bool_] | None, bool], Message]
+    ) -> Iterator[list[ClientTask]]:
         """The clients of each group, with what they remember and what they are told; equal messages are opened once."""
         known: dict[tuple[tuple[int, ...], bytes | None], tuple[Message, ...]] = {}
         number = 0
@@ -69,12 +73,12 @@ class GroupTask:
             tasks = []
             for client in clients:
                 at, state = self.order.messages[number], self.state_of(number)
-                known_C = state.choice_C if state else None
+                known_C, stands = state.choice_C if state else None, self.order.last_rounds[number] > 0
                 key = at, None if known_C is None else known_C.tobytes()
                 if key not in known:
-                    known[key] = tuple(opened(self.messages[one], known_C) for one in at)
+                    known[key] = tuple(opened(self.messages[one], known_C, stands) for one in at)
                 order, missed = self.order, self.missed_by(number)
-                task = ClientTask(order.round_index, client, state, known[key], missed, order.affordable_bytes)
-                tasks.append(task)
+                rest = known[key], missed, order.affordable_bytes, stands
+                tasks.append(ClientTask(order.round_index, client, state, *rest))
                 number += 1
             yield tasks

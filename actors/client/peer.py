@@ -62,9 +62,13 @@ class PeerClient:
         Returns:
             Telemetry, the payload, and the peer's state before it heard of anybody.
         """
-        client = order.client_id
-        state = state or self._newcomer(num_neighbours)
-        model = _own(state)
+        return self._trained(order, state or self._newcomer(num_neighbours), stands=state is not None)
+
+    def _trained(
+        self, order: TrainOrder, state: ClientState, *, stands: bool
+    ) -> tuple[PeerReport, NDArray[np.uint8], ClientState]:
+        """The same of a peer with a state; ``stands``: it has sent something before."""
+        client, model = order.client_id, _own(state)
         with stage(order.round_index, client, "train"):
             clock = time.perf_counter()
             trained = self._worker.train(order.round_index, [client], [model])
@@ -82,7 +86,8 @@ class PeerClient:
             after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
             pending = ClientState(after, state.last_sent_C, change.withheld_P, copies=state.copies)
             num_samples = self._worker.num_samples(client)
-            emission = emit(self._method, order.round_index, client, num_samples, pending, choice.selected_C)
+            whose = order.round_index, client, num_samples
+            emission = emit(self._method, *whose, pending, choice.selected_C, stands=stands)
         report = ClientReport(
             round_index=order.round_index,
             client_id=client,
@@ -122,7 +127,8 @@ class PeerClient:
             refused: dict[int, str] = {}
             for sender, payload in zip(order.senders, payloads, strict=True):
                 try:
-                    messages[sender], _ = self._worker.verifier.update(order.train.round_index, sender, payload, None)
+                    stands = sender not in order.newcomers
+                    messages[sender], _ = self._worker.verifier.update(at[0], sender, payload, None, stands=stands)
                 except PayloadError as error:
                     refused[sender] = error.reason
             mixed = self._mixed(order, state, messages)

@@ -19,6 +19,7 @@ from fedchunk.actors.payloads import outliers
 from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.chunking.header import Expected
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState, PeerReport, RelaySum, TrainOrder
 from fedchunk.orchestrator.methods.method import reconstruct
 from fedchunk.orchestrator.settings.joined import Sections
@@ -49,45 +50,57 @@ class RelayClient(PeerClient):
             Telemetry, the payload, and what the peer remembers once everybody has it.
         """
         with self._spans.doing("fetch", 1), stage(order.round_index, order.client_id, "reconstruct"):
-            shared = self._caught_up(known or self._worker.start, missed)
-            state = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
-            start_P = self._method.rule.start(shared.weights_P, state.withheld_P)
-        report, payload, after = self.train_peer(order, 0, replace(state, model=replace(shared, weights_P=start_P)))
+            shared = self._caught_up(known or self._worker.start, order.missed, missed)
+            before = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
+            start_P = self._method.rule.start(shared.weights_P, before.withheld_P)
+        before = replace(before, model=replace(shared, weights_P=start_P))
+        report, payload, after = self._trained(order, before, stands=state is not None)
         return report, payload, replace(after, model=None)
 
     def add_messages(
-        self, round_index: int, senders: tuple[int, ...], shared: ModelState | None, *payloads: Payload
+        self,
+        round_index: int,
+        senders: tuple[int, ...],
+        newcomers: frozenset[int],
+        shared: ModelState | None,
+        *payloads: Payload,
     ) -> tuple[RelaySum, ModelState]:
-        """The shared model after a round, from everybody's messages in order of ``senders``, ascending."""
+        """The shared model after a round, from everybody's messages in order of ``senders``, ascending.
+
+        ``newcomers``: those whose message has never counted before.
+        """
         before = shared or self._worker.start
         with self._spans.doing("aggregate", len(senders)):
             sent = list(zip(senders, payloads, strict=True))
-            checked, total = self._checked(round_index, sent, None)
+            checked, total = self._checked(round_index, sent, newcomers, None)
             unread = frozenset(checked.rejected)
             most = outliers.bound(checked.largest, self._ratio)
             if most is not None:  # which nobody knows before all have been heard
-                checked, total = self._checked(round_index, sent, most)
+                checked, total = self._checked(round_index, sent, newcomers, most)
             after = self._method.rule.shared_after(before, total) if total.weight else before
         sent_C = total.chunks.sent_C
         return RelaySum(checked.sizes, checked.rejected, unread, sent_C, self._spans.read_out()), after
 
     def _checked(
-        self, round_index: int, sent: Sequence[tuple[int, Payload]], most_a_unit: float | None
+        self,
+        round_index: int,
+        sent: Sequence[tuple[int, Payload]],
+        newcomers: frozenset[int],
+        most_a_unit: float | None,
     ) -> tuple[GroupSum, RoundSum]:
         spec = self._spec
         total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
         checked = GroupSum(self._layout, spec, self._worker.verifier, self._worker.weight, total)
-        checked.add(round_index, sent, most_a_unit=most_a_unit)
+        checked.add(round_index, sent, most_a_unit=most_a_unit, newcomers=newcomers)
         return checked, total
 
     def changed_since(
-        self, round_index: int, sender: int, shared: ModelState, changed_C: NDArray[np.bool_]
+        self, said: Expected, shared: ModelState, changed_C: NDArray[np.bool_]
     ) -> tuple[dict[str, int], Payload]:
         """What a peer that was away is sent: the chunks that changed meanwhile, every bit of them.
 
         Args:
-            round_index: the last round that is in the shared model.
-            sender: the peer that has it.
+            said: the last round that is in the shared model, and the peer that has it.
             shared: the model.
             changed_C: the chunks.
 
@@ -98,19 +111,20 @@ class RelayClient(PeerClient):
             self._layout,
             shared.weights_P,
             changed_C,
-            round_index=round_index,
-            sender=sender,
-            num_samples=0,
+            round_index=said.origin.round_index,
+            sender=said.origin.sender,
+            num_samples=said.origin.num_samples,
             buffers=(shared.buffers_B, shared.counters_I),
-        )
+        ).over(stands=said.stands)
         return encoded.sizes, encoded.payload
 
     def shared_model(self, shared: ModelState) -> ModelState:
         """The model itself, for whoever wants to keep it."""
         return shared
 
-    def _caught_up(self, known: ModelState, missed: Payload | None) -> ModelState:
+    def _caught_up(self, known: ModelState, expected: Expected | None, missed: Payload | None) -> ModelState:
         if missed is None:
             return known
-        message = decode(missed, self._layout, self._spec.num_float_buffers, self._spec.num_integer_buffers)
+        assert expected is not None, "a message that nobody said anything of"
+        message = decode(missed, self._layout, expected, self._spec.num_float_buffers, self._spec.num_integer_buffers)
         return reconstruct(known, message, self._layout)

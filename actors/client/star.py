@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from fedchunk.actors.client.states import stack_states, with_trained
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.encoding import Message, decode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.score_message import encode_scores
 from fedchunk.orchestrator.contract.messages import (
     COORDINATOR,
@@ -103,7 +105,7 @@ class StarClient:
         results: list[GroupResult] = []
         payloads: list[Payload] = []
         new_states: list[ClientStates] = []
-        for tasks in self._tasks(order, messages, states):
+        for tasks in self._tasks(order, messages, states, order.round_index - 1):
             result, group_payloads, group_states = self._train_tasks(order, tasks)
             results.append(result)
             payloads.extend(group_payloads)
@@ -123,7 +125,7 @@ class StarClient:
         failed: dict[int, str] = {}
         payloads: list[Payload] = []
         new_states: list[ClientStates] = []
-        for tasks in self._tasks(order, messages, states):
+        for tasks in self._tasks(order, messages, states, order.round_index):
             emissions: list[Outgoing] = []
             with self._spans.doing("pack", len(tasks)):
                 for task in tasks:
@@ -146,7 +148,7 @@ class StarClient:
         """
         sums: list[Mapping[int, EvaluationSums]] = []
         new_states: list[ClientStates] = []
-        for tasks in self._tasks(order, messages, states):
+        for tasks in self._tasks(order, messages, states, order.round_index):
             measured: dict[int, EvaluationSums] = {}
             after: list[ClientState] = []
             with self._spans.doing("evaluate", len(tasks)):
@@ -161,10 +163,11 @@ class StarClient:
         return tuple(sums), self._spans.read_out(), tuple(new_states)
 
     def _tasks(
-        self, order: GroupOrder, messages: Sequence[Payload], states: Sequence[StateObject]
+        self, order: GroupOrder, messages: Sequence[Payload], states: Sequence[StateObject], told_round: int
     ) -> Iterator[list[ClientTask]]:
-        """The clients of each group, in order."""
-        groups = GroupTask(order, messages, states, self._layout.num_chunks).groups(self._opened)
+        """The clients of each group, in order; the messages are of ``told_round``."""
+        opened = partial(self._opened, Origin(told_round, COORDINATOR, 0))
+        groups = GroupTask(order, messages, states, self._layout.num_chunks).groups(opened)
         for clients in order.groups:
             with self._spans.doing("fetch", len(clients)):
                 tasks = [self._faded(task) for task in next(groups)]
@@ -186,11 +189,10 @@ class StarClient:
         assert own is not None, "a client that was sent nothing"
         return own
 
-    def _opened(self, message: Payload, known_C: NDArray[np.bool_] | None) -> Message:
+    def _opened(self, origin: Origin, message: Payload, known_C: NDArray[np.bool_] | None, stands: bool) -> Message:
         spec, own = self._worker.spec, self._method.own_codec
-        opened = decode(message, self._layout, spec.num_float_buffers, spec.num_integer_buffers, known_C, own)
-        assert opened.sender == COORDINATOR
-        return opened
+        counts = spec.num_float_buffers, spec.num_integer_buffers
+        return decode(message, self._layout, Expected(origin, stands), *counts, known_C, own)
 
     def _train_tasks(
         self, order: GroupOrder, tasks: list[ClientTask]
@@ -228,7 +230,9 @@ class StarClient:
                 payloads.append(one.payload)
             else:  # at once, while the payload is in the processor's cache
                 turns.now("aggregate")
-                total.add(order.round_index, [(task.client_id, one.payload)], most_a_unit=order.most_a_unit)
+                new = () if task.stands else (task.client_id,)
+                sent = [(task.client_id, one.payload)]
+                total.add(order.round_index, sent, most_a_unit=order.most_a_unit, newcomers=new)
         turns.end()
         kept = self._kept([one.state for one in done], trained, whole=not failed, alone=len(order.groups) == 1)
         reports = ReportRows.of([one.report for one in done]) if done else None
@@ -324,9 +328,8 @@ class StarClient:
     def _emit(self, task: ClientTask, pending: ClientState, selected_C: NDArray[np.bool_]) -> Outgoing:
         num_samples = self._worker.num_samples(task.client_id)
         told = self._settings.chunking.agrees
-        return emit(
-            self._method, task.round_index, task.client_id, num_samples, pending, selected_C, with_mask=not told
-        )
+        whose = task.round_index, task.client_id, num_samples
+        return emit(self._method, *whose, pending, selected_C, stands=task.stands, with_mask=not told)
 
     def _emit_told(self, task: ClientTask) -> Outgoing:
         """Sends the chunks that the message asks for."""
@@ -361,6 +364,7 @@ class StarClient:
             round_index=task.round_index,
             sender=task.client_id,
             num_samples=self._worker.num_samples(task.client_id),
+            stands=task.stands,
         )
         return payload
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.chunking.encoding import Encoded, encode
 from fedchunk.orchestrator.contract.messages import COORDINATOR
-from fedchunk.orchestrator.contract.ports import Handle
+from fedchunk.orchestrator.contract.ports import Handle, Returned
 from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, GlobalModel
 
 
@@ -25,6 +25,12 @@ class StateRef:
     row: int
     machine: str | None = None
     """The machine that has it, where there are several."""
+
+
+def places_of(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:
+    """Where the clients of a call's group ``number`` are now."""
+    states, machine = answer.handles[0], answer.where
+    return {client: StateRef(states, number, row, machine) for row, client in enumerate(clients)}
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,10 @@ class ClientDirectory:
     def last_round(self, client: int) -> int:
         """The round in which the client last took part, 0 before it ever did."""
         return self._entries[client].last_round
+
+    def stands(self, client: int) -> bool:
+        """Whether the client took part before: both ends know what their messages need not say again."""
+        return self._entries[client].last_round > 0
 
     def record_state(self, client: int, round_index: int, state: StateRef, last_round: int) -> None:
         """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
@@ -114,20 +124,21 @@ class ClientDirectory:
         """
         messages: list[Encoded] = []
         receivers: list[list[int]] = []
-        known: dict[tuple[int, bool], tuple[int, ...]] = {}
+        known: dict[tuple[int, bool, bool], tuple[int, ...]] = {}
         equal: dict[bytes, tuple[int, ...]] = {}
         of: dict[int, tuple[int, ...]] = {}
         for client in clients:
             entry = self._entries[client]
             needs_mask = not (entry.known_round == model.round_index - 1 and entry.told_round == model.round_index)
-            key = (entry.known_round, needs_mask)
+            stands = self.stands(client)
+            key = (entry.known_round, needs_mask, stands)
             if key not in known:
                 # Clients that missed more rounds need the same as soon as every chunk has changed since.
-                told = model.message_key(entry.known_round) + bytes([needs_mask])
+                told = model.message_key(entry.known_round) + bytes([needs_mask, stands])
                 if told not in equal:
                     sent = model.messages_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask)
                     equal[told] = tuple(range(len(messages), len(messages) + len(sent)))
-                    messages.extend(sent)
+                    messages.extend(message.over(stands=stands) for message in sent)
                     receivers.extend([] for _ in sent)
                 known[key] = equal[told]
             of[client] = known[key]
@@ -140,7 +151,7 @@ class ClientDirectory:
     def send_choice(
         self, clients: Iterable[int], model: GlobalModel, round_index: int, ledger: Ledger, choice_C: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
-        """The message that tells the clients which chunks to send; bills each of them."""
+        """The message that tells clients that have sent scores which chunks to send; bills each of them."""
         message = encode(
             model.layout,
             model.state.weights_P,
@@ -150,6 +161,6 @@ class ClientDirectory:
             num_samples=0,
             buffers=None,
             choice_C=choice_C,
-        )
+        ).over(stands=True)
         ledger.bill_all(COORDINATOR, clients, message.sizes)
         return message.payload

@@ -31,7 +31,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
-from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for
+from fedchunk.orchestrator.methods.method import dense_bytes_of_peers, layout_for
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -50,6 +50,8 @@ class _Round:
     rejected: dict[int, str] = field(default_factory=dict)
     scores: dict[int, EvaluationSums] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
+    newcomers: frozenset[int] = frozenset()
+    """Peers that have never sent anything before."""
 
 
 class PeerCoordinator:
@@ -112,7 +114,8 @@ class PeerCoordinator:
     def _play(self, round_index: int, progress: Progress) -> PlayedRound:
         started = time.perf_counter()
         settings = self._settings.federation
-        this = _Round(round_index, Ledger(round_index))
+        newcomers = frozenset(client for client, state in enumerate(self._states) if state is None)
+        this = _Round(round_index, Ledger(round_index), newcomers=newcomers)
         self._train(this, progress)
         needed = round_rules.needed(len(self._samples), settings.min_completion_rate)
         if len(this.payloads) < needed:
@@ -140,7 +143,7 @@ class PeerCoordinator:
             metrics={},
             client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
             consensus_distance=distance,
-            dense_bytes_each_way=2 * self._topology.edges * dense_message_bytes(self._initial.spec),
+            dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, newcomers),
             record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=mixed - mixing,
             evaluate_s=finished - mixed,
@@ -202,7 +205,8 @@ class PeerCoordinator:
         for sender in senders:
             if sender != client:
                 this.ledger.bill(sender, client, this.sizes[sender])
-        order = MixOrder(TrainOrder(this.round_index, client), senders, neighbours, self._weights[client], evaluated)
+        train, new = TrainOrder(this.round_index, client), tuple(one for one in senders if one in this.newcomers)
+        order = MixOrder(train, senders, neighbours, self._weights[client], evaluated, new)
         payloads = (this.payloads[sender] for sender in senders)
         return Call(client, "mix_peer", (order, self._states[client], *payloads), 1, 1)
 

@@ -16,15 +16,16 @@ from fedchunk.actors.coordinator.calls import run_calls_in_order
 from fedchunk.actors.coordinator.evaluation import evaluate_model
 from fedchunk.actors.coordinator.hops import bill_hops
 from fedchunk.actors.coordinator.ledger import Ledger
-from fedchunk.actors.coordinator.relay_state import RelayRound, SharedModel
+from fedchunk.actors.coordinator.relay_state import Missed, RelayRound, SharedModel
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.contract.messages import InitialModel, ModelState, PeerReport, RelaySum, TrainOrder
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import PeersApart, RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods import relaying
-from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for
+from fedchunk.orchestrator.methods.method import dense_bytes_of_peers, layout_for
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -109,7 +110,8 @@ class RelayCoordinator:
 
     def _play(self, round_index: int, progress: Progress) -> PlayedRound:
         started = time.perf_counter()
-        this = RelayRound(round_index, Ledger(round_index))
+        newcomers = frozenset(client for client, state in enumerate(self._states) if state is None)
+        this = RelayRound(round_index, Ledger(round_index), newcomers)
         self._catch_up(this)
         self._train(this, progress)
         self._check_finished(this)
@@ -138,12 +140,16 @@ class RelayCoordinator:
             for client, known in enumerate(self._known)
             if known < at
         }
+        said = {
+            client: Expected(Origin(at, way[0][0], 0), stands=way[0][0] not in this.newcomers)
+            for client, way in ways.items()
+        }
         calls = [
             Call(
-                client, "changed_since", (at, way[0][0], self._shared.model, changed_C > self._known[client]), 1, 1,
+                client, "changed_since", (said[client], self._shared.model, changed_C > self._known[client]), 1, 1,
                 whose=f"client {client}",
             )
-            for client, way in ways.items()
+            for client in ways
         ]  # fmt: skip
         for settled in run_calls_in_order(self._group, calls, self._max_attempts, self._again):
             client = settled.key
@@ -151,13 +157,14 @@ class RelayCoordinator:
                 this.failed[client], this.attempts[client] = settled.reason, settled.attempts
                 continue
             bill_hops(this.ledger, [(ways[client], settled.answer.values[0])])
-            this.missed[client] = settled.answer.handles[0]
+            this.missed[client] = Missed(said[client], settled.answer.handles[0])
 
     def _train(self, this: RelayRound, progress: Progress) -> None:
         def call(client: int) -> Call:
             missed = this.missed.get(client)
             known = self._shared.model if missed is None else self._models[self._known[client]]
-            arguments = (TrainOrder(this.round_index, client), known, self._states[client], missed)
+            order = TrainOrder(this.round_index, client, missed=missed.expected if missed else None)
+            arguments = (order, known, self._states[client], missed.payload if missed else None)
             return Call(client, "train_relay", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
 
         calls = [call(client) for client in self._everybody if client not in this.failed]
@@ -198,7 +205,7 @@ class RelayCoordinator:
         One that is no message gets no further than to its sender's neighbours: they look, before they hand it on.
         """
         senders = tuple(this.payloads)
-        arguments = (this.round_index, senders, self._shared.model, *this.payloads.values())
+        arguments = (this.round_index, senders, this.newcomers, self._shared.model, *this.payloads.values())
         call = Call(0, "add_messages", arguments, 1, 1, clients=len(senders), work=len(senders))
         (settled,) = run_calls_in_order(self._group, [call], self._max_attempts, self._again)
         if settled.answer is None:
@@ -251,7 +258,7 @@ class RelayCoordinator:
             metrics=self._measures.values(scores) if scores else {},
             client_metrics={},
             consensus_distance=0.0 if scores else None,
-            dense_bytes_each_way=2 * self._topology.edges * dense_message_bytes(self._initial.spec),
+            dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),
             record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=added_s,
             evaluate_s=evaluated_s,

@@ -8,9 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.orchestrator.chunking.header import Expected
 from fedchunk.orchestrator.contract.messages import EvaluationSums, Span
 from fedchunk.orchestrator.contract.ports import Handle
 from fedchunk.orchestrator.contract.reports import ClientReport
+
+
+@dataclass(frozen=True)
+class Missed:
+    """The message to a peer that was away."""
+
+    expected: Expected
+    """What the peer knows of it."""
+    payload: Handle
 
 
 @dataclass
@@ -19,7 +29,9 @@ class RelayRound:
 
     round_index: int
     ledger: Ledger
-    missed: dict[int, Handle] = field(default_factory=dict)
+    newcomers: frozenset[int]
+    """Peers whose message has never counted: it says also what everybody knows of the others."""
+    missed: dict[int, Missed] = field(default_factory=dict)
     """What peers that were away are sent first."""
     payloads: dict[int, Handle] = field(default_factory=dict)
     """Of the peers that take part, ascending."""

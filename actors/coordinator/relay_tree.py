@@ -17,7 +17,7 @@ from fedchunk.orchestrator.contract.messages import InitialModel, ModelState
 from fedchunk.orchestrator.contract.ports import ClientGroup, Handle
 from fedchunk.orchestrator.core.errors import PeersApart
 from fedchunk.orchestrator.methods.exchange_rules.relay_tree import handed_over
-from fedchunk.orchestrator.methods.method import dense_message_bytes
+from fedchunk.orchestrator.methods.method import dense_bytes_of_peers
 from fedchunk.orchestrator.methods.relaying import Edge, Tree, best_root, nearest_way, parts
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.whole import Settings
@@ -39,7 +39,7 @@ class RelayTreeCoordinator:
     ) -> None:
         self._star = Coordinator(settings, group, initial, samples_per_client, test_parts, MessageLedger)
         self._topology = topology
-        self._dense_bytes = 2 * topology.edges * dense_message_bytes(initial.spec)
+        self._spec = initial.spec
         self._everybody = frozenset(range(topology.num_clients))
         self._root = best_root(topology, self._everybody)
         self._model = self._star.model
@@ -67,6 +67,7 @@ class RelayTreeCoordinator:
             PeersApart: those that did cannot reach each other.
         """
         before = self._star.global_model
+        newcomers = frozenset(client for client in self._everybody if not self._star.stands(client))
         played = self._star.play(round_index, progress)
         present = self._everybody - played.facts.failed.keys()
         apart = parts(self._topology, present)
@@ -77,11 +78,13 @@ class RelayTreeCoordinator:
         if self._root not in present:
             root = best_root(self._topology, present)
             handed = nearest_way(self._topology, root, [self._root])
-            bill_hops(ledger, [(handed, handed_over(before, self._root).sizes)])
+            told = handed_over(before, self._root).over(stands=root not in newcomers)
+            bill_hops(ledger, [(handed, told.sizes)])
             self._root = root
         assert isinstance(played.ledger, MessageLedger)
         bill_hops(ledger, played.ledger.along(Tree.of(self._topology, self._root, present), handed))
         self._model = self._star.model
         distance = 0.0 if played.facts.scores else None
-        facts = replace(played.facts, dense_bytes_each_way=self._dense_bytes, consensus_distance=distance)
+        dense = dense_bytes_of_peers(self._spec, self._topology, newcomers)
+        facts = replace(played.facts, dense_bytes_each_way=dense, consensus_distance=distance)
         return replace(played, facts=facts, ledger=ledger)

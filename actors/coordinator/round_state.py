@@ -26,7 +26,9 @@ class RoundState:
     ledger: Ledger
     total: RoundSum
     affordable_bytes: int | None
-    """What one client may send; None: no budget."""
+    """What one client may send, beside the setup of its connection; None: no budget."""
+    newcomers: frozenset[int]
+    """Members of the cohort that never took part before."""
     most_a_unit: float | None = None
     """The largest value that an update may have; None until one is far larger than the others."""
     agreed: Choice | None = None

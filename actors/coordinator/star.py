@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls, run_calls_in_order
-from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef
+from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef, places_of
 from fedchunk.actors.coordinator.dispatch import Batch, Dispatch, remaining
 from fedchunk.actors.coordinator.evaluation import evaluate_model
 from fedchunk.actors.coordinator.ledger import Ledger
@@ -34,7 +34,7 @@ from fedchunk.orchestrator.contract.messages import (
     InitialModel,
     ModelState,
 )
-from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost, Returned
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import PayloadError, RoundFailed, StatesLost
@@ -42,7 +42,7 @@ from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods.agreement import Agreement
 from fedchunk.orchestrator.methods.budget import Budget
 from fedchunk.orchestrator.methods.exchange_rules._rule import GlobalModel
-from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, dense_message_bytes, server_side
+from fedchunk.orchestrator.methods.method import Method, aggregate_of, client_weight, dense_bytes, server_side
 from fedchunk.orchestrator.methods.saved_model import restored_model, saved_model
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -96,6 +96,10 @@ class Coordinator:
     def global_model(self) -> GlobalModel:
         """The same, with what clients have still to be told."""
         return self._model
+
+    def stands(self, client: int) -> bool:
+        """Whether the client took part before: messages to and from it need not say what both know."""
+        return self._clients.stands(client)
 
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All that later rounds need, between two rounds: values, and the objects with clients' states."""
@@ -161,9 +165,10 @@ class Coordinator:
         )
         spec = self._spec
         total = RoundSum(self._layout, spec.num_float_buffers, spec.num_integer_buffers, rule=self._aggregate)
-        affordable_bytes = self._budget.bytes_per_client(round_index, len(cohort))
-        groups = self._dispatch.groups(cohort)
-        return RoundState(round_index, cohort, groups, self._ledger_of(round_index), total, affordable_bytes)
+        affordable_bytes = self._budget.bytes_per_client(round_index, len(cohort), self._clients.stands)
+        newcomers = frozenset(client for client in cohort if not self._clients.stands(client))
+        groups, ledger = self._dispatch.groups(cohort), self._ledger_of(round_index)
+        return RoundState(round_index, cohort, groups, ledger, total, affordable_bytes, newcomers)
 
     def _facts(
         self,
@@ -186,7 +191,7 @@ class Coordinator:
             metrics=self._measures.values(scores) if scores else {},
             client_metrics={client: self._measures.values(sums) for client, sums in client_scores.items()},
             consensus_distance=None,
-            dense_bytes_each_way=len(this.cohort) * dense_message_bytes(self._spec),
+            dense_bytes_each_way=dense_bytes(self._spec, len(this.cohort), len(this.newcomers)),
             record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=sum(s.duration_s for s in (*this.spans, *self._spans.spans) if s.activity == "aggregate"),
             evaluate_s=evaluate_s,
@@ -248,7 +253,7 @@ class Coordinator:
         for number, result in enumerate(answer.groups):
             reports = result.reports.rows() if result.reports else []
             clients = [report.client_id for report in reports]
-            places = _places(settled.answer, number, clients)
+            places = places_of(settled.answer, number, clients)
             this.failed.update(result.failed)
             this.reports.update(zip(clients, reports, strict=True))
             if result.sizes:
@@ -263,7 +268,8 @@ class Coordinator:
         """Checks the scores of clients, which wait to be told what to send."""
         for client, payload in sent:
             try:
-                this.scores[client], sizes = self._verifier.scores(this.round_index, client, payload)
+                stands = client not in this.newcomers
+                this.scores[client], sizes = self._verifier.scores(this.round_index, client, payload, stands=stands)
             except PayloadError as error:
                 this.rejected[client] = error.reason
                 this.ledger.bill(client, COORDINATOR, {"rejected": getattr(payload, "nbytes", 0)})
@@ -277,7 +283,7 @@ class Coordinator:
         clients = list(this.scores)
         left = None
         if this.affordable_bytes is not None:
-            left = this.affordable_bytes - this.ledger.uplink_bytes(clients[0])
+            left = this.affordable_bytes - self._budget.score_bytes
         weights = [self._weight(client) for client in clients]
         most = self._budget.chunks(left)
         agreed = this.agreed = self._agreement.agree(this.round_index, list(this.scores.values()), weights, most)
@@ -301,7 +307,7 @@ class Coordinator:
             for number, group in enumerate(batch):
                 group = tuple(client for client in group if client not in answer.failed)
                 this.note_emissions(group, agreed, answer.residual_norms[number])
-                places = _places(settled.answer, number, group)
+                places = places_of(settled.answer, number, group)
                 self._take_updates(this, [(client, next(payloads)) for client in group], places)
 
     def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: StateRefs) -> None:
@@ -310,7 +316,8 @@ class Coordinator:
         at_once = len(sent) == 1 or self._aggregate is not None
         with self._spans.doing("aggregate", len(sent)):
             group = GroupSum(self._layout, self._spec, self._verifier, self._weight, this.total if at_once else None)
-            group.add(this.round_index, sent, this.agreed_C, this.most_a_unit)
+            newcomers = this.newcomers.difference(this.scores)
+            group.add(this.round_index, sent, this.agreed_C, this.most_a_unit, newcomers=newcomers)
             this.largest.update(group.largest)
             self._settle(this, places, group.sizes, group.rejected, None if at_once else group.partial())
 
@@ -378,7 +385,7 @@ class Coordinator:
             for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
                 scores.update(sums)
                 measured = [client for client in group if client in sums]
-                for client, place in _places(settled.answer, number, measured).items():
+                for client, place in places_of(settled.answer, number, measured).items():
                     self._clients.record_state(client, self._model.round_index, place, this.round_index)
         return {client: scores[client] for client in this.counted if client in scores}
 
@@ -389,9 +396,3 @@ class Coordinator:
     @property
     def _max_attempts(self) -> int:
         return self._settings.runtime.max_attempts
-
-
-def _places(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:
-    """Where the clients of a call's group ``number`` are now."""
-    states, machine = answer.handles[0], answer.where
-    return {client: StateRef(states, number, row, machine) for row, client in enumerate(clients)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,15 +40,25 @@ class GroupSum:
         sent: Iterable[tuple[int, NDArray[np.uint8]]],
         agreed_C: NDArray[np.bool_] | None = None,
         most_a_unit: float | None = None,
+        *,
+        newcomers: Collection[int] = (),
     ) -> None:
-        """Adds clients' payloads, in order; ``agreed_C`` are the chunks that they were told to send.
+        """Adds clients' payloads, in order.
 
-        ``most_a_unit``: the largest value that an update may have, see :mod:`actors.payloads.outliers`.
+        Args:
+            round_index: this round.
+            sent: clients with their payloads.
+            agreed_C: the chunks that they were told to send.
+            most_a_unit: the largest value that an update may have, see :mod:`actors.payloads.outliers`.
+            newcomers: clients that send for the first time.
         """
         updates: list[Update] = []
         for client, payload in sent:
             try:
-                message, largest = self._intake.update(round_index, client, payload, agreed_C, most_a_unit)
+                stands = client not in newcomers
+                message, largest = self._intake.update(
+                    round_index, client, payload, agreed_C, most_a_unit, stands=stands
+                )
             except PayloadError as error:
                 self.rejected[client] = error.reason
                 self.sizes[client] = {"rejected": getattr(payload, "nbytes", 0)}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.payloads.outliers import units
 from fedchunk.orchestrator.chunking.encoding import Message, decode
-from fedchunk.orchestrator.chunking.header import SIZE
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.score_message import decode_scores
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import PayloadError
@@ -51,6 +51,8 @@ class PayloadVerifier:
         payload: NDArray[np.uint8],
         agreed_C: NDArray[np.bool_] | None,
         most_a_unit: float | None = None,
+        *,
+        stands: bool,
     ) -> tuple[Message, float]:
         """One client's update, and its largest absolute value for a unit.
 
@@ -60,13 +62,14 @@ class PayloadVerifier:
             payload: what was sent.
             agreed_C: the chunks that the client was told to send; None where the choice is its own.
             most_a_unit: the largest value for a unit that is allowed, see :mod:`actors.payloads.outliers`.
+            stands: whether the client has sent something before.
         """
         _check_bytes(payload)
         spec = self._spec
+        expected = self._expected(round_index, client, stands=stands)
         message = decode(
-            payload, self._layout, spec.num_float_buffers, spec.num_integer_buffers, agreed_C, self._own_codec
+            payload, self._layout, expected, spec.num_float_buffers, spec.num_integer_buffers, agreed_C, self._own_codec
         )
-        self._check_origin(round_index, client, (message.round_index, message.sender, message.num_samples))
         if message.buffers_B is None or message.counters_I is None:
             raise PayloadError("holds no buffers")
         if message.shares_K is not None or message.choice_C is not None or message.from_first:
@@ -78,15 +81,15 @@ class PayloadVerifier:
         return message, self._check_amount(round_index, client, message, most_a_unit)
 
     def scores(
-        self, round_index: int, client: int, payload: NDArray[np.uint8]
+        self, round_index: int, client: int, payload: NDArray[np.uint8], *, stands: bool
     ) -> tuple[NDArray[np.float32], dict[str, int]]:
         """One client's scores, (C,), and the message's bytes by kind."""
         _check_bytes(payload)
-        head, scores_C = decode_scores(payload, self._layout)
-        self._check_origin(round_index, client, (head.round_index, head.sender, head.num_samples))
+        expected = self._expected(round_index, client, stands=stands)
+        scores_C, sizes = decode_scores(payload, self._layout, expected)
         if (largest := _largest(scores_C)) > MOST_SCORE:
             raise PayloadError(f"holds a score of {largest:g}; allowed are scores up to {MOST_SCORE:g}")
-        return scores_C, {"header": SIZE, "scores": len(payload) - SIZE}
+        return scores_C, sizes
 
     def _check_amount(self, round_index: int, client: int, message: Message, most_a_unit: float | None) -> float:
         """Finite values may still be none that training ever gives, and be enough to end a run."""
@@ -102,7 +105,5 @@ class PayloadVerifier:
             raise PayloadError(f"holds {chunks} chunks; in round {round_index} at most {most} may be sent")
         return largest / self._units[client]
 
-    def _check_origin(self, round_index: int, client: int, found: tuple[int, int, int]) -> None:
-        expected = (round_index, client, self._samples[client])
-        if found != expected:
-            raise PayloadError(f"says (round, client, samples) {found}, expected {expected}")
+    def _expected(self, round_index: int, client: int, *, stands: bool) -> Expected:
+        return Expected(Origin(round_index, client, self._samples[client]), stands)

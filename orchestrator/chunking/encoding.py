@@ -1,39 +1,34 @@
 """Messages as bytes: what is encoded here is what is billed, and what the receiver decodes.
 
-    header    36 bytes, see :mod:`fedchunk.orchestrator.chunking.header`
-    mask      which chunks follow: a bit per chunk, padded to a multiple of 4 bytes; none where both ends know
-    choice    which chunks the receiver is to send, as a mask, or none
-    scales    2 bytes per chunk (of stc, in all), for the encodings that have them
+    header    8 bytes, 32 in the first message over a connection: :mod:`fedchunk.orchestrator.chunking.header`
+    mask      which chunks follow: :mod:`fedchunk.orchestrator.chunking.choice_code`; where both ends know, how many
+    choice    which chunks the receiver is to send, coded as a mask, or none
+    scales    2 bytes per chunk (of stc, in all), for the encodings that have them; fewer where values are compressed:
+              :mod:`fedchunk.orchestrator.chunking.scale_code`
     shares    a float32 per chunk, or none
     buffers   the model's float32 and int64 buffers, or none
     values    the values of the chunks, one behind the other, encoded and perhaps compressed, to the end
 
-All little-endian. Nothing is pickled and nothing is trusted: :func:`decode` checks every number against the
-receiver's own layout first.
+Little-endian, but for masks. Nothing is pickled and nothing is trusted: :func:`decode` checks every number against
+the receiver's own layout first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking import codecs, header
-from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, Codec, Encoding, Packed, codec_of
-from fedchunk.orchestrator.chunking.header import Flag, Header, check
+from fedchunk.orchestrator.chunking import choice_code, codecs, header, scale_code
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, Codec, Encoding, Packed
+from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin, check
 from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.sections import COMPRESSIONS, Compression, Parts, take_apart
 from fedchunk.orchestrator.core.errors import FedchunkError, PayloadError
-
-Compression = Literal["none", "lz4", "zstd"]
-COMPRESSIONS: tuple[Compression, ...] = ("none", "lz4", "zstd")
-
-KINDS = ("header", "mask", "choice", "scales", "shares", "buffers", "values")
-"""The kinds of bytes of a message, as the ledger names them, in their order."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +49,8 @@ PLAIN = Packing()
 
 @dataclass(frozen=True)
 class Message:
-    """A decoded message. Arrays are read-only; float32 values are views of the bytes."""
+    """A decoded message, from where it was expected. Arrays are read-only, and views of the bytes if they can be."""
 
-    round_index: int
-    sender: int
-    num_samples: int
     mask_C: NDArray[np.bool_]
     values: NDArray[np.float32]
     """The values of the chunks in ``mask_C``, one chunk behind the other, as the encoding left them."""
@@ -76,12 +68,18 @@ class Message:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A message ready to send."""
+    """A message ready to send, as the first over its connection; :meth:`over` makes it a later one."""
 
     payload: NDArray[np.uint8]
     sizes: dict[str, int]
     """Its bytes by kind."""
     _packed: Packed
+
+    def over(self, *, stands: bool) -> Encoded:
+        """The message without what both ends know already, where the connection stands."""
+        if not stands:
+            return self
+        return replace(self, payload=self.payload[header.SETUP_SIZE :], sizes=self.sizes | {"header": header.SIZE})
 
     @cached_property
     def seen(self) -> NDArray[np.float32]:
@@ -91,26 +89,27 @@ class Encoded:
 
 
 def message_bytes(
-    num_chunks: int,
     num_values: int,
     num_float_buffers: int,
     num_integer_buffers: int,
     num_shares: int = 0,
     *,
+    mask: int,
     num_selected: int = 0,
     codec: Codec = FLOAT32,
-    with_mask: bool = True,
-    with_choice: bool = False,
+    choice: int = 0,
 ) -> dict[str, int]:
-    """Bytes of a message by kind, without compression; their sum is the length of what :func:`encode` returns.
+    """Bytes of a message by kind, without compression, where the connection stands; their sum is its length.
 
+    ``mask`` and ``choice`` are the bytes of these, which :mod:`fedchunk.orchestrator.chunking.choice_code` tells. The
+    first message over a connection has :data:`fedchunk.orchestrator.chunking.header.SETUP_SIZE` bytes more.
     ``num_selected`` chunks matter only to encodings with scales. Where only an encoding itself can tell the length of
     values, its bytes for values drawn from a normal distribution are an estimate.
     """
     return {
         "header": header.SIZE,
-        "mask": _mask_bytes(num_chunks) if with_mask else 0,
-        "choice": _mask_bytes(num_chunks) if with_choice else 0,
+        "mask": mask,
+        "choice": choice,
         "scales": codec.scale_bytes(num_selected),
         "shares": 4 * num_shares,
         "buffers": 4 * num_float_buffers + 8 * num_integer_buffers,
@@ -159,6 +158,9 @@ def encode(
         choice_C: which chunks the receiver is to send, or None.
         with_mask: False where the receiver knows which chunks these are.
 
+    Returns:
+        The message as the first over a connection.
+
     Raises:
         ValueError: a value does not fit the encoding.
     """
@@ -199,11 +201,13 @@ def encode_packed(
     ``from_first``: the changes are to be added to the first model, not to what the receiver has.
     """
     own = packed.codec.wire_id >= FIRST_OWN_ID  # of its values nobody else knows the length
-    compression, values = _compressed(packed.parts, "none" if own else compression)
+    compression, values, scales = _compressed(packed, "none" if own else compression)
+    mask_code, mask = choice_code.write(mask_C) if with_mask else (0, _count_section(mask_C))
+    choice_kind, choice = (0, b"") if choice_C is None else choice_code.write(choice_C)
     sections = {
-        "mask": _mask_section(mask_C) if with_mask else b"",
-        "choice": _mask_section(choice_C) if choice_C is not None else b"",
-        "scales": packed.scales,
+        "mask": mask,
+        "choice": choice,
+        "scales": scales,
         "shares": b"" if shares_K is None else shares_K.astype("<f4", copy=False),
         "buffers": b"" if buffers is None else _buffer_section(*buffers),
     }
@@ -217,7 +221,8 @@ def encode_packed(
         + (choice_C is not None) * Flag.CHOICE
     )
     kinds = packed.codec.wire_id, COMPRESSIONS.index(compression)
-    head = Header(Flag(flags), *kinds, round_index, sender, num_samples, int(np.count_nonzero(mask_C)))
+    origin = Origin(round_index, sender, num_samples)
+    head = Header(Flag(flags), *kinds, origin, mask_code, choice_kind)
     payload, sizes = assemble(head, layout, sections, values)
     return Encoded(payload, sizes, packed)
 
@@ -230,8 +235,8 @@ def assemble(
 ) -> tuple[NDArray[np.uint8], dict[str, int]]:
     """Header, sections and values, if any, as one array of bytes, and their sizes. Everything is copied once."""
     parts = {kind: np.frombuffer(section, np.uint8) for kind, section in sections.items()}
-    payload = np.concatenate([np.empty(header.SIZE, np.uint8), *parts.values(), *(values or ())])
-    sizes = {"header": header.SIZE} | {kind: len(part) for kind, part in parts.items()}
+    payload = np.concatenate([np.empty(head.size, np.uint8), *parts.values(), *(values or ())])
+    sizes = {"header": head.size} | {kind: len(part) for kind, part in parts.items()}
     if values is not None:
         sizes["values"] = sum(map(len, values))
     header.write(payload, head, layout)
@@ -241,67 +246,68 @@ def assemble(
 def decode(
     payload: NDArray[np.uint8],
     layout: Layout,
+    expected: Expected,
     num_float_buffers: int,
     num_integer_buffers: int,
     known_C: NDArray[np.bool_] | None = None,
     own: Codec | None = None,
 ) -> Message:
-    """Checks the bytes and takes them apart; float32 values are not copied.
+    """Checks the bytes and takes them apart; float32 values are not copied where they lie at a multiple of 4 bytes.
 
     Args:
         payload: the bytes.
         layout: the receiver's cut.
+        expected: what the receiver knows of the message.
         num_float_buffers: B of the receiver's model.
         num_integer_buffers: I of the receiver's model.
         known_C: which chunks a message without a mask holds.
         own: the receiver's encoding, where it is not built in or has options.
 
     Raises:
-        PayloadError: the bytes are not a message of this layout, or hold values that are not finite.
+        PayloadError: the bytes are not a message of this layout and origin, or hold values that are not finite.
     """
-    head = header.read_unverified(payload, layout)
+    head = header.read(payload, layout, expected)
+    try:
+        parts = take_apart(payload, head, layout, num_float_buffers, num_integer_buffers, own)
+        mask_C = parts.mask_C if parts.mask_C is not None else _known(known_C, parts.num_selected)
+    except PayloadError:
+        header.verify(payload, head, layout, expected, len(payload))  # damage is named before what it does
+        raise
     plain = (head.encoding, head.compression) == _PLAIN_KINDS
-    values_at = _values_at(head, layout.num_chunks, num_float_buffers, num_integer_buffers) if plain else len(payload)
-    finite = header.verify(payload, head, values_at)
-    check(Flag.SCORES not in head.flags, "holds scores, not chunks")
-    codec = codec_of(head.encoding, own)
-    if codec is None or head.compression >= len(COMPRESSIONS):
-        raise PayloadError("an unknown encoding")
-    cursor = _Cursor(payload)
-    mask_C = cursor.mask(layout, "mask") if Flag.MASK in head.flags else known_C
-    if mask_C is None:
-        raise PayloadError("has no mask, and which chunks it holds is not known")
-    num_marked = int(np.count_nonzero(mask_C))
-    check(num_marked == head.num_selected, f"{num_marked} chunks are marked, the header says {head.num_selected}")
-    choice_C = cursor.mask(layout, "choice") if Flag.CHOICE in head.flags else None
-    scales = cursor.take("scales", codec.scale_bytes(head.num_selected))
-    shares_K = cursor.take("shares", 4 * head.num_selected).view("<f4") if Flag.SHARES in head.flags else None
-    buffers_B = counters_I = None
-    if Flag.BUFFERS in head.flags:
-        section = cursor.take("buffers", 4 * num_float_buffers + 8 * num_integer_buffers)
-        buffers_B = section[: 4 * num_float_buffers].view("<f4")
-        counters_I = np.frombuffer(section[4 * num_float_buffers :].tobytes(), "<i8")
-        check(header.all_finite(buffers_B), "buffers that are not finite")
+    values_at = len(payload) - parts.sizes["values"] if plain else len(payload)
+    finite = header.verify(payload, head, layout, expected, values_at)
     sizes_K = layout.sizes_C[mask_C]
-    packed = cursor.rest(codec.value_bytes(sizes_K), COMPRESSIONS[head.compression])
-    values = _unpacked(codec, packed, scales, sizes_K)
+    raw = _uncompressed(parts, sizes_K, COMPRESSIONS[head.compression])
+    values = _unpacked(parts.codec, raw, parts.scales, sizes_K)
     check(finite if plain else header.all_finite(values), "values that are not finite")
+    buffers_B = counters_I = None
+    if parts.buffers is not None:
+        buffers_B = _aligned(parts.buffers[: 4 * num_float_buffers]).view("<f4")
+        counters_I = np.frombuffer(parts.buffers[4 * num_float_buffers :].tobytes(), "<i8")
+        check(header.all_finite(buffers_B), "buffers that are not finite")
+    shares_K = None if parts.shares is None else _aligned(parts.shares).view("<f4")
     if shares_K is not None:
         check(bool(((shares_K > 0) & (shares_K <= 1)).all()), "shares outside (0, 1]")
     return Message(
-        head.round_index,
-        head.sender,
-        head.num_samples,
         mask_C,
         values,
         Flag.CHANGES in head.flags,
         Flag.FROM_FIRST in head.flags,
         shares_K,
-        choice_C,
+        parts.choice_C,
         buffers_B,
         counters_I,
-        cursor.sizes,
+        parts.sizes,
     )
+
+
+def _known(known_C: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
+    """The chunks that both ends know, if they are as many as the message says."""
+    if known_C is None:
+        raise PayloadError("has no mask, and which chunks it holds is not known")
+    marked = int(np.count_nonzero(known_C))
+    check(marked == count, f"{marked} chunks are known, the message says {count}")
+    return known_C
 
 
 def _unpacked(
@@ -317,69 +323,46 @@ def _unpacked(
 _PLAIN_KINDS = FLOAT32.wire_id, COMPRESSIONS.index(PLAIN.compression)
 
 
-def _values_at(head: Header, num_chunks: int, num_float_buffers: int, num_integer_buffers: int) -> int:
-    """Where the values of a plain float32 message begin, if its header is true."""
-    num_masks = (Flag.MASK in head.flags) + (Flag.CHOICE in head.flags)
-    shares = 4 * head.num_selected if Flag.SHARES in head.flags else 0
-    buffers = 4 * num_float_buffers + 8 * num_integer_buffers if Flag.BUFFERS in head.flags else 0
-    return header.SIZE + num_masks * _mask_bytes(num_chunks) + shares + buffers
+def _uncompressed(parts: Parts, sizes_K: NDArray[np.int64], compression: Compression) -> NDArray[np.uint8]:
+    """The packed values of chunks of these sizes; of unknown length where only their encoding can tell."""
+    expected, packed = parts.codec.value_bytes(sizes_K), parts.values
+    if expected is None:
+        check(compression == "none", "compressed values whose length is not known")
+        return packed
+    if compression != "none":
+        try:
+            raw = pa.decompress(packed, decompressed_size=expected, codec=compression, asbytes=True)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise PayloadError(f"values that do not decompress: {error}") from error
+        packed = np.frombuffer(raw, np.uint8)
+    check(len(packed) == expected, f"{len(packed)} bytes of values, its header describes {expected}")
+    return _aligned(packed) if parts.codec == FLOAT32 else packed
 
 
-class _Cursor:
-    """Walks through the sections of a message; every step is checked against its length."""
-
-    def __init__(self, payload: NDArray[np.uint8]) -> None:
-        self._payload = payload
-        self._position = header.SIZE
-        self.sizes = dict.fromkeys(KINDS, 0) | {"header": header.SIZE}
-
-    def take(self, kind: str, length: int) -> NDArray[np.uint8]:
-        end = self._position + length
-        if end > len(self._payload):
-            raise PayloadError(f"{len(self._payload)} bytes are too short for its {kind}")
-        section = self._payload[self._position : end]
-        self._position = end
-        self.sizes[kind] = length
-        return section
-
-    def mask(self, layout: Layout, kind: str) -> NDArray[np.bool_]:
-        bits = np.unpackbits(self.take(kind, _mask_bytes(layout.num_chunks)))
-        check(not np.count_nonzero(bits[layout.num_chunks :]), f"{kind} marks chunks that do not exist")
-        return bits[: layout.num_chunks].view(np.bool_)
-
-    def rest(self, expected: int | None, compression: Compression) -> NDArray[np.uint8]:
-        """The values' bytes, ``expected`` of them once decompressed; None where nobody can tell."""
-        section = self.take("values", len(self._payload) - self._position)
-        if expected is None:
-            check(compression == "none", "compressed values whose length is not known")
-            return section
-        if compression != "none":
-            try:
-                raw = pa.decompress(section, decompressed_size=expected, codec=compression, asbytes=True)
-            except (OSError, ValueError, pa.ArrowException) as error:
-                raise PayloadError(f"values that do not decompress: {error}") from error
-            section = np.frombuffer(raw, np.uint8)
-        check(len(section) == expected, f"{len(section)} bytes of values, its header describes {expected}")
-        return section
+def _aligned(section: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A section of float32 values, copied only where it does not lie at a multiple of 4 bytes."""
+    if section.ctypes.data % 4:
+        section = section.copy()
+        section.setflags(write=False)
+    return section
 
 
 def _compressed(
-    parts: Sequence[NDArray[np.uint8]], compression: Compression
-) -> tuple[Compression, Sequence[NDArray[np.uint8]]]:
-    """The bytes compressed, or as they are where that is not longer."""
-    if compression == "none" or not parts:
-        return "none", parts
-    whole = np.concatenate(parts)
-    smaller = pa.compress(whole, codec=compression, asbytes=True)
-    return (compression, [np.frombuffer(smaller, np.uint8)]) if len(smaller) < len(whole) else ("none", [whole])
+    packed: Packed, compression: Compression
+) -> tuple[Compression, Sequence[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Values and scales compressed, or as they are where that is not longer."""
+    if compression == "none" or not packed.parts:
+        return "none", packed.parts, packed.scales
+    whole = packed.joined
+    smaller = np.frombuffer(pa.compress(whole, codec=compression, asbytes=True), np.uint8)
+    scales = scale_code.write(packed.scales)
+    if len(smaller) + len(scales) < len(whole) + len(packed.scales):
+        return compression, [smaller], scales
+    return "none", [whole], packed.scales
 
 
-def _mask_bytes(num_chunks: int) -> int:
-    return 4 * -(-num_chunks // 32)
-
-
-def _mask_section(mask_C: NDArray[np.bool_]) -> bytes:
-    return np.packbits(mask_C).tobytes().ljust(_mask_bytes(len(mask_C)), b"\0")
+def _count_section(mask_C: NDArray[np.bool_]) -> bytes:
+    return int(np.count_nonzero(mask_C)).to_bytes(choice_code.count_bytes(len(mask_C)), "big")
 
 
 def _buffer_section(buffers_B: NDArray[np.float32], counters_I: NDArray[np.int64]) -> bytes:

@@ -1,6 +1,6 @@
 """The scores that clients send to agree on one set of chunks, as bytes that are billed like any others.
 
-header    36 bytes
+header    8 bytes, 32 in the first message over a connection
 scores    a float32 per chunk; or a float32, the largest score, and a logarithmic byte per chunk
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import agreement, header
 from fedchunk.orchestrator.chunking.encoding import assemble
-from fedchunk.orchestrator.chunking.header import Flag, Header, check
+from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin, check
 from fedchunk.orchestrator.chunking.layout import Layout
 
 ScoreEncoding = Literal["float32", "byte"]
@@ -21,7 +21,7 @@ _ENCODINGS: tuple[ScoreEncoding, ...] = ("float32", "byte")
 
 
 def score_message_bytes(num_chunks: int, encoding: ScoreEncoding) -> int:
-    """Bytes of one client's scores as a message."""
+    """Bytes of one client's scores as a message, where the connection stands."""
     return header.SIZE + (4 * num_chunks if encoding == "float32" else 4 + num_chunks)
 
 
@@ -33,22 +33,32 @@ def encode_scores(
     round_index: int,
     sender: int,
     num_samples: int,
+    stands: bool,
 ) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """One client's scores as a message, and its bytes by kind."""
+    """One client's scores as a message, and its bytes by kind; ``stands``: the client has sent something before."""
     if encoding == "float32":
         section = scores_C.astype("<f4", copy=False).tobytes()
     else:
         peak, bytes_C = agreement.to_bytes(scores_C)
         section = np.array(peak, "<f4").tobytes() + bytes_C.tobytes()
-    head = Header(Flag.SCORES, _ENCODINGS.index(encoding), 0, round_index, sender, num_samples, layout.num_chunks)
-    return assemble(head, layout, {"scores": section})
+    head = Header(Flag.SCORES, _ENCODINGS.index(encoding), 0, Origin(round_index, sender, num_samples))
+    payload, sizes = assemble(head, layout, {"scores": section})
+    if not stands:
+        return payload, sizes
+    return payload[header.SETUP_SIZE :], sizes | {"header": header.SIZE}
 
 
-def decode_scores(payload: NDArray[np.uint8], layout: Layout) -> tuple[Header, NDArray[np.float32]]:
-    """The header and the scores, (C,). Raises PayloadError when they are not scores of this layout, or not finite."""
-    head = header.read(payload, layout)
+def decode_scores(
+    payload: NDArray[np.uint8], layout: Layout, expected: Expected
+) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """The scores, (C,), and the message's bytes by kind.
+
+    Raises PayloadError when they are not scores of this layout and origin, or not finite.
+    """
+    head = header.read(payload, layout, expected)
+    header.verify(payload, head, layout, expected, len(payload))
     check(Flag.SCORES in head.flags and head.encoding < len(_ENCODINGS), "holds no scores")
-    section = payload[header.SIZE :]
+    section = payload[head.size :]
     if _ENCODINGS[head.encoding] == "float32":
         check(len(section) == 4 * layout.num_chunks, f"{len(section)} bytes of scores for {layout.num_chunks} chunks")
         scores_C = section.view("<f4")
@@ -58,4 +68,4 @@ def decode_scores(payload: NDArray[np.uint8], layout: Layout) -> tuple[Header, N
         check(np.isfinite(peak) and peak >= 0, f"a largest score of {peak}")
         scores_C = agreement.from_bytes(peak, section[4:])
     check(bool(np.isfinite(scores_C).all() and (scores_C >= 0).all()), "scores that are not finite or negative")
-    return head, scores_C
+    return scores_C, {"header": head.size, "scores": len(section)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fedchunk.orchestrator.chunking.header import SETUP_SIZE
 from fedchunk.orchestrator.commands.plan_memory import Held, Memory, memory_lines
 from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
 from fedchunk.orchestrator.commands.plan_notes import notes
@@ -43,7 +44,8 @@ class Plan:
     clients_per_round: int
     rounds: int
     upload: Bounds
-    """All that one client sends in one round; peer to peer: one message over one edge."""
+    """All that one client sends in one round; peer to peer: one message over one edge. What a first message has more is
+    in the upper bound."""
     download: Bounds
     """All that one client is sent in one round, once it has the model; peer to peer as ``upload``."""
     first_download: int
@@ -51,7 +53,7 @@ class Plan:
     score_message: int
     """What a client sends to agree, in the rounds that ask for it; 0 if none does."""
     dense_message: int
-    """Every message of full exchange."""
+    """Every message of full exchange but the first ones."""
     uplink: Bounds
     downlink: Bounds
     dense: int
@@ -104,12 +106,13 @@ def make_plan(
     else:
         traffic = peer_traffic(federation, messages, topology, clock.peers if clock else None)
     downloads = topology is None or messages.method.rule.relays == "to_root"
-    first = messages.whole(with_choice=False) if downloads and not federation.clients_have_first_model else 0
+    first = messages.whole(None).high + SETUP_SIZE if downloads and not federation.clients_have_first_model else 0
     per_round = cohort_size(federation.number_of_clients, federation.client_sampling_rate)
     held = Held(traffic.participants, traffic.upload.high * per_round, (facts or data_facts(settings)).num_bytes)
     encoding = settings.chunking.chunk_encoding if settings.chunking.chunking else "float32"
     compression = messages.method.packing.compression
     dense = messages.dense * num_rounds * (2 * topology.edges if topology else per_round)
+    dense += SETUP_SIZE * (2 * topology.edges if topology else traffic.participants)
     carried, dense_carried = (traffic.uplink, dense) if topology else (traffic.uplink + traffic.downlink, 2 * dense)
     return Plan(
         model=settings.training.model_type,

@@ -45,12 +45,13 @@ class BudgetBounds:
         budget_mb = messages.chunking.sensitivity_budget_mb
         assert budget_mb is not None, "made for settings that have a budget"
         self._messages = messages
-        self._total = budget_mb * 1_000_000
+        self._capacity = int(budget_mb * 1_000_000)
+        self._total = budget_mb * 1_000_000 - self._budget.setup_bytes
         self._rounds = rounds
         self._clients = clients
 
     def limit(self, chunks: Bounds, round_index: int, spent: Bounds) -> Bounds:
-        """``chunks``, as far as they are affordable after ``spent`` bytes in the rounds before."""
+        """``chunks``, as far as they are affordable after ``spent`` bytes in the rounds before, without any setup."""
         even = math.ceil(self._total * (round_index - 1) / self._rounds)
         return Bounds(
             min(chunks.low, self._affordable(round_index, min(spent.high, even))),
@@ -59,7 +60,7 @@ class BudgetBounds:
 
     def cap(self, uplink: Bounds) -> Bounds:
         """The uplink of the whole run."""
-        return uplink.at_most(int(self._total))
+        return uplink.at_most(self._capacity)
 
     def _share(self, round_index: int, spent: int) -> int:
         return even_share(self._total - spent, self._rounds - round_index + 1, self._clients)

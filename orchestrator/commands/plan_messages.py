@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fedchunk.orchestrator.chunking import choice_code, scale_code
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ModelSpec
@@ -48,7 +49,7 @@ NOTHING = Bounds(0, 0)
 
 @dataclass(frozen=True)
 class Messages:
-    """The messages of one experiment, in bytes. ``chunks`` says how many chunks a message holds."""
+    """The messages of one experiment, in bytes, over connections that stand. ``chunks``: how many a message holds."""
 
     spec: ModelSpec
     settings: Sections
@@ -71,7 +72,7 @@ class Messages:
 
     @property
     def dense(self) -> int:
-        """Every message of full exchange."""
+        """Every message of full exchange over a connection that stands."""
         return dense_message_bytes(self.spec)
 
     @property
@@ -80,83 +81,101 @@ class Messages:
         return score_bytes(self.chunking, self.layout.num_chunks)
 
     @property
-    def choice(self) -> int:
-        """The coordinator's choice, to clients that sent scores."""
-        return self.nothing(with_choice=True)
+    def longest_choice(self) -> int:
+        """The coordinator's choice, to clients that sent scores, of however many chunks."""
+        return self.nothing(Bounds(0, self.layout.num_chunks)).high
 
     def update(self, chunks: Bounds) -> Bounds:
         """What a client sends: no mask where all were told which chunks."""
         return self._bounds(chunks, self.method.packing, with_mask=not self.chunking.agrees)
 
-    def whole(self, *, with_choice: bool) -> int:
-        """The whole model, to a client that has none: every bit of it."""
-        return self._length(self.layout.num_chunks, PLAIN, with_choice=with_choice)
+    def whole(self, choice: Bounds | None) -> Bounds:
+        """The whole model, to a client that has none: every bit of it. ``choice``: how many it is told to send."""
+        return self._bounds(Bounds.exactly(self.layout.num_chunks), PLAIN, choice=choice)
 
-    def change(self, chunks: Bounds, *, plain: bool = False, with_mask: bool, with_choice: bool) -> Bounds:
+    def change(self, chunks: Bounds, *, plain: bool = False, with_mask: bool, choice: Bounds | None = None) -> Bounds:
         """What changed since a client was last told; ``plain`` where it must share every bit again."""
         packing = PLAIN if plain else self.method.packing
         with_shares = self.method.rule.sends_shares
-        return self._bounds(chunks, packing, with_mask=with_mask, with_choice=with_choice, with_shares=with_shares)
+        return self._bounds(chunks, packing, with_mask=with_mask, choice=choice, with_shares=with_shares)
 
-    def told_again(self, chunks: int) -> int:
-        """So many changed chunks at most, told once more to a client that has to hear of later rounds too."""
-        return self._length(chunks, self.method.packing) - self._buffers
+    def told_again(self, chunks: Bounds) -> int:
+        """Changed chunks, told once more to a client that has to hear of later rounds too, at most."""
+        return self._bounds(chunks, self.method.packing).high - self._buffers
 
-    def ending(self, *, with_choice: bool) -> int:
-        """What the last of several messages has beside the others."""
-        return self._buffers + (self.nothing(with_choice=True) - self.nothing(with_choice=False)) * with_choice
+    def ending(self, choice: Bounds | None) -> int:
+        """What the last of several messages has beside the others, at most."""
+        return self._buffers + self._choice(choice).high
 
     @property
     def _buffers(self) -> int:
         return 4 * self.spec.num_float_buffers + 8 * self.spec.num_integer_buffers
 
-    def nothing(self, *, with_choice: bool) -> int:
+    def nothing(self, choice: Bounds | None) -> Bounds:
         """To a client that knows the model already."""
-        return sum(message_bytes(self.layout.num_chunks, 0, 0, 0, with_choice=with_choice).values())
+        mask = self._mask(Bounds.exactly(0), with_mask=True)
+        return Bounds.exactly(sum(message_bytes(0, 0, 0, mask=mask.low).values())) + self._choice(choice)
 
     @property
     def chunk_up(self) -> int:
-        """What one more chunk adds to an update at most."""
-        return self.update(Bounds.exactly(1)).high - self.update(NOTHING).high
+        """What one more chunk adds to an update at most, beside its mask."""
+        return self._one_more(self.method.packing, with_shares=False)
 
     @property
     def chunk_down(self) -> int:
-        """What one more chunk adds to any message that tells a client of changes at most."""
-        plain = self.method.rule.keeps_residual
-        one, none = (
-            self.change(Bounds.exactly(count), plain=plain, with_mask=True, with_choice=False) for count in (1, 0)
-        )
-        return one.high - none.high
+        """What one more chunk adds to any message that tells a client of changes at most, beside its mask."""
+        packing = PLAIN if self.method.rule.keeps_residual else self.method.packing
+        return self._one_more(packing, with_shares=self.method.rule.sends_shares)
 
-    def _bounds(self, chunks: Bounds, packing: Packing, **parts: bool) -> Bounds:
-        return Bounds(
-            self._length(chunks.low, packing, shortest=True, **parts), self._length(chunks.high, packing, **parts)
-        )
+    @property
+    def longest_mask(self) -> int:
+        """The mask of the number of chunks that takes most."""
+        return self._mask(Bounds(0, self.layout.num_chunks), with_mask=True).high
 
-    def _length(
+    def _one_more(self, packing: Packing, *, with_shares: bool) -> int:
+        one, none = (self._length(count, packing, shortest=False, with_shares=with_shares) for count in (1, 0))
+        return one - none
+
+    def _bounds(
         self,
-        chunks: int,
+        chunks: Bounds,
         packing: Packing,
         *,
-        shortest: bool = False,
         with_mask: bool = True,
-        with_choice: bool = False,
+        choice: Bounds | None = None,
         with_shares: bool = False,
-    ) -> int:
-        """With the longest chunks of the layout, or the shortest: then values may also vanish when compressed."""
+    ) -> Bounds:
+        values = Bounds(
+            self._length(chunks.low, packing, shortest=True, with_shares=with_shares),
+            self._length(chunks.high, packing, shortest=False, with_shares=with_shares),
+        )
+        return values + self._mask(chunks, with_mask=with_mask) + self._choice(choice)
+
+    def _mask(self, chunks: Bounds, *, with_mask: bool) -> Bounds:
+        """Which chunks, or how many where both ends know which."""
+        num_chunks, ends = self.layout.num_chunks, (chunks.low, chunks.high)
+        if not with_mask:
+            return Bounds.exactly(choice_code.count_bytes(num_chunks))
+        return Bounds(choice_code.least_bytes(num_chunks, *ends), choice_code.most_bytes(num_chunks, *ends))
+
+    def _choice(self, chunks: Bounds | None) -> Bounds:
+        return NOTHING if chunks is None else self._mask(chunks, with_mask=True)
+
+    def _length(self, chunks: int, packing: Packing, *, shortest: bool, with_shares: bool) -> int:
+        """All but the mask, with the longest chunks of the layout, or the shortest: then values may also vanish when
+        compressed, and the upper bytes of scales."""
         sizes = message_bytes(
-            self.layout.num_chunks,
             self._values(chunks, shortest=shortest),
             self.spec.num_float_buffers,
             self.spec.num_integer_buffers,
             chunks if with_shares else 0,
+            mask=0,
             num_selected=chunks,
             codec=packing.codec,
-            with_mask=with_mask,
-            with_choice=with_choice,
         )
         if shortest and packing.compression != "none":
             sizes["values"] = 0
+            sizes["scales"] = scale_code.least_bytes(sizes["scales"] // 2)
         return sum(sizes.values())
 
     def _values(self, chunks: int, *, shortest: bool) -> int:

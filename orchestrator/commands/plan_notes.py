@@ -78,7 +78,7 @@ def _agreement(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:
     every = "each round" if chunking.agreement_interval == 1 else f"every {chunking.agreement_interval} rounds"
     yield (
         f"To agree, a client sends {size(messages.scores)} of scores {every} and is told the choice in "
-        f"{size(messages.choice)}: both are in the figures."
+        f"at most {size(messages.longest_choice)}: both are in the figures."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from fedchunk.orchestrator.chunking.header import SETUP_SIZE
 from fedchunk.orchestrator.commands.plan_chunks import chunks_of_round
 from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
 from fedchunk.orchestrator.commands.plan_star import Hops, Traffic, age_choices, star_traffic
@@ -26,14 +27,16 @@ def peer_traffic(
     edges = _edges(messages, topology)
     hops = Hops(len(edges))
     chunks = [_chunks(messages, index, with_age=True) for index in range(1, num_rounds + 1)]
-    updates = [messages.update(count) for count in chunks]
+    updates, setup = [messages.update(count) for count in chunks], Bounds.exactly(SETUP_SIZE)
+    updates[0] += setup
     if watch is not None:
         for update in updates:
             watch(topology, [(edges, update)])
     sent = sum(updates, start=NOTHING) * hops.up
     if messages.chunking.chunking and messages.chunking.chunk_max_age is not None:
         bare = [messages.update(_chunks(messages, index, with_age=False)) for index in range(1, num_rounds + 1)]
-        most = sum(bare, start=NOTHING).high + age_choices(messages, num_rounds) * messages.chunk_up
+        most = sum(bare, start=setup).high + age_choices(messages, num_rounds) * messages.chunk_up
+        most += num_rounds * messages.longest_mask
         sent = Bounds(sent.low, min(sent.high, most * hops.up))
     message = Bounds.around(updates)
     return Traffic(Bounds.around(chunks), message, message, sent, sent, clients, hops=hops)
@@ -57,9 +60,11 @@ def _tree_traffic(
     tree = Tree.of(topology, best_root(topology, everybody), everybody)
     up = [edge for client in everybody for edge in tree.up(client)]
 
-    def along_the_tree(members: Sequence[int], upload: Bounds, downloads: Sequence[Bounds], count: int) -> None:
+    def along_the_tree(
+        members: Sequence[int], uploads: Sequence[Bounds], downloads: Sequence[Bounds], count: int
+    ) -> None:
         if watch is not None:
-            watch(topology, [(up, upload), (tree.edges, Bounds.around(downloads))])
+            watch(topology, [(up, Bounds.around(uploads)), (tree.edges, Bounds.around(downloads))])
 
     star = star_traffic(federation, messages, along_the_tree)
     hops = Hops(tree.sum_of_depths, len(tree.edges))

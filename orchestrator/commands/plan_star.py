@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedchunk.orchestrator.chunking import sensitivity
+from fedchunk.orchestrator.chunking.header import SETUP_SIZE
 from fedchunk.orchestrator.commands.plan_chunks import BudgetBounds, chunks_of_round
 from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.methods.agreement import asks_for_scores
 from fedchunk.orchestrator.settings.sections import FederationSettings
 
-Watch = Callable[[Sequence[int], Bounds, Sequence[Bounds], int], object]
+Watch = Callable[[Sequence[int], Sequence[Bounds], Sequence[Bounds], int], object]
 """Told of each round: its clients, what each sends, what each is sent, and how many messages that is for one."""
 
 NEVER = -1
@@ -74,8 +75,13 @@ def star_traffic(federation: FederationSettings, messages: Messages, watch: Watc
     bare = _Star(federation, messages, with_age=False).run()
     times = age_choices(messages, federation.federated_learning_rounds) * counted.participants
     choosers = 1 if chunking.agrees else counted.participants
+    # A chunk more may also make a mask longer, that of a message or of the choice that goes with it.
+    down, masks = counted.downloads, messages.longest_mask * (2 if chunking.agrees else 1)
+    assert down is not None, "of a star they are known"
     uplink = bare.uplink.high + times * messages.chunk_up
+    uplink += (down.whole + down.changes + down.empty) * messages.longest_mask
     downlink = bare.downlink.high + times * messages.chunk_down * choosers
+    downlink += (down.whole + down.changes + down.empty + down.choices) * masks
     return replace(
         counted,
         uplink=Bounds(counted.uplink.low, min(counted.uplink.high, uplink)),
@@ -122,13 +128,15 @@ class _Star:
             uploads.append(upload)
             downloads.extend(download)
         later = [bounds for settled, bounds in downloads if settled] or [bounds for _, bounds in downloads]
+        participants = int((self._took_part_N != NEVER).sum())
+        uplink = self._uplink + Bounds.exactly(SETUP_SIZE) * participants
         return Traffic(
             chunks_sent=Bounds.around(sent),
             upload=Bounds.around(uploads),
             download=Bounds.around(later),
-            uplink=self._budget.cap(self._uplink) if self._budget else self._uplink,
+            uplink=self._budget.cap(uplink) if self._budget else uplink,
             downlink=self._downlink,
-            participants=int((self._took_part_N != NEVER).sum()),
+            participants=participants,
             downloads=self._downloads,
         )
 
@@ -138,91 +146,110 @@ class _Star:
         chunks = self._chunks(round_index)
         upload = messages.update(chunks) + Bounds.exactly(messages.scores if asks else 0)
         self._uplink += upload * len(members)
-        told, kind_M = self._send_model(members, round_index - 1, with_choice=messages.chunking.agrees and not asks)
+        choice = chunks if messages.chunking.agrees else None
+        told, kind_M = self._send_model(members, round_index - 1, None if asks else choice)
         self._note_changes(round_index, chunks, len(members))
-        more = Bounds.exactly(messages.choice if asks else 0)
+        more = messages.nothing(choice) if asks else NOTHING
         evaluated = self._federation.evaluate_clients and round_rules.is_evaluated(
             round_index, self._federation.evaluation_interval, self._federation.federated_learning_rounds
         )
+        new_M = self._took_part_N[members] == NEVER
+        uploads = [upload + Bounds.exactly(SETUP_SIZE * new) for new in new_M.tolist()]
         self._known_N[members] = round_index - 1
         self._took_part_N[members] = round_index
         if evaluated:
-            more += self._message(round_index - 1, round_index, took_part=True, with_choice=False)
+            more += self._message(round_index - 1, round_index, None, took_part=True)
             self._known_N[members] = round_index
         self._downlink += more * len(members)
         self._count(choices=len(members) if asks else 0, changes=len(members) if evaluated else 0)
         if self._watch is not None:
             downloads = [told[kind][1] + more for kind in kind_M]
-            self._watch(members, upload, downloads, 2 + 2 * asks + evaluated)
-        return chunks, upload, [(known != NEVER and round_index > 1, message + more) for known, message in told]
+            self._watch(members, uploads, downloads, 2 + 2 * asks + evaluated)
+        settled = [(known != NEVER and round_index > 1, message + more) for known, message in told]
+        return chunks, Bounds.around(uploads), settled
 
     def _chunks(self, round_index: int) -> Bounds:
         chunks = chunks_of_round(self._messages, round_index, with_age=self._with_age)
         return self._budget.limit(chunks, round_index, self._uplink) if self._budget else chunks
 
     def _send_model(
-        self, members: Sequence[int], model_round: int, *, with_choice: bool
+        self, members: Sequence[int], model_round: int, choice: Bounds | None
     ) -> tuple[list[tuple[int, Bounds]], list[int]]:
         """Sends all members what they have missed.
 
         Returns:
             (round that was known, message) of each kind of member, and the kind of each member.
         """
-        took_part_M = self._took_part_N[members] == model_round
-        told_M = 2 * self._known_N[members] + took_part_M
+        took_part_M, new_M = self._took_part_N[members] == model_round, self._took_part_N[members] == NEVER
+        told_M = 4 * self._known_N[members] + 2 * new_M + took_part_M
         kinds, kind_M, counts = np.unique(told_M, return_inverse=True, return_counts=True)
         sent = []
         for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-            known, took_part = divmod(kind, 2)
-            message = self._message(known, model_round, took_part=bool(took_part), with_choice=with_choice)
+            known, is_new, took_part = kind >> 2, kind >> 1 & 1, kind & 1
+            message = self._message(known, model_round, choice, took_part=bool(took_part))
+            message += self._setups(known, model_round) * is_new
             self._downlink += message * count
             whole, empty = known == NEVER, known == model_round
             self._count(count if whole else 0, 0 if whole or empty else count, count if empty else 0)
             sent.append((known, message))
         return sent, kind_M.tolist()
 
-    def _message(self, known: int, model_round: int, *, took_part: bool, with_choice: bool) -> Bounds:
-        """To a client that knows the model of round ``known`` and perhaps took part in the model's last round."""
+    def _message(self, known: int, model_round: int, choice: Bounds | None, *, took_part: bool) -> Bounds:
+        """To a client that knows the model of round ``known`` and perhaps took part in the model's last round.
+
+        ``choice``: how many chunks it is told to send; None: it is not told.
+        """
         messages, chunking = self._messages, self._messages.chunking
         if known == NEVER:
-            return Bounds.exactly(messages.whole(with_choice=with_choice))
+            return messages.whole(choice)
         if known == model_round:
-            return Bounds.exactly(messages.nothing(with_choice=with_choice))
+            return messages.nothing(choice)
         missed_one = known == model_round - 1
         if messages.method.rule.keeps_residual and not missed_one:
-            return self._catch_up(known, model_round, with_choice=with_choice)
+            return self._catch_up(known, model_round, choice)
         sent_it_too = chunking.agrees and missed_one and took_part and not self._tells_other_chunks
-        return messages.change(
-            Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known])),
-            with_mask=not sent_it_too,
-            with_choice=with_choice,
-        )
+        return messages.change(self._changed(known), with_mask=not sent_it_too, choice=choice)
 
-    def _catch_up(self, known: int, model_round: int, *, with_choice: bool) -> Bounds:
+    def _setups(self, known: int, model_round: int) -> Bounds:
+        """What a newcomer's messages have more, each of them: one, or perhaps several where it missed rounds.
+
+        These are as many as the rounds at most, and one for chunks that were told too often.
+        """
+        more = model_round - known if self._messages.method.rule.keeps_residual and known > NEVER else 0
+        return Bounds(SETUP_SIZE, SETUP_SIZE * (1 + more * (more > 1)))
+
+    def _catch_up(self, known: int, model_round: int, choice: Bounds | None) -> Bounds:
         """To a client that missed some rounds: values, or all that was told meanwhile, whichever is shorter.
 
         The history may not reach back so far, but only where telling it takes more bytes than all values.
         """
         messages = self._messages
-        changed = Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known]))
         values, merged = (
-            messages.change(changed, plain=plain, with_mask=True, with_choice=with_choice) for plain in (True, False)
+            messages.change(self._changed(known), plain=plain, with_mask=True, choice=choice) for plain in (True, False)
         )
-        ways = [values.high, int(self._retold_R[model_round] - self._retold_R[known])]
-        ways[1] += messages.ending(with_choice=with_choice)
+        retold = int(self._retold_R[model_round] - self._retold_R[known]) + messages.ending(choice)
+        lows, highs = [values.low, merged.low], [values.high, retold]
         if messages.chunking.catch_up == "approximate":
-            since_first = Bounds.exactly(int(self._changed_high_R[0]))
-            ways.append(messages.change(since_first, with_mask=True, with_choice=with_choice).high)
-        return Bounds(min(values.low, merged.low), min(ways))
+            since_first = messages.change(self._changed(0), with_mask=True, choice=choice)
+            lows.append(since_first.low)
+            highs.append(since_first.high)
+        return Bounds(min(lows), min(highs))
+
+    def _changed(self, known: int) -> Bounds:
+        """How many chunks changed since a round."""
+        return Bounds(int(self._changed_low_R[known]), int(self._changed_high_R[known]))
 
     def _note_changes(self, round_index: int, sent: Bounds, clients: int) -> None:
         """How many chunks changed since each round before: of one choice at least, of all together at most."""
         messages, num_chunks = self._messages, self._messages.layout.num_chunks
         chunking = messages.chunking
-        changed = sent if chunking.agrees else Bounds(sent.low, sent.high * clients)
+        changed = sent if chunking.agrees else Bounds(sent.low, sent.high * clients).at_most(num_chunks)
         if messages.method.rule.keeps_residual and chunking.downlink_sensitivity_percentage is not None:
             changed = Bounds.exactly(sensitivity.fixed(num_chunks, chunking.downlink_sensitivity_percentage))
-        self._retold_R[round_index] = self._retold_R[round_index - 1] + messages.told_again(changed.high)
+        again = messages.told_again(changed)
+        if not self._with_age:  # a chunk more makes the mask of this message longer, as often as it is told
+            again += messages.longest_mask
+        self._retold_R[round_index] = self._retold_R[round_index - 1] + again
         low_R, high_R = self._changed_low_R[:round_index], self._changed_high_R[:round_index]
         np.maximum(low_R, changed.low, out=low_R)
         np.minimum(high_R + changed.high, num_chunks, out=high_R)

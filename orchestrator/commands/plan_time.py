@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.chunking.header import SETUP_SIZE
 from fedchunk.orchestrator.commands.plan_messages import Bounds
 from fedchunk.orchestrator.core.link_times import RoundTraffic, peer_round, star_round
 from fedchunk.orchestrator.core.links import ClientLinks, Links
@@ -61,21 +62,24 @@ class Clock:
 
     def __init__(self, links: ClientLinks, train_seconds: float | None, dense_message: int) -> None:
         self._links, self._train_s, self._dense = links, train_seconds or 0.0, dense_message
+        self._heard: set[int] = set()
         self.low_s = self.high_s = self.dense_s = 0.0
 
-    def star(self, members: Sequence[int], upload: Bounds, downloads: Sequence[Bounds], messages: int) -> None:
+    def star(
+        self, members: Sequence[int], uploads: Sequence[Bounds], downloads: Sequence[Bounds], messages: int
+    ) -> None:
         """A round around a coordinator.
 
         Args:
             members: the clients of the round, ascending.
-            upload: what each of them sends.
+            uploads: what each of them sends.
             downloads: what each of them is sent.
             messages: how many messages that is, for one client.
         """
-        ups, downs = _ends([upload] * len(members)), _ends(downloads)
+        ups, downs = _ends(uploads), _ends(downloads)
         for end in ("low_s", "high_s"):
             self._add(end, star_round(self._links, self._traffic(members, ups[end], downs[end], messages)).seconds)
-        dense = np.full(len(members), self._dense)
+        dense = self._dense_of(members)
         self._add("dense_s", star_round(self._links, self._traffic(members, dense, dense, 2)).seconds)
 
     def peers(self, topology: Topology, carried: Sequence[tuple[Sequence[Edge], Bounds]]) -> None:
@@ -85,7 +89,13 @@ class Clock:
         for end in ("low_s", "high_s"):
             self._exchange(end, topology, edges, sizes[end])
         own = np.array([(one, other) for one, all_own in enumerate(topology.neighbours) for other in all_own], np.int64)
-        self._exchange("dense_s", topology, own, np.full(len(own), self._dense))
+        self._exchange("dense_s", topology, own, self._dense_of(own[:, 0].tolist()))
+
+    def _dense_of(self, senders: Sequence[int]) -> NDArray[np.int64]:
+        """Messages of full exchange, longer by their setup in the first round of a sender."""
+        sizes = np.array([self._dense + SETUP_SIZE * (sender not in self._heard) for sender in senders], np.int64)
+        self._heard.update(senders)
+        return sizes
 
     def _exchange(self, end: str, topology: Topology, edges: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
         peers, (senders, receivers) = topology.num_clients, edges.T

@@ -25,6 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import PartialSum
+from fedchunk.orchestrator.chunking.header import Expected
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 
 COORDINATOR = -1
@@ -191,6 +192,8 @@ class TrainOrder:
     client_id: int
     affordable_bytes: int | None = None
     """Most bytes that its payload may have; None: no budget."""
+    missed: Expected | None = None
+    """What it knows of the message that says what it missed; None where it missed nothing."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,8 @@ class MixOrder:
     """What each neighbour weighs in gossip, in the order of ``neighbours``."""
     evaluate: bool
     """Whether to measure the model on the test set."""
+    newcomers: tuple[int, ...] = ()
+    """Those of ``senders`` that have never sent anything before: their message sets up the connections."""
 
 
 def add_parts(

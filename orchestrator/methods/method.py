@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking import reconstruction, sensitivity
+from fedchunk.orchestrator.chunking import choice_code, header, reconstruction, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import ChunkRule
 from fedchunk.orchestrator.chunking.codecs import Codec
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Message, Packing, message_bytes
@@ -25,6 +26,7 @@ from fedchunk.orchestrator.methods.own_rule import OwnRule
 from fedchunk.orchestrator.methods.rates import server_learning_rates
 from fedchunk.orchestrator.methods.scorer import Scorer
 from fedchunk.orchestrator.methods.server_step import ServerStep
+from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.registry import KINDS, constants
 from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings
@@ -140,27 +142,36 @@ def keeps_states(settings: Sections) -> bool:
 def affordable_chunks(
     codec: Codec, layout: Layout, num_float: int, num_integer: int, most_bytes: int | None
 ) -> int | None:
-    """How many chunks fit into a message of ``most_bytes``, counted with the largest chunk; None: no limit."""
+    """How many chunks fit into a message of ``most_bytes``; None: no limit.
+
+    Counted with the largest chunk and the longest mask, where the connection stands.
+    """
     if most_bytes is None:
         return None
 
     def length(chunks: int) -> int:
-        sizes = message_bytes(
-            layout.num_chunks,
-            chunks * int(layout.sizes_C.max()),
-            num_float,
-            num_integer,
-            num_selected=chunks,
-            codec=codec,
-        )
+        mask = choice_code.most_bytes(layout.num_chunks, 0, chunks)
+        values = chunks * int(layout.sizes_C.max())
+        sizes = message_bytes(values, num_float, num_integer, mask=mask, num_selected=chunks, codec=codec)
         return sum(sizes.values())
 
     return sensitivity.budget(layout.num_chunks, most_bytes, length)
 
 
 def dense_message_bytes(spec: ModelSpec) -> int:
-    """Bytes of every message of full exchange: the whole model as one chunk."""
-    return sum(message_bytes(1, spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers).values())
+    """Bytes of every message of full exchange, where the connection stands: the whole model as one chunk."""
+    counts = spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers
+    return sum(message_bytes(*counts, mask=choice_code.most_bytes(1, 1, 1)).values())
+
+
+def dense_bytes(spec: ModelSpec, num_messages: int, num_first: int) -> int:
+    """Bytes of messages of full exchange, of which ``num_first`` are the first over their connections."""
+    return num_messages * dense_message_bytes(spec) + num_first * header.SETUP_SIZE
+
+
+def dense_bytes_of_peers(spec: ModelSpec, topology: Topology, newcomers: Iterable[int]) -> int:
+    """Bytes of a round of full exchange over all edges, in both directions; ``newcomers`` send for the first time."""
+    return dense_bytes(spec, 2 * topology.edges, sum(len(topology.neighbours[client]) for client in newcomers))
 
 
 def reconstruct(own: ModelState | None, message: Message, layout: Layout) -> ModelState:

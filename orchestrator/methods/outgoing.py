@@ -30,12 +30,13 @@ def emit(
     pending: ClientState,
     selected_C: NDArray[np.bool_],
     *,
+    stands: bool,
     with_mask: bool = True,
 ) -> Outgoing:
     """Encodes the chunks ``selected_C`` of what a client has to send.
 
-    What the receiver does not see of it stays with the client as its exchange rule says. ``with_mask`` is False where
-    the receiver made the choice.
+    What the receiver does not see of it stays with the client as its exchange rule says. ``stands``: the client has
+    sent something before. ``with_mask`` is False where the receiver made the choice.
 
     Raises:
         ValueError: a value does not fit the encoding.
@@ -52,7 +53,7 @@ def emit(
         packing=method.packing,
         is_change=method.rule.sends_changes,
         with_mask=with_mask,
-    )
+    ).over(stands=stands)
     withheld_P, residual_norm = pending.withheld_P, None
     if withheld_P is not None:
         withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, encoded, method.layout)

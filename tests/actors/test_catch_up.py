@@ -78,6 +78,23 @@ def test_a_message_is_billed_for_each_telling(make_settings, run_local):
     assert 1 <= len(headers) <= missed
 
 
+def test_all_messages_of_a_client_have_long_headers_in_its_first_round_and_short_ones_later(make_settings, run_local):
+    """Two rounds that tell 12 of 20 chunks each take two messages at least."""
+    run = run_local(make_settings(**{**SOME, "downlink_sensitivity_percentage": 60.0}))
+    met, late = set(), 0
+    for round_index in range(1, 11):
+        for client in [row["client"] for row in run.rows("clients") if row["round"] == round_index]:
+            sizes = [
+                row["bytes"]
+                for row in run.rows("ledger")
+                if (row["round"], row["kind"]) == (round_index, "header") and client in (row["sender"], row["receiver"])
+            ]
+            assert set(sizes) == {8 if client in met else 32}
+            late += client not in met and len(sizes) > 2
+            met.add(client)
+    assert late > 0
+
+
 def test_an_approximate_difference_is_taken_where_it_is_shorter_and_has_other_bits(make_settings, run_local):
     """With all chunks in every round, five rounds take more bytes than one difference to the first model."""
     rules = {**SOME, "downlink_sensitivity_percentage": 100.0, "sensitivity_percentage": 100.0}

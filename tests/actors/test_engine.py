@@ -14,7 +14,8 @@ from fedchunk.orchestrator.core.errors import ConfigError
 
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
 AGREED = {**FEEDBACK, "chunk_agreement": "consensus"}
-HEADER, MASK = 36, 4
+HEADER, SETUP = 8, 24
+"""Bytes of a header, and what the first one over a connection has more."""
 
 
 def kinds(run, sender=None, receiver=None, round_index=None):
@@ -151,8 +152,9 @@ def test_the_price_of_agreeing_is_billed(make_settings, run_local):
     assert prices["float32"]["scores"] == 3 * 5 * 4 * 20
     assert prices["byte"]["scores"] == 3 * 5 * (4 + 20)
     assert "scores" not in prices["none"]
-    assert prices["byte"]["header"] == 2 * prices["none"]["header"]
-    assert "mask" not in prices["none"]
+    assert prices["none"]["header"] == 5 * (SETUP + 3 * HEADER)
+    assert prices["byte"]["header"] == 5 * (SETUP + 6 * HEADER)
+    assert prices["none"]["mask"] == 3 * 5 * 1  # both ends know the chunks, only how many they are is said
 
 
 def test_asking_now_and_then_costs_scores_now_and_then(make_settings, run_local):
@@ -166,9 +168,9 @@ def test_a_model_made_from_the_seed_is_not_sent(make_settings, run_local):
     made = run_local(make_settings(initial_model="seed", **FEEDBACK))
     assert made.summary.weights_sha256 == sent.summary.weights_sha256
     first = [row["downlink_bytes"] for row in made.rows("clients") if row["round"] == 1]
-    assert first == [HEADER + MASK] * 5
+    assert first == [SETUP + HEADER + 1] * 5  # of 20 chunks none: 5 bits
     saved = sent.summary.downlink_bytes - made.summary.downlink_bytes
-    assert saved == 5 * 4 * made.spec.num_parameters
+    assert saved == 5 * (4 * made.spec.num_parameters - 1)  # to name all chunks takes nothing
 
 
 def test_a_downlink_of_its_own_percentage(make_settings, run_local):
@@ -197,8 +199,8 @@ def test_a_budget_is_kept_to_the_byte(make_settings, run_local, rules):
 
 
 def test_a_budget_that_headers_alone_would_pass_is_refused(make_settings, run_local):
-    settings = make_settings(sensitivity_policy="budget", sensitivity_budget_mb=0.0005)
-    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.0005 MB, .* take 0\.0006 MB"):
+    settings = make_settings(sensitivity_policy="budget", sensitivity_budget_mb=0.0002)
+    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.0002 MB, .* take 0\.000255 MB"):
         run_local(settings)
 
 

@@ -71,7 +71,7 @@ def test_every_edge_is_billed_in_both_directions(make_settings, run_local, rules
 def test_full_exchange_costs_what_it_is_said_to_cost(make_settings, run_local):
     run = run_local(make_settings(chunking=False, **REGULAR))
     assert run.summary.uplink_bytes == run.summary.dense_uplink_bytes
-    assert run.summary.dense_uplink_bytes == 3 * 8 * 4 * (36 + 4 + 4 * run.spec.num_parameters)
+    assert run.summary.dense_uplink_bytes == 8 * 4 * (24 + 3 * (8 + 4 * run.spec.num_parameters))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
 from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
 from fedchunk.orchestrator.contract.ports import Lost, Snapshot
@@ -77,6 +78,8 @@ class Reference:
         self.changed_C = np.zeros(self.layout.num_chunks, int)
         self.bill = Counter()
         self.num_rounds = 0
+        self.heard = set()
+        """Whose message has counted: later ones need not say again what all know."""
 
     def play(self, faults):
         self.num_rounds += 1
@@ -95,6 +98,7 @@ class Reference:
                 self.bill.update({(at, *edge): len(payload) - 1 for edge in edges if edge[0] == client})
                 continue
             self.bill.update({(at, *edge): len(payload) for edge in edges})
+            self.heard.add(client)
             self.residuals[client] = pending_P - change_P
             sent[client] = mask_C, change_P
         total_P = np.zeros(self.layout.num_parameters)
@@ -113,12 +117,14 @@ class Reference:
         count = int(np.ceil(layout.num_chunks * self.settings.chunking.sensitivity_percentage / 100))
         mask_C = np.zeros(layout.num_chunks, bool)
         mask_C[np.argsort(-np.array(norms_C), kind="stable")[:count]] = True
+        stands = client in self.heard
         payload = encode(
             layout, pending_P, mask_C, round_index=at, sender=client, num_samples=self.samples[client],
             buffers=(np.empty(0, np.float32), np.empty(0, np.int64)), packing=packing_of(self.settings), is_change=True,
-        ).payload  # fmt: skip
+        ).over(stands=stands).payload  # fmt: skip
         change_P = np.zeros_like(pending_P)
-        layout.add(decode(payload, layout, 0, 0).values, mask_C, change_P)
+        expected = Expected(Origin(at, client, self.samples[client]), stands)
+        layout.add(decode(payload, layout, expected, 0, 0).values, mask_C, change_P)
         return payload, mask_C, change_P
 
     def catch_up(self, at):
@@ -128,11 +134,13 @@ class Reference:
         for client, known in self.knows.items():
             if known < newest:
                 mask_C = self.changed_C > known
+                stands = holder in self.heard
                 encoded = encode(
                     self.layout, self.models[holder], mask_C, round_index=newest, sender=holder, num_samples=0,
                     buffers=(np.empty(0, np.float32), np.empty(0, np.int64)),
-                )  # fmt: skip
-                values = decode(encoded.payload, self.layout, 0, 0).values
+                ).over(stands=stands)  # fmt: skip
+                expected = Expected(Origin(newest, holder, 0), stands)
+                values = decode(encoded.payload, self.layout, expected, 0, 0).values
                 model_P = self.models[client].copy()
                 self.layout.paste(values, mask_C, model_P)
                 self.models[client] = model_P

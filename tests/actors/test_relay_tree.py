@@ -110,6 +110,10 @@ def test_every_message_is_billed_on_every_hop_of_its_way(make_settings, run_loca
         assert row["uplink_bytes"] == row["downlink_bytes"] == sum(edges_of(peers, index).values())
 
 
+def headers_in(run, round_index):
+    return [row for row in run.rows("ledger") if (row["round"], row["kind"]) == (round_index, "header")]
+
+
 def test_the_root_hands_over_what_it_has_not_told_and_stays_until_it_fails(make_settings, run_local):
     """In a ring of seven the root is peer 0, as all are alike; others go round whoever is away."""
     rules, faults = {**RING, **BOTH_WAYS}, failing((2, 3), (3, 0))
@@ -128,6 +132,9 @@ def test_the_root_hands_over_what_it_has_not_told_and_stays_until_it_fails(make_
     third = edges_of(run, 3)
     handed = third[0, 1]
     assert 0 < handed - down - missed <= 4 * run.spec.num_parameters + 100
+    told = [row["bytes"] for row in headers_in(star, 3) if row["receiver"] in (1, 3)]
+    on_the_way = [row["bytes"] for row in headers_in(run, 3) if (row["sender"], row["receiver"]) == (0, 1)]
+    assert on_the_way == [8, sum(told)], "3 took part before: what is handed over to it has a short header"
     assert third == {
         (0, 1): handed, (1, 2): handed + up[1], (2, 3): handed + up[1] + up[2],
         (6, 5): up[6], (5, 4): up[6] + up[5], (4, 3): up[6] + up[5] + up[4],
@@ -180,15 +187,15 @@ def test_messages_along_a_tree_by_hand():
     """0 is the root, 1 and 2 below it, 3 below 1; 4 is away."""
     tree = Tree.of(Topology.from_links(5, [(0, 1), (0, 2), (1, 3), (3, 4)]), 0, [0, 1, 2, 3])
     sent, ledger = MessageLedger(1), Ledger(1)
-    sent.bill_all(COORDINATOR, [0, 1, 2, 3, 4], {"header": 36, "values": 100})
-    sent.bill_all(COORDINATOR, [3], {"header": 36})
+    sent.bill_all(COORDINATOR, [0, 1, 2, 3, 4], {"header": 8, "values": 100})
+    sent.bill_all(COORDINATOR, [3], {"header": 8})
     for client in (0, 1, 2, 3):
-        sent.bill(client, COORDINATOR, {"header": 36, "values": 10})
-    assert sent.uplink_bytes() == 4 * 46, "the coordinator counts as in a star"
+        sent.bill(client, COORDINATOR, {"header": 8, "values": 10})
+    assert sent.uplink_bytes() == 4 * 18, "the coordinator counts as in a star"
     bill_hops(ledger, sent.along(tree))
     rows = [(row["sender"], row["receiver"], row["kind"], row["bytes"]) for row in ledger.table().to_pylist()]
     assert rows == [
-        (0, 1, "header", 72), (0, 1, "values", 100), (0, 2, "header", 36), (0, 2, "values", 100),
-        (1, 0, "header", 72), (1, 0, "values", 20), (1, 3, "header", 72), (1, 3, "values", 100),
-        (2, 0, "header", 36), (2, 0, "values", 10), (3, 1, "header", 36), (3, 1, "values", 10),
+        (0, 1, "header", 16), (0, 1, "values", 100), (0, 2, "header", 8), (0, 2, "values", 100),
+        (1, 0, "header", 16), (1, 0, "values", 20), (1, 3, "header", 16), (1, 3, "values", 100),
+        (2, 0, "header", 8), (2, 0, "values", 10), (3, 1, "header", 8), (3, 1, "values", 10),
     ]  # fmt: skip

@@ -8,8 +8,18 @@ import pytest
 from fedchunk.actors.backends.local import LocalClientGroup
 from fedchunk.actors.client.star import StarClient
 from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR
+
+FIRST, LATER = 32, 8
+"""Bytes of the header of the first message over a connection, and of all others."""
+
+
+def mask_of(count):
+    """Bytes of a mask of 20 chunks: 5 bits say how many, up to 11 which 3 of 20; from 4 on a bitmap is not longer."""
+    rare = min(count, 20 - count)
+    return 0 if count == 20 else 1 if rare == 0 else 2 if rare <= 3 else 3
 
 
 def test_full_exchange_costs_what_full_exchange_is_said_to_cost(make_settings, run_local):
@@ -17,7 +27,7 @@ def test_full_exchange_costs_what_full_exchange_is_said_to_cost(make_settings, r
     assert run.summary.uplink_bytes == run.summary.dense_uplink_bytes
     assert run.summary.downlink_bytes == run.summary.dense_downlink_bytes
     num_parameters = run.spec.num_parameters
-    assert run.summary.dense_uplink_bytes == 3 * 5 * (36 + 4 + 4 * num_parameters)
+    assert run.summary.dense_uplink_bytes == 5 * (FIRST + 2 * LATER + 3 * 4 * num_parameters)
 
 
 def test_a_fixed_share_of_chunks_is_sent_and_billed(make_settings, run_local):
@@ -31,19 +41,20 @@ def test_a_fixed_share_of_chunks_is_sent_and_billed(make_settings, run_local):
             if (chunk["round"], chunk["client"]) == (row["round"], row["client"])
         ]
         assert sum(chosen) == 6
-        assert row["uplink_bytes"] == 36 + 4 + 4 * layout.num_values(np.array(chosen))
+        header = FIRST if row["round"] == 1 else LATER
+        assert row["uplink_bytes"] == header + mask_of(6) + 4 * layout.num_values(np.array(chosen))
 
 
 def test_the_first_download_is_the_whole_model_and_later_ones_what_somebody_sent(make_settings, run_local):
     run = run_local(make_settings())
     layout = Layout(run.spec.num_parameters, 20)
     downlinks = {(row["round"], row["client"]): row["downlink_bytes"] for row in run.rows("clients")}
-    assert downlinks[1, 0] == 36 + 4 + 4 * run.spec.num_parameters
+    assert downlinks[1, 0] == FIRST + 4 * run.spec.num_parameters
     union_C = np.zeros(20, bool)
     for chunk in run.rows("chunks"):
         if chunk["round"] == 1:
             union_C[chunk["chunk"]] |= chunk["selected"]
-    assert downlinks[2, 0] == 36 + 4 + 4 * layout.num_values(union_C)
+    assert downlinks[2, 0] == LATER + mask_of(union_C.sum()) + 4 * layout.num_values(union_C)
     assert run.rows("rounds")[0]["coverage"] == union_C.mean()
 
 
@@ -99,7 +110,8 @@ def test_a_sampled_client_is_sent_everything_it_missed(make_settings, run_local)
         rows = [row for row in run.rows("clients") if row["round"] == index]
         for row in rows:
             missed_C = changed_C > known[row["client"]] if row["client"] in known else np.ones(20, bool)
-            assert row["downlink_bytes"] == 36 + 4 + 4 * layout.num_values(missed_C)
+            header = (LATER if row["client"] in known else FIRST) + mask_of(missed_C.sum())
+            assert row["downlink_bytes"] == header + 4 * layout.num_values(missed_C)
             known[row["client"]] = index - 1
         for chunk in run.rows("chunks"):
             if chunk["round"] == index and chunk["selected"]:
@@ -109,7 +121,7 @@ def test_a_sampled_client_is_sent_everything_it_missed(make_settings, run_local)
 def test_evaluating_clients_moves_the_download_forward_and_adds_only_the_last_one(make_settings, run_local):
     plain, measured = (run_local(make_settings(evaluate_clients=on)) for on in (False, True))
     downloads = [row["downlink_bytes"] for row in plain.rows("rounds")]
-    header = 5 * (36 + 4)
+    header = 5 * (LATER + mask_of(0))
     early = [row["downlink_bytes"] for row in measured.rows("rounds")]
     assert early[0] == downloads[0] + downloads[1]
     assert early[1] == downloads[2] + header
@@ -165,12 +177,15 @@ def test_in_full_exchange_clients_keep_nothing_and_ages_count_from_their_last_ro
 
 
 def with_payload(make):
-    """A client actor whose client 2 sends what ``make(report, payload, layout)`` gives instead of its payload."""
+    """A client actor whose client 2 sends what ``make(payload, layout, expected)`` gives instead of its payload."""
 
     class Bad(StarClient):
         def _finish(self, visit, *rest):
             done = super()._finish(visit, *rest)
-            return replace(done, payload=make(done.payload, self._layout)) if visit.client_id == 2 else done
+            if visit.client_id != 2:
+                return done
+            expected = Expected(Origin(visit.round_index, 2, self._worker.num_samples(2)), visit.stands)
+            return replace(done, payload=make(done.payload, self._layout, expected))
 
     return lambda settings, device, data: Bad(settings, device, data)
 
@@ -178,43 +193,50 @@ def with_payload(make):
 def recoded(**changes):
     """The same update with other fields in its header."""
 
-    def make(payload, layout):
-        message = decode(payload, layout, 0, 0)
+    def make(payload, layout, expected):
+        message = decode(payload, layout, expected, 0, 0)
         vector_P = np.zeros(layout.num_parameters, np.float32)
         layout.paste(message.values, message.mask_C, vector_P)
         fields = {
             "mask_C": message.mask_C,
-            "round_index": message.round_index,
-            "sender": message.sender,
-            "num_samples": message.num_samples,
+            "round_index": expected.origin.round_index,
+            "sender": expected.origin.sender,
+            "num_samples": expected.origin.num_samples,
             "buffers": (np.empty(0, np.float32), np.empty(0, np.int64)),
         }
-        return encode(layout, **{"vector_P": vector_P} | fields | changes).payload
+        return encode(layout, **{"vector_P": vector_P} | fields | changes).over(stands=expected.stands).payload
 
     return make
 
 
-def flipped(payload, layout):
+def flipped(payload, layout, expected):
     damaged = payload.copy()
     damaged[len(damaged) // 2] ^= 4
     return damaged
 
 
-def not_finite(payload, layout):
-    return recoded(vector_P=np.full(layout.num_parameters, np.nan, np.float32))(payload, layout)
+def not_finite(payload, layout, expected):
+    return recoded(vector_P=np.full(layout.num_parameters, np.nan, np.float32))(payload, layout, expected)
 
 
-def scaled(payload, layout, factor):
-    message = decode(payload, layout, 0, 0)
-    vector_P = np.zeros(layout.num_parameters, np.float32)
-    layout.paste(message.values * np.float32(factor), message.mask_C, vector_P)
-    return recoded(vector_P=vector_P)(payload, layout)
+def too_large(payload, layout, expected):
+    return recoded(vector_P=np.full(layout.num_parameters, 1e30, np.float32))(payload, layout, expected)
+
+
+def times(factor, **changes):
+    def make(payload, layout, expected):
+        message = decode(payload, layout, expected, 0, 0)
+        vector_P = np.zeros(layout.num_parameters, np.float32)
+        layout.paste(message.values * np.float32(factor), message.mask_C, vector_P)
+        return recoded(vector_P=vector_P, **changes)(payload, layout, expected)
+
+    return make
 
 
 BAD = {
     "not a number": (not_finite, "not finite"),
-    "another length": (lambda payload, layout: payload[:-4], "checksum"),
-    "another type": (lambda payload, layout: payload.astype(np.float32), "not a run of bytes"),
+    "another length": (lambda payload, layout, expected: payload[:-4], "checksum"),
+    "another type": (lambda payload, layout, expected: payload.astype(np.float32), "not a run of bytes"),
     "damaged": (flipped, "checksum"),
     "another client's name": (recoded(sender=3), "expected"),
     "another round": (recoded(round_index=9), "expected"),
@@ -223,18 +245,16 @@ BAD = {
     "a choice": (recoded(choice_C=np.ones(20, bool)), "only the coordinator"),
     "no buffers": (recoded(buffers=None), "no buffers"),
     "shares": (recoded(shares_K=np.ones(6, np.float32)), "only the coordinator"),
-    "None": (lambda payload, layout: None, "is NoneType, not a run of bytes"),
-    "text": (lambda payload, layout: "hello", "is str, not a run of bytes"),
+    "None": (lambda payload, layout, expected: None, "is NoneType, not a run of bytes"),
+    "text": (lambda payload, layout, expected: "hello", "is str, not a run of bytes"),
     "a value that training never gives": (
-        lambda payload, layout: recoded(vector_P=np.full(layout.num_parameters, 1e30, np.float32))(payload, layout),
+        too_large,
         "holds a value of 1e+30; max_update_value is 1e+06",
     ),
     "more chunks than may be sent": (recoded(mask_C=np.ones(20, bool)), "holds 20 chunks; in round"),
-    "nothing": (lambda payload, layout: np.empty(0, np.uint8), "too short"),
-    "its values a hundred times": (
-        lambda payload, layout: scaled(payload, layout, 100), "more than 50 times the median of the round's updates",
-    ),
-}  # fmt: skip
+    "nothing": (lambda payload, layout, expected: np.empty(0, np.uint8), "too short"),
+    "its values a hundred times": (times(100), "more than 50 times the median of the round's updates"),
+}
 
 
 @pytest.mark.parametrize("together", [1, 5])
@@ -264,13 +284,7 @@ def test_a_bad_update_is_left_out_counted_and_named_and_the_run_lives(make_setti
 def test_a_round_with_an_update_far_too_large_is_as_if_it_had_been_damaged(make_settings, run_local, rules):
     settings = make_settings(federated_learning_rounds=4, **rules)
     is_change = rules.get("chunk_reconstruction") == "error_feedback"
-
-    def large(payload, layout):
-        message = decode(payload, layout, 0, 0)
-        vector_P = np.zeros(layout.num_parameters, np.float32)
-        layout.paste(message.values * np.float32(1000), message.mask_C, vector_P)
-        return recoded(vector_P=vector_P, is_change=is_change)(payload, layout)
-
+    large = times(1000, is_change=is_change)
     found, damaged = run_local(settings, with_payload(large)), run_local(settings, with_payload(flipped))
     assert {row["status"] for row in found.rows("clients") if row["client"] == 2} == {"rejected"}
     assert found.summary.weights_sha256 == damaged.summary.weights_sha256

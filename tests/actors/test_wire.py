@@ -12,12 +12,13 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fedchunk.actors.backends.wire import Endpoint, Wire, connect, sizes_by_kind
+from fedchunk.actors.backends.wire import Endpoint, KindReader, Wire, connect
 from fedchunk.orchestrator.chunking.codecs import BUILT_IN
-from fedchunk.orchestrator.chunking.encoding import COMPRESSIONS, Packing, assemble, decode, encode
-from fedchunk.orchestrator.chunking.header import Flag, Header
+from fedchunk.orchestrator.chunking.encoding import Packing, assemble, decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.score_message import encode_scores
+from fedchunk.orchestrator.chunking.sections import COMPRESSIONS
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ParameterSpec
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, PayloadError
 
@@ -56,12 +57,23 @@ SPEC = ModelSpec(
 )
 
 
+SAMPLES = (5, 9, 3)
+FROM_CLIENT_2 = Origin(20, 2, 3)
+
+
+def reader_of(layout):
+    """Of round 20 among three clients."""
+    reader = KindReader(layout, SPEC, SAMPLES)
+    reader.round_index = 20
+    return reader
+
+
 @given(
     parts=st.integers(1, 40),
     encoding=st.sampled_from(tuple(BUILT_IN)),
     compression=st.sampled_from(COMPRESSIONS),
     options=st.fixed_dictionaries(
-        {name: st.booleans() for name in ("shares", "choice", "buffers", "with_mask", "is_change")}
+        {name: st.booleans() for name in ("shares", "choice", "buffers", "with_mask", "is_change", "stands")}
     ),
     seed=st.integers(0, 2**16),
 )
@@ -73,7 +85,7 @@ def test_kinds_read_from_the_bytes_are_those_of_the_encoder(parts, encoding, com
         layout,
         np.round(rng.standard_normal(1000)).astype(np.float32),
         mask_C,
-        round_index=1,
+        round_index=20,
         sender=2,
         num_samples=3,
         buffers=(np.ones(6, np.float32), np.ones(1, np.int64)) if options["buffers"] else None,
@@ -82,41 +94,63 @@ def test_kinds_read_from_the_bytes_are_those_of_the_encoder(parts, encoding, com
         shares_K=np.ones(int(mask_C.sum()), np.float32) if options["shares"] else None,
         choice_C=mask_C if options["choice"] else None,
         with_mask=options["with_mask"],
-    )
+    ).over(stands=options["stands"])
+    reader, expected = reader_of(layout), Expected(FROM_CLIENT_2, options["stands"])
 
-    found = sizes_by_kind(encoded.payload, layout, SPEC)
-
-    assert found == encoded.sizes == decode(encoded.payload, layout, 6, 1, mask_C).sizes
+    assert reader(encoded.payload) == encoded.sizes == decode(encoded.payload, layout, expected, 6, 1, mask_C).sizes
     damaged = encoded.payload.copy()
     damaged[rng.integers(len(damaged))] ^= 1
-    assert sizes_by_kind(damaged, layout, SPEC) == {"rejected": len(damaged)}
+    assert reader(damaged) == {"rejected": len(damaged)}
 
 
 @pytest.mark.parametrize(("encoding", "size"), [("float32", 4 * 20), ("byte", 4 + 20)])
 def test_scores_are_a_kind_of_their_own(encoding, size):
     layout = Layout(1000, 20)
     scores_C = np.linspace(0, 1, 20, dtype=np.float32)
-    payload, sizes = encode_scores(layout, scores_C, encoding, round_index=1, sender=0, num_samples=9)
+    fields = {"round_index": 20, "sender": 1, "num_samples": 9}
+    for stands, header in ((False, 32), (True, 8)):
+        payload, sizes = encode_scores(layout, scores_C, encoding, **fields, stands=stands)
+        assert reader_of(layout)(payload) == sizes == {"header": header, "scores": size}
 
-    assert sizes_by_kind(payload, layout, SPEC) == sizes == {"header": 36, "scores": size}
+
+@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize(
+    ("origin", "counts"),
+    [
+        (Origin(20, 0, 5), True),
+        (Origin(20, 2, 3), True),
+        (Origin(19, -1, 0), True),
+        (Origin(20, -1, 0), True),
+        (Origin(19, 2, 3), False),
+        (Origin(20, 2, 4), False),
+        (Origin(20, 3, 3), False),
+    ],
+)
+def test_only_messages_of_the_round_and_its_clients_have_kinds(stands, origin, counts):
+    layout = Layout(1000, 20)
+    whence = {"round_index": origin.round_index, "sender": origin.sender, "num_samples": origin.num_samples}
+    message = encode(layout, np.ones(1000, np.float32), np.arange(20) < 3, **whence, buffers=None).over(stands=stands)
+
+    assert reader_of(layout)(message.payload) == (message.sizes if counts else {"rejected": len(message.payload)})
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        Header(Flag.MASK, 9, 0, 1, 2, 3, 4),
-        Header(Flag.MASK | Flag.SHARES, 0, 0, 1, 2, 3, 1000),
-        Header(Flag.BUFFERS, 0, 0, 1, 2, 3, 0),
+        Header(Flag.MASK, 99, 0, FROM_CLIENT_2),
+        Header(Flag.SHARES, 0, 0, FROM_CLIENT_2),
+        Header(Flag.MASK | Flag.BUFFERS, 0, 0, FROM_CLIENT_2),
+        Header(Flag.MASK, 0, 3, FROM_CLIENT_2),
     ],
-    ids=["an unknown encoding", "more shares than bytes", "more buffers than bytes"],
+    ids=["an unknown encoding", "more shares than bytes", "more buffers than bytes", "an unknown compression"],
 )
 def test_a_header_that_says_what_cannot_be_is_rejected(odd):
     layout = Layout(1000, 20)
-    payload, _ = assemble(odd, layout, {"mask": bytes(4)})
+    payload, _ = assemble(odd, layout, {"mask": bytes([20, 0, 0])})
 
-    assert sizes_by_kind(payload, layout, SPEC) == {"rejected": 40}
+    assert reader_of(layout)(payload) == {"rejected": 35}
     with pytest.raises(PayloadError):
-        decode(payload, layout, 6, 1, np.zeros(20, np.bool_))
+        decode(payload, layout, Expected(FROM_CLIENT_2, stands=False), 6, 1, np.ones(20, np.bool_))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, ma
 from fedchunk.actors.backends.ray_backend import RayFederation
 from fedchunk.actors.client.star import StarClient
 from fedchunk.orchestrator.chunking.encoding import decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import Call
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError
@@ -49,7 +50,7 @@ FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_encoding": "int4", 
 CONSENSUS = {"chunk_agreement": "consensus"}
 RUNS = {
     "contributors": ({}, {"header", "mask", "values"}),
-    "full exchange": ({"chunking": False}, {"header", "mask", "values"}),
+    "full exchange": ({"chunking": False}, {"header", "values"}),
     "own weights": ({"chunk_reconstruction": "own_weights"}, {"header", "mask", "values", "shares"}),
     "error feedback in int4 with zstd": (FEEDBACK, {"header", "mask", "values", "scales"}),
     "consensus": (CONSENSUS, {"header", "mask", "choice", "scores", "values"}),
@@ -80,31 +81,34 @@ def test_framing_is_a_length_before_each_message(run_on_wire):
     run, counts = run_on_wire(evaluate_clients=True)
 
     headers = [row for row in run.rows("ledger") if row["kind"] == "header"]
-    assert counts.messages == 3 * 5 * 3 == sum(row["bytes"] for row in headers) // 36
+    assert counts.messages == 3 * 5 * 3
+    assert sum(row["bytes"] for row in headers) == 8 * 3 * 5 * 3 + 24 * 2 * 5
     assert counts.framing == 8 * counts.messages
 
 
 def spoiling(spoil):
-    """A client actor whose client 2 sends ``spoil(payload, client)`` instead of its payload."""
+    """A client actor whose client 2 sends ``spoil(payload, layout, expected)`` instead of its payload."""
 
     class Bad(StarClient):
         def _finish(self, visit, *rest):
             done = super()._finish(visit, *rest)
-            return replace(done, payload=spoil(done.payload, self._layout)) if visit.client_id == 2 else done
+            if visit.client_id != 2:
+                return done
+            expected = Expected(Origin(visit.round_index, 2, self._worker.num_samples(2)), visit.stands)
+            return replace(done, payload=spoil(done.payload, self._layout, expected))
 
     return lambda settings, device, data: Bad(settings, device, data)
 
 
-def cut_short(payload, layout):
+def cut_short(payload, layout, expected):
     return payload[:-4]
 
 
-def under_another_name(payload, layout):
-    message = decode(payload, layout, 0, 0)
-    vector_P = np.zeros(layout.num_parameters, np.float32)
-    return encode(
-        layout, vector_P, message.mask_C, round_index=message.round_index, sender=3, num_samples=1, buffers=None
-    ).payload
+def under_another_name(payload, layout, expected):
+    mask_C = decode(payload, layout, expected, 0, 0).mask_C
+    fields = {"round_index": expected.origin.round_index, "sender": 3, "num_samples": 1, "buffers": None}
+    message = encode(layout, np.zeros(layout.num_parameters, np.float32), mask_C, **fields)
+    return message.over(stands=expected.stands).payload
 
 
 def test_bytes_that_are_no_message_are_rejected_at_both_places(run_on_wire):

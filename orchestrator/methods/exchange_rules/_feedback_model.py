@@ -9,7 +9,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
+from fedchunk.orchestrator.chunking import header, scoring, selection, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.codecs import Packed, pack_chunks
 from fedchunk.orchestrator.chunking.encoding import Encoded, encode, encode_packed
@@ -137,7 +137,7 @@ class FeedbackModel:
             ways.extend(self._retold(missed, last))
         if self.first_P is not None and known_round != NEVER:
             ways.append((self._since_first(self.first_P, last),))
-        return min(ways, key=lambda messages: sum(len(message.payload) for message in messages))
+        return min(ways, key=_length)
 
     def _retold(self, missed: Sequence[Told], last: _Last) -> Iterator[tuple[Encoded, ...]]:
         """What was told, message by message and merged."""
@@ -203,6 +203,11 @@ class _Head(TypedDict):
 
 
 _NOT_LAST = _Last(None, None, with_mask=True)
+
+
+def _length(messages: Sequence[Encoded]) -> int:
+    """Bytes of messages over a connection that stands."""
+    return sum(len(message.payload) - header.SETUP_SIZE for message in messages)
 
 
 def _buffers(state: ModelState) -> Buffers:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from fedchunk.orchestrator.chunking import codecs
 from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
 from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import norms
 from fedchunk.orchestrator.chunking.selection import best
@@ -20,7 +21,7 @@ def send(pending_P, mask_C, encoding):
         LAYOUT, pending_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None,
         packing=Packing.built_in(encoding), is_change=True,
     )  # fmt: skip
-    seen = decode(message.payload, LAYOUT, 0, 0).values
+    seen = decode(message.payload, LAYOUT, Expected(Origin(1, 0, 1), stands=False), 0, 0).values
     received_P = np.zeros(90, np.float32)
     LAYOUT.add(seen, mask_C, received_P)
     return received_P, withheld_after(pending_P, mask_C, message.seen, LAYOUT)

@@ -14,6 +14,7 @@ from fedchunk.orchestrator.chunking.codecs.drive import Drive, hadamard, random_
 from fedchunk.orchestrator.chunking.codecs.qsgd import Qsgd
 from fedchunk.orchestrator.chunking.codecs.top_k import TopK
 from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
+from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import norms, per_value
 from fedchunk.orchestrator.chunking.selection import best
@@ -135,7 +136,7 @@ def test_chunks_of_one_value_with_stc_are_sparse_ternary_compression():
     message = encode(
         layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None, packing=Packing.built_in("stc")
     )
-    decoded = decode(message.payload, layout, 0, 0)
+    decoded = decode(message.payload, layout, Expected(Origin(1, 0, 1), stands=False), 0, 0)
     received_P = np.zeros(500)
     received_P[decoded.mask_C] = decoded.values
 

@@ -19,7 +19,8 @@ from fedchunk.orchestrator.settings.sections import (
 )
 from fedchunk.orchestrator.settings.whole import Settings
 
-HEADER, MASK = 36, 4
+HEADER, MASK, SETUP = 8, 1, 24
+"""Bytes of a header, of a mask of 4 chunks that are not all, and what the first message of a connection has more."""
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
 PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning"}
 RING = {**PEERS, "federated_learning_topology": "ring"}
@@ -69,15 +70,16 @@ def test_bytes_by_hand():
     plan = make_plan(settings(2, 3, chunking_parts=4, sensitivity_percentage=50.0), model(10, 3, 1), actors=1)
 
     bare = HEADER + MASK + 4 * 3 + 8
-    assert plan.upload == Bounds(bare + 4 * 4, bare + 4 * 6)
-    assert plan.download == Bounds(bare + 4 * 4, bare + 4 * 10)
-    assert plan.first_download == plan.dense_message == bare + 4 * 10
+    assert plan.upload == Bounds(bare + 4 * 4, SETUP + bare + 4 * 6)
+    assert plan.download == Bounds(bare - MASK + 4 * 4, bare + 4 * 10)  # a mask of all chunks takes nothing
+    assert plan.dense_message == bare - MASK + 4 * 10
+    assert plan.first_download == SETUP + plan.dense_message
     assert plan.downloads == Downloads(whole=2, changes=4, empty=0)
-    assert plan.uplink == plan.upload * 6
+    assert plan.uplink == Bounds(6 * (bare + 4 * 4) + 2 * SETUP, 6 * (bare + 4 * 6) + 2 * SETUP)
     assert plan.downlink == Bounds(
         2 * plan.first_download + 4 * plan.download.low, 2 * plan.first_download + 4 * plan.download.high
     )
-    assert plan.dense == 6 * plan.dense_message
+    assert plan.dense == 6 * plan.dense_message + 2 * SETUP
 
 
 def test_own_weights_adds_a_share_per_chunk_on_the_way_down_only():
@@ -149,7 +151,7 @@ def test_clients_that_make_the_first_model_download_a_header():
 
     assert plan.first_download == 0
     assert plan.downloads == Downloads(changes=4, empty=2)
-    assert plan.downlink == Bounds.exactly(4 * (HEADER + MASK + 40) + 2 * (HEADER + MASK))
+    assert plan.downlink == Bounds.exactly(4 * (HEADER + 40) + 2 * (SETUP + HEADER))
 
 
 @pytest.mark.parametrize(
@@ -162,15 +164,15 @@ def test_encodings_by_hand(encoding, bytes_of_5, bytes_of_6):
         settings(chunking_parts=4, sensitivity_percentage=50.0, chunk_encoding=encoding), model(11), actors=1
     )
 
-    assert plan.upload == Bounds(HEADER + MASK + bytes_of_5, HEADER + MASK + bytes_of_6)
-    assert plan.first_download == plan.dense_message
+    assert plan.upload == Bounds(HEADER + MASK + bytes_of_5, SETUP + HEADER + MASK + bytes_of_6)
+    assert plan.first_download == SETUP + plan.dense_message
 
 
 def test_compression_may_leave_no_values_but_never_adds_any():
     plain = make_plan(settings(chunking_parts=4), model(1000), actors=1)
     packed = make_plan(settings(chunking_parts=4, chunk_compression="zstd"), model(1000), actors=1)
 
-    assert packed.upload == Bounds(HEADER + MASK, plain.upload.high)
+    assert packed.upload == Bounds(HEADER, plain.upload.high)  # of all chunks: no mask
     assert packed.encoding == "float32, zstd"
 
 
@@ -181,10 +183,10 @@ def test_agreement_by_hand():
 
     plan = make_plan(agreed, model(40), actors=1)
 
-    scores, update, choice = HEADER + 4 + 4, HEADER + 40, HEADER + MASK + MASK
+    scores, update, choice = HEADER + 4 + 4, HEADER + MASK + 40, HEADER + MASK + MASK  # an update says how many
     assert plan.score_message == scores
-    assert plan.uplink == Bounds.exactly(scores + update + update)
-    assert plan.downlink == Bounds.exactly((HEADER + MASK) + choice + (HEADER + MASK + 40))
+    assert plan.uplink == Bounds.exactly(SETUP + scores + update + update)
+    assert plan.downlink == Bounds.exactly((SETUP + HEADER + MASK) + choice + (HEADER + MASK + MASK + 40))
     assert plan.downloads == Downloads(empty=1, changes=1, choices=1)
 
 
@@ -194,8 +196,8 @@ def test_who_was_away_catches_up_in_full_float32_with_error_feedback():
         make_plan(settings(4, 40, rate, **chunks, **FEEDBACK), model(4000), actors=1) for rate in (1.0, 0.5)
     )
 
-    assert always.download == Bounds.exactly(HEADER + MASK + 4 * 2 + 4000)
-    assert sampled.download.high == HEADER + MASK + 4 * 4000
+    assert always.download == Bounds.exactly(HEADER + 4 * 2 + 4000)
+    assert sampled.download.high == HEADER + 4 * 4000
 
 
 def test_a_downlink_percentage_replaces_what_clients_chose():
@@ -210,7 +212,7 @@ def test_rounds_with_chunks_of_their_own():
     plan = make_plan(settings(1, 4, chunking_parts=10, sensitivity_warmup_rounds=1, **chunks), model(1000), actors=1)
 
     assert plan.chunks_sent == Bounds(1, 10)  # warm-up 10, then 10 % of the schedule's second entry, which stays
-    assert plan.uplink == Bounds.exactly(4 * (HEADER + MASK) + 4 * 100 * (10 + 1 + 1 + 1))
+    assert plan.uplink == Bounds.exactly(SETUP + HEADER + 3 * (HEADER + 1) + 4 * 100 * (10 + 1 + 1 + 1))
 
 
 def test_a_budget_caps_the_uplink_and_not_one_message():
@@ -227,14 +229,14 @@ def test_a_budget_that_is_always_used_up_gives_every_message_its_share():
     chunks = {"chunking_parts": 100, "sensitivity_policy": "budget"}
     plan = make_plan(settings(4, 10, sensitivity_budget_mb=0.1, **chunks), model(10_000), actors=1)
 
-    six, seven = (HEADER + 16 + 400 * chunks for chunks in (6, 7))
-    assert six < 2500 < seven  # 0.1 MB / 40; what is left of nine rounds pays one chunk more in the last
-    assert plan.uplink == Bounds.exactly(4 * (9 * six + seven))
+    six, seven = HEADER + 5 + 400 * 6, HEADER + 6 + 400 * 7  # 7 bits for K; 31 and 34 for the choice
+    assert six < 2497 < seven  # (0.1 MB - 4 setups) / 40; what is left of eight rounds pays one chunk more in two
+    assert plan.uplink == Bounds.exactly(4 * (SETUP + 8 * six + 2 * seven))
 
 
 def test_a_budget_below_the_bare_messages_is_refused():
-    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.001 MB, but headers, masks and buffers"):
-        make_plan(settings(4, 10, sensitivity_budget_mb=0.001), model(10_000), actors=1)
+    with pytest.raises(ConfigError, match=r"sensitivity_budget_mb: got 0\.0004 MB, but headers, masks and buffers"):
+        make_plan(settings(4, 10, sensitivity_budget_mb=0.0004), model(10_000), actors=1)
 
 
 def test_overdue_chunks_may_fill_a_message_but_not_every_message():
@@ -245,10 +247,10 @@ def test_overdue_chunks_may_fill_a_message_but_not_every_message():
 
     assert never.uplink == plain.uplink
     assert aged.chunks_sent == Bounds(2, 100)
-    assert aged.upload.high == aged.dense_message + 12  # a mask of 100 chunks
+    assert aged.upload.high == aged.dense_message + 13  # the longest mask of 100 chunks; nothing is overdue at first
     assert (
-        aged.uplink.high == plain.uplink.high + 2 * 2 * 4 * 10_000
-    )  # each chunk twice, in rounds 21 and 42 at the latest
+        aged.uplink.high == plain.uplink.high + 2 * 2 * 4 * 10_000 + 2 * 50 * 13
+    )  # each chunk twice, in rounds 21 and 42 at the latest; masks may be of any length
 
 
 def test_peers_pay_for_every_edge_in_both_directions():
@@ -259,9 +261,9 @@ def test_peers_pay_for_every_edge_in_both_directions():
 
     message = HEADER + MASK + 4 * 10 + 4 * 3 + 8
     assert (plan.topology, plan.edges, plan.downloads, plan.first_download) == ("ring", 6, None, 0)
-    assert plan.upload == plan.download == Bounds.exactly(message)
-    assert plan.uplink == plan.downlink == Bounds.exactly(5 * 2 * 6 * message)
-    assert plan.dense == 5 * 2 * 6 * plan.dense_message
+    assert plan.upload == plan.download == Bounds(message, SETUP + message)
+    assert plan.uplink == plan.downlink == Bounds.exactly(2 * 6 * (SETUP + 5 * message))
+    assert plan.dense == 2 * 6 * (SETUP + 5 * plan.dense_message)
     text = plan_text(plan)
     assert "6 peers, topology ring with 6 edges, 5 rounds: 12 messages a round, one per edge and direction" in text
     assert "per edge" in text.split("\n\n")[1]
@@ -398,7 +400,7 @@ def test_json_has_exact_bytes_and_text_has_decimal_units():
         (
             {},
             {"chunk_agreement": "consensus"},
-            "a client sends 140 B of scores each round and is told the choice in 68 B",
+            "a client sends 112 B of scores each round and is told the choice in at most 22 B",
         ),
         ({}, {"chunk_agreement": "consensus", "agreement_interval": 3}, "of scores every 3 rounds"),
         (RING, {"chunk_reconstruction": "relay"}, "90 messages a round, one from each to each of the others"),

@@ -120,7 +120,7 @@ WITHIN = {
     "budget of few": {**SOME, **FEEDBACK, "sensitivity_budget_mb": 0.4, "chunk_encoding": "int8"},
     "budget of knees": {"sensitivity_policy": "knee", "sensitivity_budget_mb": 0.7, "sensitivity_percentage": 100.0},
     "budget to agree": {**CONSENSUS, "sensitivity_budget_mb": 0.5, "agreement_interval": 2},
-    "budget for headers": {**CONSENSUS, "sensitivity_budget_mb": 0.0022},
+    "budget for headers": {**CONSENSUS, "sensitivity_budget_mb": 0.00103},
     "ages": {"chunk_max_age": 2, "sensitivity_percentage": 5.0, "federated_learning_rounds": 9},
     "ages that are agreed": {
         **FORESEEN, **FEEDBACK, "chunk_max_age": 3, "sensitivity_percentage": 5.0, "federated_learning_rounds": 9,
@@ -244,14 +244,15 @@ def test_every_message_of_peers_is_one_over_an_edge():
     headers = [row for row in run.ledger if row["kind"] == "header"]
     assert run.plan.edges == 9
     assert len(headers) == 4 * 2 * 9
-    assert run.summary.uplink_bytes == run.summary.downlink_bytes == len(headers) * run.plan.upload.high
+    assert run.summary.uplink_bytes == run.summary.downlink_bytes == len(headers) * run.plan.upload.low + 2 * 9 * 24
 
 
 def test_a_message_that_is_relayed_costs_one_hop_for_each_other_peer():
     run = run_and_plan("relay of peers")
 
     assert run.plan.hops == Hops(up=6 * 5)
-    assert run.summary.uplink_bytes == run.summary.downlink_bytes == 4 * 6 * 5 * run.plan.upload.high
+    assert run.plan.upload.high == run.plan.upload.low + 24
+    assert run.summary.uplink_bytes == run.summary.downlink_bytes == 6 * 5 * (4 * run.plan.upload.low + 24)
 
 
 def test_a_root_costs_the_depth_of_each_peer_and_an_edge_for_each_but_itself():
@@ -260,8 +261,8 @@ def test_a_root_costs_the_depth_of_each_peer_and_an_edge_for_each_but_itself():
 
     assert hops.down == 5
     assert 5 <= hops.up <= 5 + 4, "with three neighbours each of six peers, nobody is deeper than two"
-    assert run.plan.upload.low == run.plan.upload.high
-    downloads = run.summary.downlink_bytes - 4 * hops.up * run.plan.upload.high
+    assert run.plan.upload.high == run.plan.upload.low + 24
+    downloads = run.summary.downlink_bytes - hops.up * (4 * run.plan.upload.low + 24)
     assert downloads % hops.down == 0
     # Of rounds 1 to 4 the first model, changes, changes and at once those of round 3, nothing new, and changes again.
     assert downloads // hops.down > run.plan.first_download

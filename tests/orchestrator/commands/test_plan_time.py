@@ -55,9 +55,12 @@ def test_seconds_and_money_by_hand():
     settings = fedchunk.load_settings({**SMALL, "chunking": False, "federated_learning_rounds": 3})
     even = {"up_mbit": Fixed(0.8), "down_mbit": Fixed(8), "latency_ms": Fixed(10), "compute_factor": Fixed(2)}
     plan = plan_of(settings, Rates(Links("even", even), train_seconds=1.5, price_per_gb=2.0))
-    message = plan.dense_message
-    assert plan.time.high_s == pytest.approx(3 * (0.02 + message / 1e6 + 3 + message / 1e5))
-    assert plan.price.high == pytest.approx(2 * 3 * 6 * 2 * message / 1e9)
+    message, setup = plan.dense_message, 24
+    seconds = 3 * (0.02 + message / 1e6 + 3 + message / 1e5) + setup / 1e6 + setup / 1e5
+    assert plan.time.low_s == pytest.approx(seconds, rel=1e-12)
+    assert plan.time.high_s == pytest.approx(seconds, rel=1e-12)
+    assert plan.time.dense_s == pytest.approx(seconds, rel=1e-12)
+    assert plan.price.high == pytest.approx(2 * 6 * 2 * (3 * message + setup) / 1e9, rel=1e-12)
     text = plan_text(plan)
     assert "1.5 s of local training in each round" in text
     assert "money, all bytes" in text
