@@ -40,6 +40,12 @@ KINDS = {
     "dense": {"chunking": False, "server_optimizer": "yogi", "learning_rate_schedule": "cosine"},
     "stale_copies": {**PEERS, "chunk_reconstruction": "stale_copies"},
     "peers": PEERS,
+    "momentum": {
+        "momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.03, "chunk_score": "accumulated",
+        "chunk_reconstruction": "error_feedback", "client_sampling_rate": 0.6, "learning_rate_schedule": [0.05, 0.03],
+    },
+    "dense_momentum": {"chunking": False, "momentum": 0.9, "momentum_start": "quasi_global"},
+    "peers_momentum": {**PEERS, "momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.03},
 }  # fmt: skip
 TIMES = {"train_s", "aggregate_s", "evaluate_s", "wall_s", "actors_busy"}
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
+from fedchunk.actors.client.momentum import Momentum
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
@@ -41,6 +42,7 @@ class PeerClient:
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._aggregate = aggregate_of(settings)
+        self._momentum = Momentum(settings, worker)
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -67,7 +69,7 @@ class PeerClient:
         model = _own(state)
         with stage(order.round_index, client, "train"):
             clock = time.perf_counter()
-            trained = self._worker.train(order.round_index, [client], [model])
+            trained = self._worker.train(order.round_index, [client], [model], [state.momentum_P])
             train_s = time.perf_counter() - clock
             if 0 in trained.failures:
                 raise ClientFailed(client, order.round_index, "train", trained.failures[0])
@@ -80,7 +82,9 @@ class PeerClient:
             choice = self._worker.chosen(scores_C, ages, None)
         with self._spans.doing("pack", 1), stage(order.round_index, client, "emit"):
             after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
-            pending = ClientState(after, state.last_sent_C, change.withheld_P, copies=state.copies)
+            pending = ClientState(after, state.last_sent_C, change.withheld_P, None, state.copies, state.momentum_P)
+            if self._momentum.is_carried:
+                pending = replace(pending, began_P=model.weights_P)
             num_samples = self._worker.num_samples(client)
             emission = emit(self._method, order.round_index, client, num_samples, pending, choice.selected_C)
         report = ClientReport(
@@ -166,7 +170,8 @@ class PeerClient:
             aggregate=self._aggregate,
         )
         weights_P, copies = self._method.rule.mix(view)
-        return replace(state, model=replace(model, weights_P=weights_P), copies=copies)
+        mixed = replace(state, model=replace(model, weights_P=weights_P), copies=copies)
+        return self._momentum.followed_up(order.train, mixed, weights_P)
 
     def _mixed_buffers(
         self, me: int, state: ClientState, heard: dict[int, Message]

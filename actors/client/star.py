@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import ClientTask, GroupTask, Payload, StateObject
+from fedchunk.actors.client.momentum import Momentum
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.states import stack_states, with_trained
 from fedchunk.actors.client.worker import LocalWorker
@@ -64,6 +65,8 @@ class Ready:
     before: ModelState
     """Its reconstructed model."""
     start: ModelState
+    momentum_P: NDArray[np.float32] | None
+    """What its momentum starts from; None where it always starts at zero."""
 
 
 class StarClient:
@@ -75,6 +78,7 @@ class StarClient:
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._keeps_states = keeps_states(settings)
+        self._momentum = Momentum(settings, worker)
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -155,7 +159,7 @@ class StarClient:
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
                         model = self._model_of(task, task.state.model)
                         measured[task.client_id] = self._worker.evaluate_whole(model)
-                        after.append(replace(task.state, model=model))
+                        after.append(self._momentum.with_model(task.state, model))
             sums.append(measured)
             new_states.append(stack_states(after))
         return tuple(sums), self._spans.read_out(), tuple(new_states)
@@ -198,10 +202,10 @@ class StarClient:
             ready, failed = self._ready(tasks)
         if not ready:
             return GroupResult(None, failed, {}, {}, None), [], stack_states([]) if self._keeps_states else None
-        tasks, befores = [one.task for one in ready], [one.before for one in ready]
-        starts = [one.start for one in ready]
+        tasks, starts = [one.task for one in ready], [one.start for one in ready]
+        momenta = [one.momentum_P for one in ready]
         clock = time.perf_counter()
-        trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts)
+        trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts, momenta)
         train_s = (time.perf_counter() - clock) / len(tasks)
         with self._spans.doing("score", len(tasks)):
             withheld = [task.state.withheld_P if task.state else None for task in tasks]
@@ -217,11 +221,12 @@ class StarClient:
         for row, task in enumerate(tasks):
             turns.now("pack")
             try:
-                one = self._finish(task, befores[row], changes[row], trained, row, train_s)
+                one = self._finish(task, ready[row].before, changes[row], trained, row, train_s)
             except ClientFailed as error:
                 failed[task.client_id] = reason_of(error)
                 continue
-            done.append(one)
+            state = self._momentum.to_follow_up(one.state, ready[row].momentum_P, ready[row].before)
+            done.append(replace(one, state=state))
             if total is None:
                 payloads.append(one.payload)
             else:  # at once, while the payload is in the processor's cache
@@ -243,7 +248,7 @@ class StarClient:
         """
         if not self._keeps_states:
             return None
-        if self._method.rule.keeps_residual or not whole:
+        if self._method.rule.keeps_residual or self._momentum.keeps_start_alone or not whole:
             return stack_states(states)
         if not alone:
             self._worker.release_buffers()  # the next group must not write over what is yet to be sent
@@ -260,7 +265,7 @@ class StarClient:
                     model = self._model_of(task, own)
                     same = [one.before for one in ready if one.before.weights_P is model.weights_P]
                     before = same[0] if same and model.buffers_B is same[0].buffers_B else model
-                    ready.append(Ready(task, before, self._start_of(task, before)))
+                    ready.append(Ready(task, before, self._start_of(task, before), self._momentum.of(task, before)))
             except ClientFailed as error:
                 failed[task.client_id] = reason_of(error)
         return ready, failed

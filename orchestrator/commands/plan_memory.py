@@ -67,6 +67,11 @@ def _object_store(
     elif method.withholds:
         client += vector
         parts.append("P float32 withheld")
+    if settings.training.carries_momentum:
+        # Where training began is kept, too: peer to peer until a peer has mixed, in a star where no model kept is that.
+        begins = topology is not None or not (method.rule.keeps_residual or _keeps_start_alone(settings))
+        client += vector * (1 + begins)
+        parts.append("2 P float32 of momentum" if begins else "P float32 of momentum")
     download = "" if topology else " + one download"
     kept, often = _kept_states(settings, spec, topology)
     states, twice = int(held.clients * client * kept) + copies, ""
@@ -77,6 +82,11 @@ def _object_store(
     named = f"clients x ({' + '.join(parts)}){often}{twice} + " if keeps else ""
     formula = f"{named}one round's payloads{download} + data set"
     return Memory("object store", size, formula)
+
+
+def _keeps_start_alone(settings: Settings) -> bool:
+    """Whether the model that a client keeps is the one that its training began from."""
+    return not (settings.chunking.chunking or settings.federation.evaluate_clients)
 
 
 def _kept_states(settings: Settings, spec: ModelSpec, topology: Topology | None) -> tuple[float, str]:
@@ -112,6 +122,9 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
     if method.withholds or method.rule.keeps_copies:
         vectors += 2
         parts.append("withheld change before and after")
+    if settings.training.carries_momentum:
+        vectors += 1
+        parts.append("momentum")
     if topology is not None and method.rule.keeps_copies:
         vectors += 1 + max(map(len, topology.neighbours))
         parts.append("a copy of each neighbour")

@@ -107,6 +107,10 @@ class ClientState:
     """The chunks that all clients were last told to send, with consensus."""
     copies: tuple[NDArray[np.float32], ...] = ()
     """With stale copies: what was last heard of the client itself and of each neighbour, in order of clients."""
+    momentum_P: NDArray[np.float32] | None = None
+    """What its optimizer's momentum starts from, as of its last round. None where it always starts at zero."""
+    began_P: NDArray[np.float32] | None = None
+    """The model that its last training began from, where that is followed up and is not ``model``."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ class ClientStates:
     last_sent_GC: NDArray[np.int32]
     withheld_GP: NDArray[np.float32] | None
     choice_C: NDArray[np.bool_] | None
+    momentum_GP: NDArray[np.float32] | None = None
+    began_GP: NDArray[np.float32] | None = None
 
     def row(self, place: int) -> ClientState:
         """One client's state, as views."""
@@ -128,8 +134,12 @@ class ClientStates:
         if self.model_rows:
             at = self.model_rows[place]
             model = ModelState(self.weights_MP[at], self.buffers_MB[at], self.counters_MI[at])
-        withheld_P = None if self.withheld_GP is None else self.withheld_GP[place]
-        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C)
+        withheld_P, momentum_P, began_P = (
+            None if rows is None else rows[place] for rows in (self.withheld_GP, self.momentum_GP, self.began_GP)
+        )
+        return ClientState(
+            model, self.last_sent_GC[place], withheld_P, self.choice_C, momentum_P=momentum_P, began_P=began_P
+        )
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def client_weight(settings: FederationSettings, num_samples: int) -> float:
 
 def keeps_states(settings: Sections) -> bool:
     """Whether clients have anything to remember: in full exchange the next message replaces all that they are."""
-    return settings.chunking.chunking or settings.federation.evaluate_clients
+    return settings.chunking.chunking or settings.federation.evaluate_clients or settings.training.carries_momentum
 
 
 def affordable_chunks(

@@ -191,7 +191,7 @@ class TrainingSettings(Section):
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
     )
     optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], AnyCase()] = Field(
-        "sgd", description="Local optimizer; its state starts afresh every round."
+        "sgd", description="Local optimizer; its state starts afresh every round, but for momentum_start."
     )
     learning_rate: float = Field(0.01, gt=0, description="Step of the local optimizer.")
     learning_rate_schedule: Schedule = Field(
@@ -202,6 +202,11 @@ class TrainingSettings(Section):
         default_factory=dict, description="Options of the schedule, such as {final: 0.1} of cosine."
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    momentum_start: Annotated[Literal["zero", "quasi_global"], AnyCase()] = Field(
+        "zero",
+        description="What the momentum of sgd starts from in a round. quasi_global: from how far the client's model "
+        "has moved between its rounds, per step; costs no bytes, and wants a lower learning_rate.",
+    )
     weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
     loss_function: Annotated[str, NameOf("loss")] = Field(
         "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
@@ -235,6 +240,11 @@ class TrainingSettings(Section):
     mixed_precision: Annotated[Literal["none", "bfloat16"], AnyCase()] = Field(
         "none", description="Type of activations in training; weights, gradients and sums stay float32."
     )
+
+    @property
+    def carries_momentum(self) -> bool:
+        """Whether clients keep their momentum from round to round."""
+        return self.momentum_start == "quasi_global"
 
     @property
     def proximal_mu(self) -> float:

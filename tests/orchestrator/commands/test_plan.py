@@ -355,6 +355,27 @@ def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
     assert (memory(keeping, "each actor") > memory(plain, "each actor")) == bool(vectors)
 
 
+@pytest.mark.parametrize(
+    ("federation", "chunking", "vectors"),
+    [
+        ({}, {"chunking": False}, 2),  # the model too, of which full exchange keeps none otherwise
+        ({}, {}, 2),
+        ({}, FEEDBACK, 1),
+        ({**PEERS, "federated_learning_topology": "ring"}, {}, 2),
+    ],
+)
+def test_carried_momentum_lies_in_the_store(federation, chunking, vectors):
+    zero = settings(6, federation=federation, chunking_parts=10, **chunking)
+    training = {"momentum": 0.9, "momentum_start": "quasi_global"}
+    carried = zero.model_copy(update={"training": zero.training.model_copy(update=training)})
+    plans = [make_plan(one, model(10_000), actors=1) for one in (carried, zero)]
+    extra = memory(plans[0], "object store") - memory(plans[1], "object store")
+    chunks = 4 * 6 if chunking.get("chunking") is False else 0
+
+    assert extra == 2 * (6 * vectors * 4 * 10_000 + chunks)
+    assert plans[0].uplink == plans[1].uplink
+
+
 def test_the_coordinator_holds_what_it_has_not_told_and_nothing_for_peers():
     plain, feedback, peers = (
         make_plan(experiment, model(10_000), actors=1)
