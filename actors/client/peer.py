@@ -14,6 +14,7 @@ from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
 from fedchunk.orchestrator.chunking.encoding import Message
+from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.mixing import consensus_distance
 from fedchunk.orchestrator.contract.messages import (
     ClientState,
@@ -66,25 +67,27 @@ class PeerClient:
         """
         client = order.client_id
         state = state or self._newcomer(num_neighbours)
-        model = _own(state)
+        rule, model = self._method.rule, _own(state)
         with stage(order.round_index, client, "train"):
+            start = replace(model, weights_P=rule.start(model.weights_P, state.withheld_P))
             clock = time.perf_counter()
-            trained = self._worker.train(order.round_index, [client], [model], [state.momentum_P])
+            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P])
             train_s = time.perf_counter() - clock
             if 0 in trained.failures:
                 raise ClientFailed(client, order.round_index, "train", trained.failures[0])
         with self._spans.doing("score", 1), stage(order.round_index, client, "select"):
-            (change,) = self._worker.changes([model], trained, [state.withheld_P])
-            if state.copies:
-                change = replace(change, withheld_P=change.after_P - state.copies[0])
+            unheard_P = rule.unheard(state.withheld_P, state.copies)
+            (change,) = self._worker.changes([start], trained, [unheard_P])
             ages = self._worker.ages(order.round_index, client, state.last_sent_C)
             scores_C, distances_C = self._worker.scored(change, ages)
             choice = self._worker.chosen(scores_C, ages, None)
         with self._spans.doing("pack", 1), stage(order.round_index, client, "emit"):
             after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
+            if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
+                after = replace(after, weights_P=model.weights_P)
             pending = ClientState(after, state.last_sent_C, change.withheld_P, None, state.copies, state.momentum_P)
             if self._momentum.is_carried:
-                pending = replace(pending, began_P=model.weights_P)
+                pending = replace(pending, began_P=start.weights_P)
             num_samples = self._worker.num_samples(client)
             emission = emit(self._method, order.round_index, client, num_samples, pending, choice.selected_C)
         report = ClientReport(
@@ -103,18 +106,18 @@ class PeerClient:
             train_s=train_s,
             training=trained.reason,
         )
-        kept = replace(emission.state, withheld_P=None) if state.copies else emission.state
+        kept = replace(emission.state, withheld_P=pending.withheld_P) if rule.keeps_copies else emission.state
         return PeerReport(report, emission.encoded.sizes, self._spans.read_out()), emission.encoded.payload, kept
 
     def mix_peer(
-        self, order: MixOrder, state: ClientState, *payloads: NDArray[np.uint8]
+        self, order: MixOrder, state: ClientState | None, *payloads: NDArray[np.uint8]
     ) -> tuple[MixReport, ClientState]:
         """Builds a peer's next model from its own and its neighbours' payloads.
 
         Args:
             order: whose payloads these are, in order of clients; the peer's own is among them, because what it has
-                told the others is what can be decoded of it.
-            state: the peer after its training.
+                told the others is what can be decoded of it. Where it is not, the peer could not train and hears only.
+            state: the peer after its training; None: it has never trained.
             payloads: as they were sent.
 
         Returns:
@@ -129,7 +132,7 @@ class PeerClient:
                     messages[sender], _ = self._worker.verifier.update(order.train.round_index, sender, payload, None)
                 except PayloadError as error:
                     refused[sender] = error.reason
-            mixed = self._mixed(order, state, messages)
+            mixed = self._mixed(order, state or self._newcomer(len(order.neighbours)), messages)
         sums = None
         if order.evaluate:
             with self._spans.doing("evaluate", 1), stage(*at, "evaluate"):
@@ -169,9 +172,12 @@ class PeerClient:
             layout=self._layout,
             aggregate=self._aggregate,
         )
-        weights_P, copies = self._method.rule.mix(view)
-        mixed = replace(state, model=replace(model, weights_P=weights_P), copies=copies)
-        return self._momentum.followed_up(order.train, mixed, weights_P)
+        rule, withheld_P = self._method.rule, state.withheld_P
+        weights_P, copies = rule.mix(view)
+        if rule.keeps_copies and withheld_P is not None and (sent := messages.get(me)) is not None:
+            withheld_P = withheld_after(withheld_P, sent.mask_C, sent.values, self._layout)
+        mixed = replace(state, model=replace(model, weights_P=weights_P), withheld_P=withheld_P, copies=copies)
+        return self._momentum.followed_up(order.train, mixed, rule.start(weights_P, withheld_P))
 
     def _mixed_buffers(
         self, me: int, state: ClientState, heard: dict[int, Message]

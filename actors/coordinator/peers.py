@@ -31,7 +31,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
-from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for
+from fedchunk.orchestrator.methods.method import dense_message_bytes, layout_for, rule_of
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -70,6 +70,7 @@ class PeerCoordinator:
         self._topology = topology
         self._weights = metropolis_weights(topology)
         self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._rule = rule_of(settings)
         self._states: list[Handle | None] = [None] * topology.num_clients
         self._measures = Measures(settings)
         self._group_in_use = threading.Lock()
@@ -181,11 +182,13 @@ class PeerCoordinator:
 
     def _mix(self, this: _Round, evaluated: bool) -> int:
         """Hands each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes; how many did."""
-        done = 0
-        calls = [self._mix_call(this, client, evaluated) for client in this.payloads]
+        done, deaf = 0, dict[int, str]()
+        adds_up = self._rule.keeps_copies  # then also those must hear the others that have nothing to say themselves
+        clients = range(len(self._samples)) if adds_up else this.payloads
+        calls = [self._mix_call(this, client, evaluated) for client in clients]
         for settled in run_calls_in_order(self._group, calls, self._max_attempts):
             if settled.answer is None:
-                this.failed[settled.key] = settled.reason
+                this.failed[settled.key] = deaf[settled.key] = settled.reason
                 continue
             report: MixReport = settled.answer.values[0]
             this.spans.extend(report.spans)
@@ -193,7 +196,9 @@ class PeerCoordinator:
             if report.sums is not None:
                 this.scores[settled.key] = report.sums
             self._states[settled.key] = settled.answer.handles[0]
-            done += 1
+            done += settled.key in this.payloads
+        if adds_up and deaf:  # what it did not hear would be missing for good; from a checkpoint it hears it again
+            raise RoundFailed(this.round_index, len(calls) - len(deaf), len(calls), deaf)
         return done
 
     def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:

@@ -58,12 +58,12 @@ def _object_store(
 ) -> Memory:
     chunking, vector, num_chunks = settings.chunking, 4 * spec.num_parameters, method.layout.num_chunks
     keeps = topology is not None or keeps_states(settings)
-    client, parts, copies = (model + 4 * num_chunks, ["model", "4 C"], 0) if keeps else (0, [], 0)
+    client, parts = (model + 4 * num_chunks, ["model", "4 C"]) if keeps else (0, [])
     if chunking.agrees:
         client, parts = client + num_chunks, ["model", "5 C"]
     if topology is not None and method.rule.keeps_copies:
-        copies = vector * (2 * topology.edges + topology.num_clients)
-        parts.append("(degree + 1) copies of P float32")
+        client += 2 * vector
+        parts.append("2 P float32 of what was heard and not sent")
     elif method.withholds:
         client += vector
         parts.append("P float32 withheld")
@@ -74,7 +74,7 @@ def _object_store(
         parts.append("2 P float32 of momentum" if begins else "P float32 of momentum")
     download = "" if topology else " + one download"
     kept, often = _kept_states(settings, spec, topology)
-    states, twice = int(held.clients * client * kept) + copies, ""
+    states, twice = int(held.clients * client * kept), ""
     if settings.runtime.checkpoint_interval != 0 and keeps:
         # What a checkpoint holds lies there until it is written, and clients that train meanwhile have another state.
         states, twice = 2 * states, ", twice while a checkpoint is written"
@@ -126,8 +126,8 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
         vectors += 1
         parts.append("momentum")
     if topology is not None and method.rule.keeps_copies:
-        vectors += 1 + max(map(len, topology.neighbours))
-        parts.append("a copy of each neighbour")
+        vectors += 4
+        parts.append("sums of what was heard, before and after, and float64 of their change")
     group = _largest_group(settings, spec, topology)
     if group > 1:
         vectors += 4 * group

@@ -101,12 +101,12 @@ class ClientState:
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
     withheld_P: NDArray[np.float32] | None = None
-    """Change that was not sent yet. With error feedback it will be; else it only tells what matters. None where
-    the settings have no use for it."""
+    """Change that was not sent yet. With error feedback and stale copies it will be (of a peer that has trained and not
+    mixed, with what is on its way); else it only tells what matters. None where the settings have no use for it."""
     choice_C: NDArray[np.bool_] | None = None
     """The chunks that all clients were last told to send, with consensus."""
     copies: tuple[NDArray[np.float32], ...] = ()
-    """With stale copies: what was last heard of the client itself and of each neighbour, in order of clients."""
+    """What its exchange rule keeps beside the model: with stale copies the one sum of what it has heard."""
     momentum_P: NDArray[np.float32] | None = None
     """What its optimizer's momentum starts from, as of its last round. None where it always starts at zero."""
     began_P: NDArray[np.float32] | None = None

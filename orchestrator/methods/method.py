@@ -53,7 +53,7 @@ class Method:
     @property
     def withholds(self) -> bool:
         """Whether clients keep what they did not send: to send it later, or to score by it."""
-        return self.rule.keeps_residual or self.scorer.uses_withheld
+        return self.rule.keeps_residual or self.rule.keeps_copies or self.scorer.uses_withheld
 
     @property
     def own_codec(self) -> Codec | None:
@@ -78,7 +78,7 @@ def rule_of(settings: Sections) -> ExchangeRule:
     if not settings.chunking.chunking:
         return Contributors()
     bound = settings.bound("exchange_rule")
-    rule = bound(**settings.on_offer("exchange_rule"))
+    rule = bound(**{**settings.on_offer("exchange_rule"), "stale_copy_step": settings.chunking.copy_step})
     if not isinstance(rule, ExchangeRule):
         raise bound.failed(f"returned {type(rule).__name__}, expected an ExchangeRule")
     return OwnRule(bound, rule) if bound.is_own else rule

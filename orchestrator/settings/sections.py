@@ -100,16 +100,15 @@ class ChunkingSettings(Section):
         "contributors",
         description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
         "send it counts with the receiver's own weights. error_feedback (star): clients send changes, divided by the "
-        "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last.",
+        "whole cohort, and keep what was not sent. stale_copies (peer to peer): neighbours add up what they hear.",
     )
     reconstruction_options: Options = Field(
         default_factory=dict, description="Options of the exchange rule, by the names of its parameters."
     )
-    stale_copy_step: float = Field(
-        0.3,
-        gt=0,
-        le=1,
-        description="Step of stale_copies towards the neighbours' copies; below 0.5 unless all is sent.",
+    stale_copy_step: Annotated[Literal["auto"], AnyCase()] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "auto",
+        description="Step of stale_copies towards the neighbours, above 0 and at most 1. auto: 1.7 times the share of "
+        "the chunks that is sent, at most 0.7; where a policy decides how many are, at most 0.3.",
     )
     downlink_sensitivity_percentage: float | None = Field(
         None,
@@ -121,8 +120,8 @@ class ChunkingSettings(Section):
         0.0,
         ge=0,
         le=1,
-        description="error_feedback: clients train from the shared model plus this share of what they withhold, so "
-        "that they do not learn the same again while it waits; 0: from the shared model alone.",
+        description="error_feedback, stale_copies: clients train from the model as others know it plus this share of "
+        "what they withhold, so that they do not learn the same again while it waits; 0: from that model alone.",
     )
     withheld_fading: float = Field(
         1.0,
@@ -173,6 +172,15 @@ class ChunkingSettings(Section):
         if self.sensitivity_policy is not None:
             return self.sensitivity_policy
         return "energy" if self.dynamic_sensitivity_percentage else "fixed"
+
+    @property
+    def copy_step(self) -> float:
+        """``stale_copy_step`` in force."""
+        if self.stale_copy_step != "auto":
+            return self.stale_copy_step
+        later = self.sensitivity_schedule if self.policy == "schedule" else ()
+        share = min((*later, self.sensitivity_percentage)) / 100
+        return min(0.7 if self.policy in ("fixed", "schedule") else 0.3, 1.7 * share)
 
     @property
     def agrees(self) -> bool:

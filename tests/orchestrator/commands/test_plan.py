@@ -340,11 +340,11 @@ def test_full_exchange_keeps_no_models_of_clients():
         ({}, {"chunk_score": "update"}, 0),
         ({}, {"chunk_score": "accumulated"}, 6),
         ({}, FEEDBACK, 6),
-        ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 6),
+        ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 2),
     ],
 )
 def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
-    """6 clients: a vector each for what was not sent, or one for each neighbour and one for what these know of it.
+    """6 clients: a vector each for what was not sent, and with stale copies one for all that was heard.
 
     All of it twice, while a checkpoint is written.
     """

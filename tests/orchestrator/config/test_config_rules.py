@@ -234,3 +234,31 @@ def test_the_policy_in_force():
     assert ChunkingSettings().policy == "fixed"
     assert ChunkingSettings(dynamic_sensitivity_percentage=True).policy == "energy"
     assert ChunkingSettings(sensitivity_policy="knee").policy == "knee"
+
+
+@pytest.mark.parametrize(
+    ("lines", "step"),
+    [
+        (["sensitivity_percentage: 36"], 0.612),
+        (["sensitivity_percentage: 7"], 0.119),
+        (["sensitivity_percentage: 60"], 0.7),
+        ([], 0.7),
+        (["sensitivity_percentage: 36", "stale_copy_step: 0.4"], 0.4),
+        (["sensitivity_policy: schedule", "sensitivity_schedule: [90, 50, 10]"], 0.17),
+        (["sensitivity_percentage: 50", "sensitivity_policy: knee"], 0.3),
+        (["sensitivity_percentage: 10", "sensitivity_policy: knee"], 0.17),
+        (["sensitivity_percentage: 10", "sensitivity_schedule: [1]"], 0.17),  # which nobody reads
+    ],
+)
+def test_the_step_towards_stale_copies_goes_with_the_share_that_is_sent(lines, step):
+    text = peers("ring", "chunking: true", "chunk_reconstruction: stale_copies", "chunk_score: accumulated", *lines)
+    assert parse(text, "f.yaml").settings.chunking.copy_step == pytest.approx(step)
+
+
+def test_a_step_may_be_auto_in_any_spelling_or_a_number_and_says_so():
+    key = "chunk_reconstruction: stale_copies\nstale_copy_step:"
+    assert parse(peers("ring", "chunking: true", f"{key} AUTO"), "f.yaml").settings.chunking.stale_copy_step == "auto"
+    assert parse(peers("ring", "chunking: true", f"{key} 1"), "f.yaml").settings.chunking.stale_copy_step == 1.0
+    for wrong, words in (("0", "got 0"), ("often", "got 'often'"), ("true", "got true")):
+        fault = only_fault(peers("ring", "chunking: true", f"{key} {wrong}"))
+        assert fault.message == f"{words}; allowed: auto, or a number above 0 and at most 1"
