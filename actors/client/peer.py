@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.actors.client.averaging import Averaging
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.momentum import Momentum
 from fedchunk.actors.client.stages import stage
@@ -17,6 +18,8 @@ from fedchunk.orchestrator.chunking.encoding import Message
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.mixing import consensus_distance
 from fedchunk.orchestrator.contract.messages import (
+    AverageOrder,
+    AverageReport,
     ClientState,
     EvaluationSums,
     InitialModel,
@@ -30,6 +33,7 @@ from fedchunk.orchestrator.contract.messages import (
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
+from fedchunk.orchestrator.methods.final_average import packing_of_average
 from fedchunk.orchestrator.methods.method import aggregate_of
 from fedchunk.orchestrator.methods.outgoing import emit
 from fedchunk.orchestrator.settings.joined import Sections
@@ -44,6 +48,7 @@ class PeerClient:
         self._layout = worker.method.layout
         self._aggregate = aggregate_of(settings)
         self._momentum = Momentum(settings, worker)
+        self._averaging = Averaging(worker.spec, packing_of_average(settings.federation))
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -149,6 +154,28 @@ class PeerClient:
             total_P += model.weights_P
             buffers.add(model.buffers_B, model.counters_I, 1.0)
         return distance, ModelState((total_P / len(states)).astype(np.float32), *buffers.mean())
+
+    def average_up(
+        self, order: AverageOrder, state: ClientState | None, *payloads: NDArray[np.uint8]
+    ) -> tuple[AverageReport, NDArray[np.uint8]]:
+        """The mean of a peer's model and of those below it in the tree: its bytes by kind, and the message."""
+        own = _own(state or self._newcomer(order.num_neighbours))
+        with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+            encoded = self._averaging.up(order, own, payloads)
+        return AverageReport(encoded.sizes, None, self._spans.read_out()), encoded.payload
+
+    def average_down(
+        self, order: AverageOrder, state: ClientState | None, payload: NDArray[np.uint8]
+    ) -> tuple[AverageReport, ClientState]:
+        """The peer with the mean of all as its model."""
+        state = state or self._newcomer(order.num_neighbours)
+        with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+            model = self._averaging.down(order, _own(state), payload)
+        sums = None
+        if order.evaluate:
+            with self._spans.doing("evaluate", 1), stage(order.round_index, order.client_id, "evaluate"):
+                sums = self._worker.evaluate_whole(model)
+        return AverageReport({}, sums, self._spans.read_out()), replace(state, model=model)
 
     def _newcomer(self, num_neighbours: int) -> ClientState:
         """A peer before its first round: all make the same first model from the seed."""

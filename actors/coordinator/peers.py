@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.orchestrator.contract.messages import (
@@ -73,6 +74,8 @@ class PeerCoordinator:
         self._rule = rule_of(settings)
         self._states: list[Handle | None] = [None] * topology.num_clients
         self._measures = Measures(settings)
+        wanted, attempts = settings.federation.final_average, settings.runtime.max_attempts
+        self._average = FinalAverage(group, topology, attempts) if wanted else None
         self._group_in_use = threading.Lock()
 
     @property
@@ -122,9 +125,12 @@ class PeerCoordinator:
             round_index, settings.evaluation_interval, settings.federated_learning_rounds
         )
         mixing = time.perf_counter()
-        mixed_peers = self._mix(this, evaluated)
+        ends = self._average is not None and round_index == settings.federated_learning_rounds
+        mixed_peers = self._mix(this, evaluated and not ends)
         if mixed_peers < needed:
             raise RoundFailed(round_index, mixed_peers, needed, this.failed)
+        if ends:
+            self._average_models(this)
         mixed = time.perf_counter()
         distance = self._consensus_distance() if evaluated else None
         finished = time.perf_counter()
@@ -200,6 +206,14 @@ class PeerCoordinator:
         if adds_up and deaf:  # what it did not hear would be missing for good; from a checkpoint it hears it again
             raise RoundFailed(this.round_index, len(calls) - len(deaf), len(calls), deaf)
         return done
+
+    def _average_models(self, this: _Round) -> None:
+        """All peers get the mean of their models, on this round's bill, and are measured with it."""
+        assert self._average is not None
+        averaged = self._average.run(this.round_index, self._states, this.ledger)
+        self._states = list(averaged.states)
+        this.scores = dict.fromkeys(range(len(self._states)), averaged.sums)
+        this.spans.extend(averaged.spans)
 
     def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:
         neighbours = self._topology.neighbours[client]

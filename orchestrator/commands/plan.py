@@ -13,7 +13,7 @@ from typing import Any
 from fedchunk.orchestrator.commands.plan_memory import Held, Memory, memory_lines
 from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
 from fedchunk.orchestrator.commands.plan_notes import notes
-from fedchunk.orchestrator.commands.plan_peers import peer_traffic
+from fedchunk.orchestrator.commands.plan_peers import final_average_bytes, peer_traffic
 from fedchunk.orchestrator.commands.plan_star import Downloads, star_traffic
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.round_rules import cohort_size
@@ -49,6 +49,8 @@ class Plan:
     """What a client sends to agree, in the rounds that ask for it; 0 if none does."""
     dense_message: int
     """Every message of full exchange."""
+    final_average: int
+    """What the average after the last round takes, one way: it is in ``uplink`` and ``downlink``."""
     uplink: Bounds
     downlink: Bounds
     dense: int
@@ -106,6 +108,7 @@ def make_plan(settings: Settings, spec: ModelSpec, facts: DataFacts | None = Non
         first_download=first,
         score_message=messages.scores,
         dense_message=messages.dense,
+        final_average=final_average_bytes(messages, topology),
         uplink=traffic.uplink,
         downlink=traffic.downlink,
         dense=messages.dense * num_rounds * (2 * topology.edges if topology else per_round),

@@ -45,6 +45,7 @@ def _traffic(plan: Plan) -> str:
         rows += [
             _row("one message, per edge", plan.upload, one),
             _row("one round, over all edges", plan.upload * directed, one * directed),
+            *([_row("final average", Bounds.exactly(plan.final_average), plan.dense)] if plan.final_average else []),
             _row("sent, in all", plan.uplink, plan.dense),
             _row("received, in all", plan.downlink, plan.dense),
         ]

@@ -7,6 +7,7 @@ Makers and eaters:
     GroupAnswer       client actor -> coordinator    what became of them: reports, and the sums of their updates
     ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
     TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
+    AverageOrder      coordinator -> client actor    one peer, up or down the tree of the final average
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)
     ClientReport      client actor -> coordinator    research telemetry, see fedchunk.orchestrator.contract.reports
     Span              client actor -> coordinator    when an actor did what
@@ -310,6 +311,32 @@ class MixReport:
     """Senders whose payloads did not pass the checks, and why."""
     sums: EvaluationSums | None
     """Its model on the whole test set, if that was asked for."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class AverageOrder:
+    """What one peer is to do in a step of the final average."""
+
+    round_index: int
+    client_id: int
+    num_neighbours: int
+    senders: tuple[int, ...]
+    """Whose means come with the order: of those below it, ascending; on the way down of the root."""
+    counts: tuple[int, ...]
+    """Of how many peers each of these is the mean."""
+    evaluate: bool = False
+    """Whether to measure the model on the test set."""
+
+
+@dataclass(frozen=True)
+class AverageReport:
+    """What a peer says after a step of the final average."""
+
+    sizes: Mapping[str, int]
+    """The bytes of its message by kind; none on the way down, where it passes on what it got."""
+    sums: EvaluationSums | None
+    """The mean of all on the whole test set, if that was asked for."""
     spans: tuple[Span, ...]
 
 

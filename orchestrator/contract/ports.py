@@ -27,6 +27,8 @@ Job = Literal[
     "train_peer",
     "mix_peer",
     "mean_and_consensus",
+    "average_up",
+    "average_down",
 ]
 """What a client actor can be asked for: a method of :class:`StarClient` or :class:`PeerClient`."""
 

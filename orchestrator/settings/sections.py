@@ -354,6 +354,14 @@ class FederationSettings(Section):
     evaluation_interval: Count = Field(
         1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
     )
+    final_average: bool = Field(
+        False,
+        description="Peer to peer: after the last round all get the exact mean of their models, which goes up and down "
+        "a spanning tree of the topology and is billed to that round.",
+    )
+    final_average_encoding: Annotated[Literal["float32", "float16"], AnyCase()] = Field(
+        "float32", description="How the values of final_average travel."
+    )
     clients_per_group: Count | None = Field(
         None,
         ge=1,

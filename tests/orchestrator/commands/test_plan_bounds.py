@@ -44,6 +44,9 @@ UPLINK_EXACT = {
         "sensitivity_percentage": 50.0, "sensitivity_warmup_rounds": 1, "sensitivity_warmup_percentage": 75.0,
     },
     "peers": {**EVEN, **PEERS},
+    "stale copies and an average": {
+        **EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4", "final_average": True,
+    },
     "stale copies": {**EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
 }  # fmt: skip
 EXACT = {
@@ -56,13 +59,19 @@ EXACT = {
     "predicted": {**EVEN, **FORESEEN, **FEEDBACK, "initial_model": "seed", "evaluate_clients": True},
     "predicted in nibbles": {**EVEN, **FORESEEN, **FEEDBACK, "chunk_encoding": "int4"},
     "downlink of its own": {**EVEN, **FEEDBACK, "downlink_sensitivity_percentage": 25.0, "evaluate_clients": True},
+    "full exchange of peers, then their average": {
+        "chunking": False, **PEERS, "final_average": True, "final_average_encoding": "float16",
+    },
+    "average of buffers": {
+        "chunking": False, **BATCH_NORM, **PEERS, "k_value": 1, "number_of_clients": 2, "final_average": True,
+    },
     "full exchange of peers in float16": {
         **EVEN,
         **PEERS,
         "sensitivity_percentage": 100.0,
         "chunk_encoding": "float16",
     },
-}
+}  # fmt: skip
 WITHIN = {
     "uneven chunks": {"chunking_parts": 7},
     "buffers": {**BATCH_NORM, "chunk_encoding": "int8", **FEEDBACK},

@@ -1,3 +1,4 @@
+import math
 import pickle
 import sys
 
@@ -40,7 +41,7 @@ def brier(outputs, targets):
 
 
 def numbers_of(schema):
-    least = schema.get("minimum", sys.float_info.min)
+    least = schema.get("minimum", max(sys.float_info.min, math.nextafter(schema.get("exclusiveMinimum", 0), math.inf)))
     most = schema.get("maximum", schema.get("exclusiveMaximum", sys.float_info.max))
     return st.floats(least, most, exclude_max="exclusiveMaximum" in schema)
 
@@ -53,6 +54,8 @@ def values_of(key):
         values = st.sampled_from(choices(key))
         if "array" in kinds(key):
             values |= st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
+        if "number" in kinds(key):
+            values |= numbers_of(schema)
     elif "in_words" in schema:  # initial_model: a word or a file
         values = st.sampled_from(["broadcast", "seed", "my first model.safetensors"])
     elif "boolean" in kinds(key):
