@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call_unless_gone
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.contract.messages import AverageOrder, AverageReport, EvaluationSums, Span
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Returned
@@ -84,7 +84,7 @@ class FinalAverage:
         answers: list[tuple[int, Returned]] = []
         failed: dict[int, str] = {}
         calls = [call(client) for client in clients]
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts):
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, same_call_unless_gone):
             if settled.answer is None:
                 failed[settled.key] = f"final average: {settled.reason}"
             else:

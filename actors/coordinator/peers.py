@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call, same_call_unless_gone
 from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
@@ -192,7 +192,8 @@ class PeerCoordinator:
         adds_up = self._rule.keeps_copies  # then also those must hear the others that have nothing to say themselves
         clients = range(len(self._samples)) if adds_up else this.payloads
         calls = [self._mix_call(this, client, evaluated) for client in clients]
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts):
+        again = same_call_unless_gone if adds_up else same_call
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again):
             if settled.answer is None:
                 this.failed[settled.key] = deaf[settled.key] = settled.reason
                 continue

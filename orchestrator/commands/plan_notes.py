@@ -18,8 +18,8 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
         if settings.federation.final_average:
             links, encoding = settings.federation.number_of_clients - 1, settings.federation.final_average_encoding
             yield (
-                f"After the last round the peers' models are averaged over {links} of the edges, in each direction once, "
-                f"as {encoding}: it is in the figures of the whole run."
+                f"After the last round the peers' models are averaged over {links} of the edges, once each way and as "
+                f"{encoding}: it is in the figures of the whole run."
             )
     else:
         yield from _downloads(settings, messages)
