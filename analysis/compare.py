@@ -117,4 +117,5 @@ def run_curve(run: Run) -> RunCurve:
         uplink_bytes=int(up[-1]),
         downlink_bytes=int(down[-1]),
         dense_bytes=int(dense[-1]),
+        averaged=bool(run.config.get("final_average")) and run.status == "finished",
     )

@@ -44,7 +44,7 @@ UPLINK_EXACT = {
         "sensitivity_percentage": 50.0, "sensitivity_warmup_rounds": 1, "sensitivity_warmup_percentage": 75.0,
     },
     "peers": {**EVEN, **PEERS},
-    "stale copies and an average": {
+    "stale copies of peers and an average": {
         **EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4", "final_average": True,
     },
     "stale copies": {**EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
@@ -62,7 +62,7 @@ EXACT = {
     "full exchange of peers, then their average": {
         "chunking": False, **PEERS, "final_average": True, "final_average_encoding": "float16",
     },
-    "average of buffers": {
+    "average of peers and their buffers": {
         "chunking": False, **BATCH_NORM, **PEERS, "k_value": 1, "number_of_clients": 2, "final_average": True,
     },
     "full exchange of peers in float16": {
