@@ -36,7 +36,8 @@ class OwnRule(ExchangeRule):
             unheard_P = self._rule.unheard(withheld_P, copies)
         if unheard_P is None or unheard_P is withheld_P:
             return unheard_P
-        return self._vector("unheard", unheard_P, len(copies[0] if withheld_P is None else withheld_P))
+        known = (withheld_P, *copies, unheard_P)
+        return self._vector("unheard", unheard_P, next(len(one) for one in known if one is not None))
 
     def faded(self, withheld_P: NDArray[np.float32], missed: int) -> NDArray[np.float32]:
         """Passed on."""
