@@ -40,6 +40,8 @@ class RunCurve:
     """Seconds of all rounds up to this one: measured, or over links."""
     seconds: float
     """Of all rounds."""
+    averaged: bool = False
+    """Whether the last round is of another kind: peers' models apart until then, their exact mean in it."""
 
     @property
     def total_bytes(self) -> int:
@@ -48,13 +50,14 @@ class RunCurve:
 
     @property
     def final_accuracy(self) -> float:
-        """Mean of the last :data:`WINDOW` evaluated rounds, or of all where there are fewer."""
-        return float(self.accuracy_E[-WINDOW:].mean())
+        """Mean of the last :data:`WINDOW` evaluated rounds, or of all if there are fewer; that of a final average."""
+        return float(self.accuracy_E[-1 if self.averaged else -WINDOW :].mean())
 
     def reaches(self, target: float) -> tuple[int, int] | None:
         """Round and bytes (both directions) at which a running mean first is ``target`` or more; None if never.
 
-        The mean is over :data:`WINDOW` evaluated rounds, or over all of a run that has fewer.
+        The mean is over :data:`WINDOW` evaluated rounds, or over all of a run that has fewer. After a final average the
+        last round counts alone.
         """
         at = self._reached_at(target)
         return None if at is None else (int(self.rounds_E[at]), int(self.uplink_E[at] + self.downlink_E[at]))
@@ -65,10 +68,13 @@ class RunCurve:
         return None if at is None else float(self.seconds_E[at])
 
     def _reached_at(self, target: float) -> int | None:
-        window = min(WINDOW, len(self.accuracy_E))
-        means = np.lib.stride_tricks.sliding_window_view(self.accuracy_E, window).mean(axis=1)
-        there = np.flatnonzero(means >= target)
-        return int(there[0]) + window - 1 if len(there) else None
+        alike_E = self.accuracy_E[: len(self.accuracy_E) - self.averaged]
+        window = min(WINDOW, len(alike_E))
+        means = np.lib.stride_tricks.sliding_window_view(alike_E, window).mean(axis=1) if window else alike_E
+        there = [*(np.flatnonzero(means >= target) + window - 1)]
+        if self.averaged and self.accuracy_E[-1] >= target:
+            there.append(len(alike_E))
+        return int(there[0]) if there else None
 
 
 def run_curve(run: Run, links: Links | None = None) -> RunCurve:
@@ -100,4 +106,5 @@ def run_curve(run: Run, links: Links | None = None) -> RunCurve:
         dense_bytes=int(dense[-1]),
         seconds_E=seconds[evaluated],
         seconds=float(seconds[-1]),
+        averaged=bool(run.config.get("final_average")) and run.status == "finished",
     )

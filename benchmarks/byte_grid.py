@@ -121,7 +121,7 @@ def peers(name: str, label: str, settings: Mapping[str, Value] = MappingProxyTyp
 
 
 def stale_copies(percentage: float, step: float) -> dict[str, Value]:
-    """Neighbours keep copies of each other, and what a copy lacks is what there is to send."""
+    """Neighbours add up what a peer sends, and what that lacks of its weights is what there is to send."""
     return {
         "chunking": True,
         "chunking_parts": 964,

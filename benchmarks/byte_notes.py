@@ -52,6 +52,7 @@ Error feedback with 964 chunks, `accumulated`, int4, zstd, learning rate 0.1:
 NOT_RUN = """\
 - Peer to peer beyond the two points: full exchange was tried at learning rates 0.05 (81.70 %) and 0.1 (82.52 %) with
   seed 0, mixing rules and steps only on digits (16 peers): `contributors` with 75 % of the chunks in int8 was as good
-  as stale copies with all chunks in int4, at more bytes; 36 % of the chunks diverged with step 0.9.
+  as stale copies with all chunks in int4, at more bytes; 36 % of the chunks diverged with step 0.9. All peers were
+  measured with the first edition of `stale_copies`, which trained from and measured each peer's own weights.
 - `int8` at these shares, chunks of other sizes, `chunk_age_exponent`, policies other than `fixed`, schedules.
 - A learning rate that falls over the rounds, which would help full exchange and the others alike."""

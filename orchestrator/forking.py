@@ -35,6 +35,7 @@ UNFIT: Mapping[str, str] = {
     "chunk_agreement": "only where chunks are agreed on does the coordinator remember how fast they change",
     "sensitivity_budget_mb": "the checkpoint says what is left of it",
     "reconstruction_options": "the coordinator's model may hold them",
+    "momentum_start": "clients remember from round to round what it takes",
     "record_chunks": "the rounds that are over are recorded in that way",
 }  # fmt: skip
 """Settings that no fork may change, and why."""
@@ -71,6 +72,9 @@ def forked(
     old = settings_before(run) or _with_objects_again(run, objects, own)
     before = {key: value for key, value in old.flat().items() if _differs(key, old, now, own)}
     faults = [*_unfit(before, now), *_unfit_together(before, old, now), *first_model_fault(values, now)]
+    if old.federation.final_average and old.federation.federated_learning_rounds <= at:
+        message = f"ended round {at}, and made the peers' models one; fork the run at a checkpoint of an earlier round"
+        faults.append(Fault("", "final_average", message))
     if now.federation.federated_learning_rounds <= at:
         message = f"got {now.federation.federated_learning_rounds}, but {at} rounds are over; allowed: more than that"
         faults.append(Fault("", ROUNDS, message))
@@ -114,7 +118,11 @@ def _unfit_together(before: Mapping[str, Any], old: Settings, now: Settings) -> 
         yield _fault("server_optimizer", before, after, why)
     for key in before.keys() & {*GRAPH}:
         if rule.keeps_copies:
-            yield _fault(key, before, after, "each peer keeps what it last heard of each of its neighbours")
+            yield _fault(key, before, after, "each peer keeps the sum of what it has heard of its neighbours")
+    step, was = now.chunking.copy_step, old.chunking.copy_step
+    if rule.keeps_copies and "stale_copy_step" in now.signature("exchange_rule").names and step != was:
+        message = f"is {step!r} where it was {was!r}, but the models that peers keep are that step on; allowed: {was!r}"
+        yield Fault("", "stale_copy_step", message)
     for key in before.keys() & {*CODEC}:
         if rule.keeps_residual:
             yield _fault(key, before, after, "what comes down next was already told apart by that encoding")

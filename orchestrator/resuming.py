@@ -148,6 +148,8 @@ def _depends_on_rounds(settings: Settings) -> str | None:
     for kind in ("learning_rate_schedule", "server_learning_rate_schedule"):
         if "rounds" in settings.signature(kind).names:
             return f"{kind} spreads over all rounds"
+    if settings.federation.final_average:
+        return "final_average belongs to the last round, in which the peers' models became one"
     if settings.chunking.chunking and settings.chunking.sensitivity_budget_mb is not None:
         return "sensitivity_budget_mb is spread over all rounds"
     return None

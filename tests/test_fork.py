@@ -31,6 +31,7 @@ KINDS = {
     "consensus": {"chunk_agreement": "consensus", "evaluate_clients": True},
     "peers": PEERS,
     "stale_copies": {**PEERS, "chunk_reconstruction": "stale_copies"},
+    "averaged": {**PEERS, "chunk_reconstruction": "stale_copies", "final_average": True},
     "relay": {**PEERS, "chunk_reconstruction": "relay", "chunk_score": "accumulated"},
     "relay_tree": {**PEERS, "chunk_reconstruction": "relay_tree", "downlink_sensitivity_percentage": 30.0},
 }  # fmt: skip
@@ -104,7 +105,7 @@ def test_the_digest_is_that_of_the_weights_after_the_round(parent, tmp_path):
         ("feedback", {"server_optimizer": "none", "chunk_compression": "zstd", "chunk_score": "random"}),
         ("consensus", {"agreement_scores": "none"}),
         ("peers", {"federated_learning_topology": "complete", "chunk_score": "update"}),
-        ("stale_copies", {"stale_copy_step": 0.1}),
+        ("stale_copies", {"withheld_share": 0.5, "chunk_encoding": "int8"}),
         ("relay", {"relay_step": 1.2, "withheld_share": 0.5}),
         ("relay_tree", {"downlink_sensitivity_percentage": 60.0}),
     ],
@@ -147,7 +148,10 @@ def test_a_share_of_the_downlink_counts_from_the_next_round_on(parent, tmp_path)
         ("star", {"federated_learning_rounds": 4}, "got 4, but 4 rounds are over; allowed: more than that"),
         ("feedback", {"server_optimizer": "yogi"}, "the checkpoint holds the state of adam; allowed: that, or none"),
         ("feedback", {"chunk_encoding": "int8"}, "what comes down next was already told apart by that encoding"),
-        ("stale_copies", {"federated_learning_topology": "complete"}, "keeps what it last heard of each of its"),
+        ("stale_copies", {"federated_learning_topology": "complete"}, "keeps the sum of what it has heard of its"),
+        ("stale_copies", {"stale_copy_step": 0.1}, "stale_copy_step: is 0.1 where it was 0.51, but the models"),
+        ("stale_copies", {"sensitivity_percentage": 20.0}, "stale_copy_step: is 0.34 where it was 0.51"),
+        ("star", {"momentum": 0.9, "momentum_start": "quasi_global"}, "clients remember from round to round"),
     ],
 )
 def test_what_the_state_does_not_fit_is_refused_by_name(kind, changes, said, parent, tmp_path):
@@ -156,6 +160,15 @@ def test_what_the_state_does_not_fit_is_refused_by_name(kind, changes, said, par
 
     assert said in str(caught.value)
     assert not (tmp_path / "fork").exists()
+
+
+def test_from_models_that_a_final_average_made_one_no_run_goes_on(parent, tmp_path):
+    whole = parent("averaged")
+    with pytest.raises(ConfigError, match="final_average: ended round 6, and made the peers' models one"):
+        fedchunk.fork(whole, at=6, output=tmp_path / "last", local=True, progress=False, federated_learning_rounds=8)
+    longer = fork(whole, tmp_path / "longer", federated_learning_rounds=7)
+    assert rows(longer, "ledger", to=5) == rows(whole, "ledger", to=5)
+    assert longer.rounds["consensus_distance"].to_pylist()[5] > 0 == longer.rounds["consensus_distance"].to_pylist()[6]
 
 
 def test_a_round_without_a_checkpoint_is_refused_with_those_that_have_one(parent, tmp_path):

@@ -48,6 +48,15 @@ KINDS = {
     },
     "stale_copies": {**PEERS, "chunk_reconstruction": "stale_copies"},
     "peers": PEERS,
+    "momentum": {
+        "momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.03, "chunk_score": "accumulated",
+        "chunk_reconstruction": "error_feedback", "client_sampling_rate": 0.6, "learning_rate_schedule": [0.05, 0.03],
+    },
+    "dense_momentum": {"chunking": False, "momentum": 0.9, "momentum_start": "quasi_global"},
+    "final_average": {
+        **PEERS, "chunk_reconstruction": "stale_copies", "final_average": True, "final_average_encoding": "float16",
+    },
+    "peers_momentum": {**PEERS, "momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.03},
 }  # fmt: skip
 TIMES = {"train_s", "aggregate_s", "evaluate_s", "wall_s", "actors_busy"}
 
@@ -200,6 +209,20 @@ def test_more_rounds_are_refused_where_the_first_ones_knew_how_many_there_were(t
 
     with pytest.raises(ConfigError, match="learning_rate_schedule spreads over all rounds"):
         fedchunk.resume(folder, local=True, progress=False, federated_learning_rounds=9)
+
+
+def test_more_rounds_are_refused_where_the_last_one_made_all_models_one(tmp_path):
+    folder = tmp_path / "run"
+    run = fedchunk.run(
+        {**BASE, **KINDS["final_average"]}, output=folder, local=True, progress=False, federated_learning_rounds=3
+    )
+    before = run.summary["weights_sha256"]
+
+    assert fedchunk.resume(folder, local=True, progress=False).summary["weights_sha256"] == before
+    for rounds in (2, 4):
+        words = f"_rounds: got {rounds}, but final_average belongs to the last round, .*; allowed: 3, or a new run"
+        with pytest.raises(ConfigError, match=words):
+            fedchunk.resume(folder, local=True, progress=False, federated_learning_rounds=rounds)
 
 
 SCORE = "import numpy as np\n\n\ndef mine(change_C):\n    return {value}\n"

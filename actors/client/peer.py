@@ -8,13 +8,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.actors.client.averaging import Averaging
 from fedchunk.actors.client.experiment_data import ExperimentData
+from fedchunk.actors.client.momentum import Momentum
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
 from fedchunk.orchestrator.chunking.encoding import Message
+from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.mixing import consensus_distance
 from fedchunk.orchestrator.contract.messages import (
+    AverageOrder,
+    AverageReport,
     ClientState,
     EvaluationSums,
     InitialModel,
@@ -28,6 +33,7 @@ from fedchunk.orchestrator.contract.messages import (
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
+from fedchunk.orchestrator.methods.final_average import packing_of_average
 from fedchunk.orchestrator.methods.method import aggregate_of
 from fedchunk.orchestrator.methods.outgoing import emit
 from fedchunk.orchestrator.settings.joined import Sections
@@ -41,6 +47,8 @@ class PeerClient:
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._aggregate = aggregate_of(settings)
+        self._momentum = Momentum(settings, worker)
+        self._averaging = Averaging(worker.spec, packing_of_average(settings.federation))
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -62,32 +70,34 @@ class PeerClient:
         Returns:
             Telemetry, the payload, and the peer's state before it heard of anybody.
         """
-        return self._trained(order, state or self._newcomer(num_neighbours), stands=state is not None)
+        return self._trained(order, state or self._newcomer(num_neighbours))
 
-    def _trained(
-        self, order: TrainOrder, state: ClientState, *, stands: bool
-    ) -> tuple[PeerReport, NDArray[np.uint8], ClientState]:
-        """The same of a peer with a state; ``stands``: it has sent something before."""
-        client, model = order.client_id, _own(state)
+    def _trained(self, order: TrainOrder, state: ClientState) -> tuple[PeerReport, NDArray[np.uint8], ClientState]:
+        """The same of a peer with a state."""
+        client, rule, model = order.client_id, self._method.rule, _own(state)
         with stage(order.round_index, client, "train"):
+            start = replace(model, weights_P=rule.start(model.weights_P, state.withheld_P))
             clock = time.perf_counter()
-            trained = self._worker.train(order.round_index, [client], [model])
+            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P])
             train_s = time.perf_counter() - clock
             if 0 in trained.failures:
                 raise ClientFailed(client, order.round_index, "train", trained.failures[0])
         with self._spans.doing("score", 1), stage(order.round_index, client, "select"):
-            (change,) = self._worker.changes([model], trained, [state.withheld_P])
-            if state.copies:
-                change = replace(change, withheld_P=change.after_P - state.copies[0])
+            unheard_P = rule.unheard(state.withheld_P, state.copies)
+            (change,) = self._worker.changes([start], trained, [unheard_P])
             ages = self._worker.ages(order.round_index, client, state.last_sent_C)
             scores_C, distances_C = self._worker.scored(change, ages)
             choice = self._worker.chosen(scores_C, ages, None)
         with self._spans.doing("pack", 1), stage(order.round_index, client, "emit"):
             after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
-            pending = ClientState(after, state.last_sent_C, change.withheld_P, copies=state.copies)
+            if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
+                after = replace(after, weights_P=model.weights_P)
+            pending = ClientState(after, state.last_sent_C, change.withheld_P, None, state.copies, state.momentum_P)
+            if self._momentum.is_carried:
+                pending = replace(pending, began_P=start.weights_P)
             num_samples = self._worker.num_samples(client)
             whose = order.round_index, client, num_samples
-            emission = emit(self._method, *whose, pending, choice.selected_C, stands=stands)
+            emission = emit(self._method, *whose, pending, choice.selected_C, stands=order.stands)
         report = ClientReport(
             round_index=order.round_index,
             client_id=client,
@@ -104,18 +114,18 @@ class PeerClient:
             train_s=train_s,
             training=trained.reason,
         )
-        kept = replace(emission.state, withheld_P=None) if state.copies else emission.state
+        kept = replace(emission.state, withheld_P=pending.withheld_P) if rule.keeps_copies else emission.state
         return PeerReport(report, emission.encoded.sizes, self._spans.read_out()), emission.encoded.payload, kept
 
     def mix_peer(
-        self, order: MixOrder, state: ClientState, *payloads: NDArray[np.uint8]
+        self, order: MixOrder, state: ClientState | None, *payloads: NDArray[np.uint8]
     ) -> tuple[MixReport, ClientState]:
         """Builds a peer's next model from its own and its neighbours' payloads.
 
         Args:
             order: whose payloads these are, in order of clients; the peer's own is among them, because what it has
-                told the others is what can be decoded of it.
-            state: the peer after its training.
+                told the others is what can be decoded of it. Where it is not, the peer could not train and hears only.
+            state: the peer after its training; None: it has never trained.
             payloads: as they were sent.
 
         Returns:
@@ -131,7 +141,7 @@ class PeerClient:
                     messages[sender], _ = self._worker.verifier.update(at[0], sender, payload, None, stands=stands)
                 except PayloadError as error:
                     refused[sender] = error.reason
-            mixed = self._mixed(order, state, messages)
+            mixed = self._mixed(order, state or self._newcomer(len(order.neighbours)), messages)
         sums = None
         if order.evaluate:
             with self._spans.doing("evaluate", 1), stage(*at, "evaluate"):
@@ -148,6 +158,28 @@ class PeerClient:
             total_P += model.weights_P
             buffers.add(model.buffers_B, model.counters_I, 1.0)
         return distance, ModelState((total_P / len(states)).astype(np.float32), *buffers.mean())
+
+    def average_up(
+        self, order: AverageOrder, state: ClientState | None, *payloads: NDArray[np.uint8]
+    ) -> tuple[AverageReport, NDArray[np.uint8]]:
+        """The mean of a peer's model and of those below it in the tree: its bytes by kind, and the message."""
+        own = _own(state or self._newcomer(order.num_neighbours))
+        with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+            encoded = self._averaging.up(order, own, payloads)
+        return AverageReport(encoded.sizes, None, self._spans.read_out()), encoded.payload
+
+    def average_down(
+        self, order: AverageOrder, state: ClientState | None, payload: NDArray[np.uint8]
+    ) -> tuple[AverageReport, ClientState]:
+        """The peer with the mean of all as its model."""
+        state = state or self._newcomer(order.num_neighbours)
+        with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+            model = self._averaging.down(order, _own(state), payload)
+        sums = None
+        if order.evaluate:
+            with self._spans.doing("evaluate", 1), stage(order.round_index, order.client_id, "evaluate"):
+                sums = self._worker.evaluate_whole(model)
+        return AverageReport({}, sums, self._spans.read_out()), replace(state, model=model)
 
     def _newcomer(self, num_neighbours: int) -> ClientState:
         """A peer before its first round: all make the same first model from the seed."""
@@ -171,8 +203,12 @@ class PeerClient:
             layout=self._layout,
             aggregate=self._aggregate,
         )
-        weights_P, copies = self._method.rule.mix(view)
-        return replace(state, model=replace(model, weights_P=weights_P), copies=copies)
+        rule, withheld_P = self._method.rule, state.withheld_P
+        weights_P, copies = rule.mix(view)
+        if rule.keeps_copies and withheld_P is not None and (sent := messages.get(me)) is not None:
+            withheld_P = withheld_after(withheld_P, sent.mask_C, sent.values, self._layout)
+        mixed = replace(state, model=replace(model, weights_P=weights_P), withheld_P=withheld_P, copies=copies)
+        return self._momentum.followed_up(order.train, mixed, rule.start(weights_P, withheld_P))
 
     def _mixed_buffers(
         self, me: int, state: ClientState, heard: dict[int, Message]

@@ -51,11 +51,11 @@ class RelayClient(PeerClient):
         """
         with self._spans.doing("fetch", 1), stage(order.round_index, order.client_id, "reconstruct"):
             shared = self._caught_up(known or self._worker.start, order.missed, missed)
+            momentum_P = self._momentum.of(order.client_id, order.round_index, order.rounds, state, shared)
             before = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
-            start_P = self._method.rule.start(shared.weights_P, before.withheld_P)
-        before = replace(before, model=replace(shared, weights_P=start_P))
-        report, payload, after = self._trained(order, before, stands=state is not None)
-        return report, payload, replace(after, model=None)
+        before = replace(before, model=shared, momentum_P=momentum_P)
+        report, payload, after = self._trained(order, before)
+        return report, payload, self._momentum.to_follow_up(replace(after, model=None), momentum_P, shared)
 
     def add_messages(
         self,

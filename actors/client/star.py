@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import ClientTask, GroupTask, Payload, StateObject
+from fedchunk.actors.client.momentum import Momentum
 from fedchunk.actors.client.stages import stage
 from fedchunk.actors.client.states import stack_states, with_trained
 from fedchunk.actors.client.worker import LocalWorker
@@ -66,6 +67,8 @@ class Ready:
     before: ModelState
     """Its reconstructed model."""
     start: ModelState
+    momentum_P: NDArray[np.float32] | None
+    """What its momentum starts from; None where it always starts at zero."""
 
 
 class StarClient:
@@ -77,6 +80,7 @@ class StarClient:
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._keeps_states = keeps_states(settings)
+        self._momentum = Momentum(settings, worker)
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -157,7 +161,7 @@ class StarClient:
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
                         model = self._model_of(task, task.state.model)
                         measured[task.client_id] = self._worker.evaluate_whole(model)
-                        after.append(replace(task.state, model=model))
+                        after.append(self._momentum.with_model(task.state, model))
             sums.append(measured)
             new_states.append(stack_states(after))
         return tuple(sums), self._spans.read_out(), tuple(new_states)
@@ -202,10 +206,10 @@ class StarClient:
             ready, failed = self._ready(tasks)
         if not ready:
             return GroupResult(None, failed, {}, {}, None), [], stack_states([]) if self._keeps_states else None
-        tasks, befores = [one.task for one in ready], [one.before for one in ready]
-        starts = [one.start for one in ready]
+        tasks, starts = [one.task for one in ready], [one.start for one in ready]
+        momenta = [one.momentum_P for one in ready]
         clock = time.perf_counter()
-        trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts)
+        trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts, momenta)
         train_s = (time.perf_counter() - clock) / len(tasks)
         with self._spans.doing("score", len(tasks)):
             withheld = [task.state.withheld_P if task.state else None for task in tasks]
@@ -221,11 +225,12 @@ class StarClient:
         for row, task in enumerate(tasks):
             turns.now("pack")
             try:
-                one = self._finish(task, befores[row], changes[row], trained, row, train_s)
+                one = self._finish(task, ready[row].before, changes[row], trained, row, train_s)
             except ClientFailed as error:
                 failed[task.client_id] = reason_of(error)
                 continue
-            done.append(one)
+            state = self._momentum.to_follow_up(one.state, ready[row].momentum_P, ready[row].before)
+            done.append(replace(one, state=state))
             if total is None:
                 payloads.append(one.payload)
             else:  # at once, while the payload is in the processor's cache
@@ -249,7 +254,7 @@ class StarClient:
         """
         if not self._keeps_states:
             return None
-        if self._method.rule.keeps_residual or not whole:
+        if self._method.rule.keeps_residual or self._momentum.keeps_start_alone or not whole:
             return stack_states(states)
         if not alone:
             self._worker.release_buffers()  # the next group must not write over what is yet to be sent
@@ -266,7 +271,9 @@ class StarClient:
                     model = self._model_of(task, own)
                     same = [one.before for one in ready if one.before.weights_P is model.weights_P]
                     before = same[0] if same and model.buffers_B is same[0].buffers_B else model
-                    ready.append(Ready(task, before, self._start_of(task, before)))
+                    since = task.client_id, task.round_index, 1 + task.missed
+                    momentum_P = self._momentum.of(*since, task.state, before)
+                    ready.append(Ready(task, before, self._start_of(task, before), momentum_P))
             except ClientFailed as error:
                 failed[task.client_id] = reason_of(error)
         return ready, failed

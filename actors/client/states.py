@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, ModelState
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
@@ -25,16 +26,24 @@ def stack_states(states: Sequence[ClientState]) -> ClientStates:
         rows.append(known[0] if known else len(models))
         if not known:
             models.append(state.model)
-    withheld = [state.withheld_P for state in states if state.withheld_P is not None]
     return ClientStates(
         model_rows=tuple(rows),
         weights_MP=np.stack([model.weights_P for model in models]) if models else _NO_FLOATS,
         buffers_MB=np.stack([model.buffers_B for model in models]) if models else _NO_FLOATS,
         counters_MI=np.stack([model.counters_I for model in models]) if models else _NO_COUNTERS,
         last_sent_GC=np.stack([state.last_sent_C for state in states]) if states else np.empty((0, 0), np.int32),
-        withheld_GP=np.stack(withheld) if withheld else None,
+        withheld_GP=_rows([state.withheld_P for state in states]),
         choice_C=states[0].choice_C if states else None,
+        momentum_GP=_rows([state.momentum_P for state in states]),
+        began_GP=_rows([state.began_P for state in states]),
     )
+
+
+def _rows(vectors: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    """The clients' vectors of one kind: all have one, or none."""
+    rows = [vector_P for vector_P in vectors if vector_P is not None]
+    assert len(rows) in (0, len(vectors))
+    return np.stack(rows) if rows else None
 
 
 def with_trained(states: Sequence[ClientState], trained: TrainedGroup) -> ClientStates:

@@ -25,8 +25,10 @@ from fedchunk.orchestrator.learning.build import flat_model
 from fedchunk.orchestrator.learning.data.samples import Samples
 from fedchunk.orchestrator.learning.data.shards import shards
 from fedchunk.orchestrator.learning.engines import segments
+from fedchunk.orchestrator.learning.engines.batches import client_batches
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
+from fedchunk.orchestrator.learning.engines.training import has_batch_norm
 from fedchunk.orchestrator.learning.evaluation import evaluate
 from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.learning.measures import Measures
@@ -103,8 +105,14 @@ class LocalWorker:
             total += evaluate(self._model, x_S, y_S, batch_size, self._loss, self._measures)
         return total
 
-    def train(self, round_index: int, clients: Sequence[int], starts: Sequence[ModelState]) -> TrainedGroup:
-        """Trains the clients of a group, each from its own start."""
+    def train(
+        self,
+        round_index: int,
+        clients: Sequence[int],
+        starts: Sequence[ModelState],
+        momenta: Sequence[NDArray[np.float32] | None] = (),
+    ) -> TrainedGroup:
+        """Trains the clients of a group, each from its own start; ``momenta`` are as the trainer says."""
         with self.spans.doing("fetch", len(clients)):
             indices = [self._partition.samples_of(client) for client in clients]
             offsets = np.cumsum([0, *map(len, indices)])
@@ -113,8 +121,9 @@ class LocalWorker:
             seed = self._settings.federation.random_seed
             rate = self._learning_rate_of(round_index)
             return self._trainer.train(
-                starts, x_S, y_S, offsets.tolist(), clients, seed=seed, round_index=round_index, learning_rate=rate
-            )
+                starts, x_S, y_S, offsets.tolist(), clients,
+                seed=seed, round_index=round_index, learning_rate=rate, momenta=momenta,
+            )  # fmt: skip
 
     def changes(
         self, starts: Sequence[ModelState], trained: TrainedGroup, withheld: Sequence[NDArray[np.float32] | None]
@@ -187,6 +196,11 @@ class LocalWorker:
     def release_buffers(self) -> None:
         """What was trained stays as it is: the next group gets memory of its own."""
         self._trainer.release_buffers()
+
+    def local_steps(self, client: int) -> int:
+        """Steps of a client's training in a round."""
+        drop_single = has_batch_norm(self._model.module)
+        return client_batches(self.num_samples(client), self._settings.training, drop_single=drop_single).steps
 
     def num_samples(self, client: int) -> int:
         """Training samples of a client."""

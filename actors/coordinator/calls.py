@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Outcome, Raised, Returned
+from fedchunk.orchestrator.core.errors import StatesLost
 from fedchunk.orchestrator.core.round_rules import Decision, InOrder, first_attempts
 
 LOST_BEFORE_SEARCH = 2
@@ -41,6 +42,13 @@ class Split:
 
 def same_call(lost: Lost) -> Call:
     """Repeats a lost call as it was."""
+    return lost.call
+
+
+def same_call_unless_gone(lost: Lost) -> Call:
+    """As :func:`same_call`; raises StatesLost where what the call needs is gone, so that no repetition helps."""
+    if lost.arguments_lost:
+        raise StatesLost([lost.call.key])
     return lost.call
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call, same_call_unless_gone
+from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.orchestrator.contract.messages import (
@@ -31,7 +32,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
-from fedchunk.orchestrator.methods.method import dense_bytes_of_peers, layout_for
+from fedchunk.orchestrator.methods.method import dense_bytes_of_peers, layout_for, rule_of
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -42,6 +43,8 @@ Progress = Callable[[int, int], None]
 class _Round:
     round_index: int
     ledger: Ledger
+    newcomers: frozenset[int]
+    """Peers that have never sent anything before."""
     payloads: dict[int, Handle] = field(default_factory=dict)
     sizes: dict[int, Mapping[str, int]] = field(default_factory=dict)
     reports: dict[int, ClientReport] = field(default_factory=dict)
@@ -50,8 +53,6 @@ class _Round:
     rejected: dict[int, str] = field(default_factory=dict)
     scores: dict[int, EvaluationSums] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
-    newcomers: frozenset[int] = frozenset()
-    """Peers that have never sent anything before."""
 
 
 class PeerCoordinator:
@@ -72,8 +73,13 @@ class PeerCoordinator:
         self._topology = topology
         self._weights = metropolis_weights(topology)
         self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._rule = rule_of(settings)
         self._states: list[Handle | None] = [None] * topology.num_clients
+        self._newcomers = frozenset(range(topology.num_clients))
+        """Peers that have never sent anything; one that has only heard others has a state all the same."""
         self._measures = Measures(settings)
+        wanted, attempts = settings.federation.final_average, settings.runtime.max_attempts
+        self._average = FinalAverage(group, topology, attempts) if wanted else None
         self._group_in_use = threading.Lock()
 
     @property
@@ -99,12 +105,13 @@ class PeerCoordinator:
         objects = [state for state in self._states if state is not None]
         known = iter(range(len(objects)))
         at = [-1 if state is None else next(known) for state in self._states]
-        return {"places_N": np.array(at, np.int32)}, objects
+        return {"places_N": np.array(at, np.int32), "newcomers_S": np.array(sorted(self._newcomers), np.int32)}, objects
 
     def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
         """What :meth:`saved` gave, of a coordinator of the same settings."""
         self._group.abandon()
         self._states = [None if at < 0 else objects[at] for at in saved["places_N"].tolist()]
+        self._newcomers = frozenset(saved["newcomers_S"].tolist())
 
     def play(self, round_index: int, progress: Progress) -> PlayedRound:
         """One round, from 1: all train, then all mix. Raises RoundFailed when too few peers finish."""
@@ -114,8 +121,7 @@ class PeerCoordinator:
     def _play(self, round_index: int, progress: Progress) -> PlayedRound:
         started = time.perf_counter()
         settings = self._settings.federation
-        newcomers = frozenset(client for client, state in enumerate(self._states) if state is None)
-        this = _Round(round_index, Ledger(round_index), newcomers=newcomers)
+        this = _Round(round_index, Ledger(round_index), self._newcomers)
         self._train(this, progress)
         needed = round_rules.needed(len(self._samples), settings.min_completion_rate)
         if len(this.payloads) < needed:
@@ -124,9 +130,12 @@ class PeerCoordinator:
             round_index, settings.evaluation_interval, settings.federated_learning_rounds
         )
         mixing = time.perf_counter()
-        mixed_peers = self._mix(this, evaluated)
+        ends = self._average is not None and round_index == settings.federated_learning_rounds
+        mixed_peers = self._mix(this, evaluated and not ends)
         if mixed_peers < needed:
             raise RoundFailed(round_index, mixed_peers, needed, this.failed)
+        if ends:
+            self._average_models(this)
         mixed = time.perf_counter()
         distance = self._consensus_distance() if evaluated else None
         finished = time.perf_counter()
@@ -143,7 +152,7 @@ class PeerCoordinator:
             metrics={},
             client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
             consensus_distance=distance,
-            dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, newcomers),
+            dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),
             record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=mixed - mixing,
             evaluate_s=finished - mixed,
@@ -158,8 +167,8 @@ class PeerCoordinator:
 
     def _train(self, this: _Round, progress: Progress) -> None:
         def call(client: int) -> Call:
-            order, neighbours = TrainOrder(this.round_index, client), len(self._topology.neighbours[client])
-            arguments = (order, neighbours, self._states[client])
+            order = TrainOrder(this.round_index, client, stands=client not in this.newcomers)
+            arguments = (order, len(self._topology.neighbours[client]), self._states[client])
             return Call(client, "train_peer", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
 
         def again(lost: Lost) -> Call:
@@ -181,14 +190,18 @@ class PeerCoordinator:
             this.reports[client], this.sizes[client] = answer.report, answer.sizes
             this.spans.extend(answer.spans)
             this.payloads[client], self._states[client] = settled.answer.handles
+        self._newcomers = this.newcomers.difference(this.payloads)
 
     def _mix(self, this: _Round, evaluated: bool) -> int:
         """Hands each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes; how many did."""
-        done = 0
-        calls = [self._mix_call(this, client, evaluated) for client in this.payloads]
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts):
+        done, deaf = 0, dict[int, str]()
+        adds_up = self._rule.keeps_copies  # then also those must hear the others that have nothing to say themselves
+        clients = range(len(self._samples)) if adds_up else this.payloads
+        calls = [self._mix_call(this, client, evaluated) for client in clients]
+        again = same_call_unless_gone if adds_up else same_call
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again):
             if settled.answer is None:
-                this.failed[settled.key] = settled.reason
+                this.failed[settled.key] = deaf[settled.key] = settled.reason
                 continue
             report: MixReport = settled.answer.values[0]
             this.spans.extend(report.spans)
@@ -196,8 +209,18 @@ class PeerCoordinator:
             if report.sums is not None:
                 this.scores[settled.key] = report.sums
             self._states[settled.key] = settled.answer.handles[0]
-            done += 1
+            done += settled.key in this.payloads
+        if adds_up and deaf:  # what it did not hear would be missing for good; from a checkpoint it hears it again
+            raise RoundFailed(this.round_index, len(calls) - len(deaf), len(calls), deaf)
         return done
+
+    def _average_models(self, this: _Round) -> None:
+        """All peers get the mean of their models, on this round's bill, and are measured with it."""
+        assert self._average is not None
+        averaged = self._average.run(this.round_index, self._states, self._newcomers, this.ledger)
+        self._states = list(averaged.states)
+        this.scores = dict.fromkeys(range(len(self._states)), averaged.sums)
+        this.spans.extend(averaged.spans)
 
     def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:
         neighbours = self._topology.neighbours[client]

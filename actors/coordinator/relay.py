@@ -57,6 +57,8 @@ class RelayCoordinator:
         self._known = [0] * topology.num_clients
         """The round of the shared model that each peer knows."""
         self._states: list[Handle | None] = [None] * topology.num_clients
+        self._counted = [0] * topology.num_clients
+        """The round that each state is of: the last in which the peer's message counted."""
         self._everybody = range(topology.num_clients)
         self._trees = frozenset(self._everybody), relaying.all_trees(topology, self._everybody)
         self._measures = Measures(settings)
@@ -83,6 +85,7 @@ class RelayCoordinator:
             "models_M": np.array([*models], np.int32),
             "states_S": np.array([*states], np.int32),
             "known_N": np.array(self._known, np.int32),
+            "counted_N": np.array(self._counted, np.int32),
             "changed_C": self._shared.changed_C,
             "round": self._shared.round_index,
         }
@@ -95,7 +98,7 @@ class RelayCoordinator:
         self._models = {0: None} | dict(zip(saved["models_M"].tolist(), rest, strict=False))
         states = dict(zip(saved["states_S"].tolist(), rest, strict=True))
         self._states = [states.get(client) for client in self._everybody]
-        self._known = saved["known_N"].tolist()
+        self._known, self._counted = saved["known_N"].tolist(), saved["counted_N"].tolist()
         self._shared = SharedModel(saved["round"], self._models[saved["round"]], saved["changed_C"])
 
     def play(self, round_index: int, progress: Progress) -> PlayedRound:
@@ -163,7 +166,13 @@ class RelayCoordinator:
         def call(client: int) -> Call:
             missed = this.missed.get(client)
             known = self._shared.model if missed is None else self._models[self._known[client]]
-            order = TrainOrder(this.round_index, client, missed=missed.expected if missed else None)
+            order = TrainOrder(
+                this.round_index,
+                client,
+                missed=missed.expected if missed else None,
+                stands=client not in this.newcomers,
+                rounds=this.round_index - self._counted[client],
+            )
             arguments = (order, known, self._states[client], missed.payload if missed else None)
             return Call(client, "train_relay", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
 
@@ -235,7 +244,7 @@ class RelayCoordinator:
         for client in this.payloads:
             self._known[client] = this.round_index
         for client, state in this.states.items():
-            self._states[client] = state
+            self._states[client], self._counted[client] = state, this.round_index
         self._shared = shared
         self._models = {
             index: model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,9 @@ class Layout:
             out_P[place] = values[position : position + count]
             position += count
 
-    def add(self, values: NDArray[np.float32], mask_C: NDArray[np.bool_], out_P: NDArray[np.float32]) -> None:
+    def add(
+        self, values: NDArray[np.floating[Any]], mask_C: NDArray[np.bool_], out_P: NDArray[np.floating[Any]]
+    ) -> None:
         """Adds ``values``, one chunk of ``mask_C`` behind the other, to their places of ``out_P``."""
         position = 0
         for place, count in self.places(mask_C):

@@ -1,8 +1,8 @@
 """Peer to peer: a receiver's next weights from its own and from its neighbours' chunks.
 
 Three rules. :func:`mean_with_neighbours` (``contributors``) and :func:`mix_own_weights` (``own_weights``) take model
-values that arrived in this round. :func:`mix_stale_copies` (``stale_copies``) takes changes: everybody who has heard of
-a client keeps the same copy of it, and what the copy lacks of the client's weights is what there is to send.
+values that arrived in this round. :func:`mix_stale_copies` (``stale_copies``) takes changes: all that a client has sent
+adds up to what its neighbours know of it, and what that lacks of its weights is what there is to send.
 
 Sums are in float64 and go by client id, the receiver at its own place among its neighbours: two receivers that hear of
 the same clients add the same numbers in the same order, and get the same bits.
@@ -126,64 +126,62 @@ def mix_own_weights(receiver: Receiver, neighbours: Sequence[Contribution], layo
     return mixed_P.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class SentChange:
+    """The change that a client has sent to its neighbours."""
+
+    mask_C: NDArray[np.bool_]
+    values: NDArray[np.float32]
+    """Of the chunks of ``mask_C``, one chunk behind the other, as the receivers see them."""
+
+
 def mix_stale_copies(
-    own_P: NDArray[np.float32],
-    own_copy_P: NDArray[np.float32],
-    copies: Sequence[NDArray[np.float32]],
+    public_P: NDArray[np.float32],
+    sum_P: NDArray[np.float32],
+    own: SentChange | None,
+    heard: Sequence[SentChange | None],
     weights: Sequence[float],
     step: float,
-) -> NDArray[np.float32]:
-    """One step towards what was last heard of the neighbours: ``x_j + step * sum_i w_ij (xhat_i - xhat_j)``.
+    layout: Layout,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What neighbours know of a client, moved towards what was last heard of them: ``z_i = c_i + step * s_i``.
 
-    CHOCO-SGD (Koloskova, Stich & Jaggi 2019, "Decentralized Stochastic Optimization and Gossip Algorithms with
-    Compressed Communication", algorithm 2). The receiver's own copy, not its weights, stands beside the neighbours':
-    with symmetric ``w`` every step then keeps the average over all clients, however much the copies lack.
+    c_i is the sum of all that client i has ever sent, on top of the model that all begin with, and
+    ``s_i = sum_j w_ij (c_j - c_i)`` over its neighbours. No copy of a neighbour is kept: a round's messages q change
+    s_i by ``sum_j w_ij q_j - (sum_j w_ij) q_i``, and z_i by q_i and a step of that. What a client has not sent,
+    ``e_i = x_i - c_i``, is its own to keep, and ``x_i = z_i + e_i`` are the weights of CHOCO-SGD (Koloskova, Stich &
+    Jaggi 2019, "Decentralized Stochastic Optimization and Gossip Algorithms with Compressed Communication",
+    arXiv 1902.00340, algorithm 2, and its efficient form). With symmetric ``w`` the sum of all s is 0, so the average
+    of the z is that of the c, however much these lack.
 
     Args:
-        own_P: the receiver's weights x_j.
-        own_copy_P: xhat_j, what its neighbours have heard of it.
-        copies: xhat_i of each neighbour, (P,) each, in ascending order of clients.
+        public_P: z_i, as it was.
+        sum_P: s_i, as it was; 0 where all begin with the same model.
+        own: q_i; None where nobody could read it, or it sent nothing.
+        heard: q_j of each neighbour, likewise.
         weights: w_ij of each, in the same order; see :func:`fedchunk.orchestrator.methods.topology.metropolis_weights`.
         step: gamma, above 0 and at most 1; large ones diverge when copies lack much.
-
-    Returns:
-        The next weights, (P,).
-
-    Example:
-        >>> own, own_copy, copy = (np.array(values, np.float32) for values in ([5, 5], [4, 2], [8, 2]))
-        >>> mix_stale_copies(own, own_copy, [copy], [0.5], 0.25).tolist()
-        [5.5, 5.0]
-    """
-    pull_P = np.zeros(len(own_P))
-    for copy_P, weight in zip(copies, weights, strict=True):
-        pull_P += weight * np.subtract(copy_P, own_copy_P, dtype=np.float64)
-    pull_P *= step
-    pull_P += own_P
-    return pull_P.astype(np.float32)
-
-
-def update_copy(
-    copy_P: NDArray[np.float32], mask_C: NDArray[np.bool_], values: NDArray[np.float32], layout: Layout
-) -> NDArray[np.float32]:
-    """A client's copy after a message: the change that was sent is added.
-
-    The client itself and all its neighbours begin with the initial model and do this with the decoded values of the
-    same message, so that the copy has the same bits everywhere.
-
-    Args:
-        copy_P: xhat, as it was.
-        mask_C: the chunks that were sent.
-        values: their change as the receivers see it, one chunk behind the other.
         layout: the cut.
 
+    Returns:
+        z_i and s_i after the round, (P,) each.
+
     Example:
-        >>> copy, sent = np.array([1, 2, 3, 4], np.float32), np.array([False, True])
-        >>> update_copy(copy, sent, np.array([0.5, -1], np.float32), Layout(4, 2)).tolist()
-        [1.0, 2.0, 3.5, 3.0]
+        >>> both, zero = np.array([True, True]), np.zeros(2, np.float32)
+        >>> own, other = (SentChange(both, np.array(values, np.float32)) for values in ([4, 0], [8, 2]))
+        >>> z_P, s_P = mix_stale_copies(zero, zero, own, [other], [0.5], 0.25, Layout(2, 2))
+        >>> z_P.tolist(), s_P.tolist()
+        ([4.5, 0.25], [2.0, 1.0])
     """
-    next_P = copy_P.copy()
-    layout.add(values, mask_C, next_P)
-    return next_P
+    moved_P = np.zeros(layout.num_parameters)
+    for one, weight in zip([*heard, own], [*weights, -sum(weights)], strict=True):
+        if one is not None:
+            layout.add(np.multiply(one.values, weight, dtype=np.float64), one.mask_C, moved_P)
+    next_sum_P = (sum_P + moved_P).astype(np.float32)
+    moved_P *= step
+    if own is not None:
+        layout.add(own.values.astype(np.float64), own.mask_C, moved_P)
+    return (public_P + moved_P).astype(np.float32), next_sum_P
 
 
 def consensus_distance(models: Iterable[NDArray[np.float32]]) -> float:

@@ -14,7 +14,7 @@ from fedchunk.orchestrator.chunking.header import SETUP_SIZE
 from fedchunk.orchestrator.commands.plan_memory import Held, Memory, memory_lines
 from fedchunk.orchestrator.commands.plan_messages import Bounds, Messages
 from fedchunk.orchestrator.commands.plan_notes import notes
-from fedchunk.orchestrator.commands.plan_peers import peer_traffic
+from fedchunk.orchestrator.commands.plan_peers import final_average, peer_traffic
 from fedchunk.orchestrator.commands.plan_star import Downloads, Hops, star_traffic
 from fedchunk.orchestrator.commands.plan_time import Clock, PlannedPrice, PlannedTime, Rates
 from fedchunk.orchestrator.contract.messages import ModelSpec
@@ -54,6 +54,8 @@ class Plan:
     """What a client sends to agree, in the rounds that ask for it; 0 if none does."""
     dense_message: int
     """Every message of full exchange but the first ones."""
+    final_average: int
+    """What the average after the last round takes, one way: it is in ``uplink`` and ``downlink``."""
     uplink: Bounds
     downlink: Bounds
     dense: int
@@ -131,6 +133,7 @@ def make_plan(
         first_download=first,
         score_message=messages.scores,
         dense_message=messages.dense,
+        final_average=final_average(messages, topology).bytes,
         uplink=traffic.uplink,
         downlink=traffic.downlink,
         dense=dense,

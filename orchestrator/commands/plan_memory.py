@@ -59,22 +59,27 @@ def _object_store(
 ) -> Memory:
     chunking, vector, num_chunks = settings.chunking, 4 * spec.num_parameters, method.layout.num_chunks
     keeps = topology is not None or keeps_states(settings)
-    client, parts, copies = (model + 4 * num_chunks, ["model", "4 C"], 0) if keeps else (0, [], 0)
+    client, parts = (model + 4 * num_chunks, ["model", "4 C"]) if keeps else (0, [])
     if method.rule.relays == "to_all":
         client, parts = 4 * num_chunks, ["4 C"]
     if chunking.agrees:
         client, parts = client + num_chunks, ["model", "5 C"]
     if topology is not None and method.rule.keeps_copies:
-        copies = vector * (2 * topology.edges + topology.num_clients)
-        parts.append("(degree + 1) copies of P float32")
+        client += 2 * vector
+        parts.append("2 P float32 of what was heard and not sent")
     elif method.withholds:
         client += vector
         parts.append("P float32 withheld")
+    if settings.training.carries_momentum:
+        # Where training began is kept, too: peer to peer until a peer has mixed, in a star where no model kept is that.
+        begins = topology is not None or not (method.rule.keeps_residual or _keeps_start_alone(settings))
+        client += vector * (1 + begins)
+        parts.append("2 P float32 of momentum" if begins else "P float32 of momentum")
     models, named_models = (1, " + one download") if topology is None else (0, "")
     if method.rule.relays == "to_all":
         models, named_models = 3, " + the shared model three times (now, next, in a checkpoint)"
     kept, often = _kept_states(settings, spec, topology)
-    states, twice = int(held.clients * client * kept) + copies, ""
+    states, twice = int(held.clients * client * kept), ""
     if settings.runtime.checkpoint_interval != 0 and keeps:
         # What a checkpoint holds lies there until it is written, and clients that train meanwhile have another state.
         states, twice = 2 * states, ", twice while a checkpoint is written"
@@ -82,6 +87,11 @@ def _object_store(
     named = f"clients x ({' + '.join(parts)}){often}{twice} + " if keeps else ""
     formula = f"{named}one round's payloads{named_models} + data set"
     return Memory("object store", size, formula)
+
+
+def _keeps_start_alone(settings: Settings) -> bool:
+    """Whether the model that a client keeps is the one that its training began from."""
+    return not (settings.chunking.chunking or settings.federation.evaluate_clients)
 
 
 def _kept_states(settings: Settings, spec: ModelSpec, topology: Topology | None) -> tuple[float, str]:
@@ -117,9 +127,12 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
     if method.withholds or method.rule.keeps_copies:
         vectors += 2
         parts.append("withheld change before and after")
+    if settings.training.carries_momentum:
+        vectors += 1
+        parts.append("momentum")
     if topology is not None and method.rule.keeps_copies:
-        vectors += 1 + max(map(len, topology.neighbours))
-        parts.append("a copy of each neighbour")
+        vectors += 4
+        parts.append("sums of what was heard, before and after, and float64 of their change")
     if method.rule.relays == "to_all":
         vectors += 6
         parts.append("float64 sums of a round, their quotients and the shared model before and after")

@@ -27,6 +27,12 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
         yield from _downloads(settings, messages)
     elif peers:
         yield "There is no coordinator and no first download: what one peer sends over an edge, the other receives."
+        if settings.federation.final_average:
+            links, encoding = settings.federation.number_of_clients - 1, settings.federation.final_average_encoding
+            yield (
+                f"After the last round the peers' models are averaged over {links} of the edges, once each way and as "
+                f"{encoding}: it is in the figures of the whole run."
+            )
     else:
         yield from _downloads(settings, messages)
     if settings.chunking.chunking:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fedchunk.orchestrator.chunking.header import SETUP_SIZE
 from fedchunk.orchestrator.commands.plan_chunks import chunks_of_round
 from fedchunk.orchestrator.commands.plan_messages import NOTHING, Bounds, Messages
 from fedchunk.orchestrator.commands.plan_star import Hops, Traffic, age_choices, star_traffic
+from fedchunk.orchestrator.methods.final_average import SpanningTree, average_message_bytes
 from fedchunk.orchestrator.methods.relaying import Edge, Tree, all_trees, best_root
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.sections import FederationSettings
@@ -20,18 +21,22 @@ Watch = Callable[[Topology, Sequence[tuple[Sequence[Edge], Bounds]]], object]
 def peer_traffic(
     federation: FederationSettings, messages: Messages, topology: Topology, watch: Watch | None = None
 ) -> Traffic:
-    """What peers send each other when nobody fails; what is sent over an edge is also received."""
+    """What peers send each other when nobody fails; what is sent over an edge is also received.
+
+    The final average is in the sums, and in the last round that ``watch`` is told of.
+    """
     if messages.method.rule.relays == "to_root":
         return _tree_traffic(federation, messages, topology, watch)
     num_rounds, clients = federation.federated_learning_rounds, topology.num_clients
-    edges = _edges(messages, topology)
+    edges, average = _edges(messages, topology), final_average(messages, topology)
     hops = Hops(len(edges))
     chunks = [_chunks(messages, index, with_age=True) for index in range(1, num_rounds + 1)]
     updates, setup = [messages.update(count) for count in chunks], Bounds.exactly(SETUP_SIZE)
     updates[0] += setup
     if watch is not None:
-        for update in updates:
+        for update in updates[:-1]:
             watch(topology, [(edges, update)])
+        watch(topology, [(edges, updates[-1]), (average.edges, Bounds.exactly(average.message))])
     sent = sum(updates, start=NOTHING) * hops.up
     if messages.chunking.chunking and messages.chunking.chunk_max_age is not None:
         bare = [messages.update(_chunks(messages, index, with_age=False)) for index in range(1, num_rounds + 1)]
@@ -39,6 +44,7 @@ def peer_traffic(
         most += num_rounds * messages.longest_mask
         sent = Bounds(sent.low, min(sent.high, most * hops.up))
     message = Bounds.around(updates)
+    sent += Bounds.exactly(average.bytes)
     return Traffic(Bounds.around(chunks), message, message, sent, sent, clients, hops=hops)
 
 
@@ -74,6 +80,28 @@ def _tree_traffic(
 
 def _share(bounds: Bounds, hops: int, clients: int) -> Bounds:
     return Bounds(bounds.low * hops // clients, bounds.high * hops // clients)
+
+
+@dataclass(frozen=True)
+class PlannedAverage:
+    """What goes over which edges after the last round; nothing where there is no final average."""
+
+    edges: Sequence[Edge] = ()
+    message: int = 0
+    """Bytes of the message over each of them: all have sent by then, so all connections stand."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all messages."""
+        return len(self.edges) * self.message
+
+
+def final_average(messages: Messages, topology: Topology | None) -> PlannedAverage:
+    """The final average of an experiment."""
+    federation = messages.settings.federation
+    if topology is None or not federation.final_average:
+        return PlannedAverage()
+    return PlannedAverage(SpanningTree.of(topology).edges, average_message_bytes(federation, messages.spec))
 
 
 def _chunks(messages: Messages, round_index: int, *, with_age: bool) -> Bounds:

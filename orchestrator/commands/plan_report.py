@@ -59,6 +59,7 @@ def _traffic(plan: Plan) -> str:
             _row("one message, per edge", plan.upload, one),
             *([_row("one message down, per edge", plan.download, one)] if plan.hops.down else []),
             _row("one round, over all edges", in_round, one * 2 * plan.edges),
+            *([_row("final average", Bounds.exactly(plan.final_average), plan.dense)] if plan.final_average else []),
             _row("sent, in all", plan.uplink, plan.dense),
             _row("received, in all", plan.downlink, plan.dense),
         ]

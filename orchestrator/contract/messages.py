@@ -8,6 +8,7 @@ Makers and eaters:
     ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
     TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
     RelaySum          client actor -> coordinator    which messages count that peers have handed on to all
+    AverageOrder      coordinator -> client actor    one peer, up or down the tree of the final average
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)
     ClientReport      client actor -> coordinator    research telemetry, see fedchunk.orchestrator.contract.reports
     Span              client actor -> coordinator    when an actor did what
@@ -108,12 +109,16 @@ class ClientState:
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
     withheld_P: NDArray[np.float32] | None = None
-    """Change that was not sent yet. With error feedback it will be; else it only tells what matters. None where
-    the settings have no use for it."""
+    """Change that was not sent yet. With error feedback and stale copies it will be (of a peer that has trained and not
+    mixed, with what is on its way); else it only tells what matters. None where the settings have no use for it."""
     choice_C: NDArray[np.bool_] | None = None
     """The chunks that all clients were last told to send, with consensus."""
     copies: tuple[NDArray[np.float32], ...] = ()
-    """With stale copies: what was last heard of the client itself and of each neighbour, in order of clients."""
+    """What its exchange rule keeps beside the model: with stale copies the one sum of what it has heard."""
+    momentum_P: NDArray[np.float32] | None = None
+    """What its optimizer's momentum starts from, as of its last round. None where it always starts at zero."""
+    began_P: NDArray[np.float32] | None = None
+    """The model that its last training began from, where that is followed up and is not ``model``."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class ClientStates:
     last_sent_GC: NDArray[np.int32]
     withheld_GP: NDArray[np.float32] | None
     choice_C: NDArray[np.bool_] | None
+    momentum_GP: NDArray[np.float32] | None = None
+    began_GP: NDArray[np.float32] | None = None
 
     def row(self, place: int) -> ClientState:
         """One client's state, as views."""
@@ -135,8 +142,12 @@ class ClientStates:
         if self.model_rows:
             at = self.model_rows[place]
             model = ModelState(self.weights_MP[at], self.buffers_MB[at], self.counters_MI[at])
-        withheld_P = None if self.withheld_GP is None else self.withheld_GP[place]
-        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C)
+        withheld_P, momentum_P, began_P = (
+            None if rows is None else rows[place] for rows in (self.withheld_GP, self.momentum_GP, self.began_GP)
+        )
+        return ClientState(
+            model, self.last_sent_GC[place], withheld_P, self.choice_C, momentum_P=momentum_P, began_P=began_P
+        )
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,10 @@ class TrainOrder:
     """Most bytes that its payload may have; None: no budget."""
     missed: Expected | None = None
     """What it knows of the message that says what it missed; None where it missed nothing."""
+    stands: bool = False
+    """Whether it has sent something before, so that its connections stand."""
+    rounds: int = 1
+    """From the round that its state is of to this one: 1, and 1 more for each in which it did not count."""
 
 
 @dataclass(frozen=True)
@@ -326,6 +341,34 @@ class RelaySum:
     """Those of them that whoever got the message first saw; of the others it took all messages to know."""
     sent_C: NDArray[np.bool_]
     """Which chunks somebody sent."""
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class AverageOrder:
+    """What one peer is to do in a step of the final average."""
+
+    round_index: int
+    client_id: int
+    num_neighbours: int
+    senders: tuple[int, ...]
+    """Whose means come with the order: of those below it, ascending; on the way down of the root."""
+    counts: tuple[int, ...]
+    """Of how many peers each of these is the mean."""
+    newcomers: frozenset[int] = frozenset()
+    """Those of ``senders`` and itself that have never sent anything before: their message sets up the connections."""
+    evaluate: bool = False
+    """Whether to measure the model on the test set."""
+
+
+@dataclass(frozen=True)
+class AverageReport:
+    """What a peer says after a step of the final average."""
+
+    sizes: Mapping[str, int]
+    """The bytes of its message by kind; none on the way down, where it passes on what it got."""
+    sums: EvaluationSums | None
+    """The mean of all on the whole test set, if that was asked for."""
     spans: tuple[Span, ...]
 
 

@@ -31,6 +31,8 @@ Job = Literal[
     "add_messages",
     "changed_since",
     "shared_model",
+    "average_up",
+    "average_down",
 ]
 """What a client actor can be asked for: a method of ``StarClient``, ``PeerClient`` or ``RelayClient``."""
 

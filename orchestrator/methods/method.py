@@ -56,7 +56,7 @@ class Method:
     @property
     def withholds(self) -> bool:
         """Whether clients keep what they did not send: to send it later, or to score by it."""
-        return self.rule.keeps_residual or self.scorer.uses_withheld
+        return self.rule.keeps_residual or self.rule.keeps_copies or self.scorer.uses_withheld
 
     @property
     def own_codec(self) -> Codec:
@@ -81,7 +81,7 @@ def rule_of(settings: Sections) -> ExchangeRule:
     if not settings.chunking.chunking:
         return Contributors()
     bound = settings.bound("exchange_rule")
-    rule = bound(**settings.on_offer("exchange_rule"))
+    rule = bound(**{**settings.on_offer("exchange_rule"), "stale_copy_step": settings.chunking.copy_step})
     if not isinstance(rule, ExchangeRule):
         raise bound.failed(f"returned {type(rule).__name__}, expected an ExchangeRule")
     return OwnRule(bound, rule) if bound.is_own else rule
@@ -136,7 +136,7 @@ def client_weight(settings: FederationSettings, num_samples: int) -> float:
 
 def keeps_states(settings: Sections) -> bool:
     """Whether clients have anything to remember: in full exchange the next message replaces all that they are."""
-    return settings.chunking.chunking or settings.federation.evaluate_clients
+    return settings.chunking.chunking or settings.federation.evaluate_clients or settings.training.carries_momentum
 
 
 def affordable_chunks(

@@ -32,6 +32,17 @@ class OwnRule(ExchangeRule):
             start_P = self._rule.start(shared_P, withheld_P)
         return start_P if start_P is shared_P else self._vector("start", start_P, len(shared_P))
 
+    def unheard(
+        self, withheld_P: NDArray[np.float32] | None, copies: tuple[NDArray[np.float32], ...]
+    ) -> NDArray[np.float32] | None:
+        """Passed on."""
+        with self._bound.named():
+            unheard_P = self._rule.unheard(withheld_P, copies)
+        if unheard_P is None or unheard_P is withheld_P:
+            return unheard_P
+        known = (withheld_P, *copies, unheard_P)
+        return self._vector("unheard", unheard_P, next(len(one) for one in known if one is not None))
+
     def faded(self, withheld_P: NDArray[np.float32], missed: int) -> NDArray[np.float32]:
         """Passed on."""
         with self._bound.named():

@@ -57,7 +57,7 @@ def hint(key: str, value: Any) -> str:
         return _hint_for_text(key, value)
     if "boolean" in kinds(key):
         return "write true or false" if str(value) in _YES_NO else ""
-    if "string" in kinds(key) and isinstance(value, bool):
+    if "string" in kinds(key) and "number" not in kinds(key) and isinstance(value, bool):
         return "put text in quotes"
     is_share = field_schemas()[key].get("maximum") == 1 and not isinstance(value, bool | list)
     return f"it is a share: write {value / 100:g} for {value:g} %" if is_share and 1 < value <= 100 else ""

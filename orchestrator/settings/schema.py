@@ -39,15 +39,21 @@ def known_keys() -> frozenset[str]:
 
 @cache
 def takes_text(key: str) -> bool:
-    """Whether a setting may be text."""
+    """Whether a setting may be text, and a number only as text."""
     annotation = next(s.model_fields[key].annotation for s in sections().values() if key in s.model_fields)
-    return _has_text(annotation)
+    return _has_text(annotation) and not _has_number(annotation)
 
 
 def _has_text(annotation: Any) -> bool:
     if annotation is str or isinstance(annotation, str):  # the latter: a word of a choice
         return True
     return get_origin(annotation) not in (tuple, list, dict) and any(map(_has_text, get_args(annotation)))
+
+
+def _has_number(annotation: Any) -> bool:
+    if annotation in (int, float):
+        return True
+    return get_origin(annotation) not in (tuple, list, dict) and any(map(_has_number, get_args(annotation)))
 
 
 @cache
@@ -120,6 +126,7 @@ def allowed_values(key: str) -> str:
     elif words := choices(key):
         text = f"one of {', '.join(words)}" if len(words) > 1 else words[0]
         text += ", or true or false" if "boolean" in allowed else ""
+        text += f", or {number_in_words(field_schemas()[key])}" if "number" in allowed else ""
     elif "object" in allowed:
         text = "a mapping of options to finite values, such as {width: 24}"
     elif "boolean" in allowed:
@@ -181,7 +188,11 @@ def _for_editors(key: str) -> dict[str, Any]:
     if (kind := component_of(key)) is not None:
         return _component_for_editors(key, kind, schema)
     spelt = fedpilot_keys.SPELLINGS.get(key, {})
-    if words := schema.get("enum"):
+    if (words := schema.get("enum")) and "number" in kinds(key):
+        limits = {name: schema.pop(name) for name in _LIMITS if name in schema}
+        del schema["enum"], schema["type"]
+        schema["anyOf"] = [{"enum": words}, {"type": "number", **limits}]
+    elif words:
         schema["enum"] = [*words, *spelt, *(int(word) for word in choices(key) if word.isdigit())]
         del schema["type"]
     elif schema["type"] == "string":

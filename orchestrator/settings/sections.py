@@ -7,7 +7,7 @@ Ranges of single fields are here; rules that join several fields are in :mod:`se
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -32,6 +32,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
+def _options(component: str) -> Any:
+    return Field(default_factory=dict, description=f"Options of the {component}, by the names of its parameters.")
+
+
 class ChunkingSettings(Section):
     """What is cut, scored, selected and put together again."""
 
@@ -47,9 +51,7 @@ class ChunkingSettings(Section):
         "accumulated: norm of the change since the chunk was last sent. relative: update over weight norm. "
         "layerwise: accumulated in units of each layer. fisher: gradient times weight. round_robin: in turn.",
     )
-    chunk_score_options: Options = Field(
-        default_factory=dict, description="Options of the score, by the names of its parameters."
-    )
+    chunk_score_options: Options = _options("score")
     chunk_age_exponent: float = Field(
         0.0, ge=0, le=10, description="Multiply a score by (rounds since sent + 1) to this power."
     )
@@ -75,9 +77,7 @@ class ChunkingSettings(Section):
         description="How many chunks go; null: energy if dynamic_sensitivity_percentage, else fixed. "
         "sensitivity_percentage stays the ceiling of every policy.",
     )
-    sensitivity_options: Options = Field(
-        default_factory=dict, description="Options of the policy, by the names of its parameters."
-    )
+    sensitivity_options: Options = _options("policy")
     sensitivity_threshold: float | None = Field(
         None, gt=0, description="Policy threshold: send chunks whose score is at least this."
     )
@@ -100,23 +100,20 @@ class ChunkingSettings(Section):
         "contributors",
         description="contributors: a chunk becomes the mean of those who sent it. own_weights: whoever did not "
         "send it counts with the receiver's own weights. error_feedback (star): clients send changes, divided by the "
-        "whole cohort, and keep what was not sent. stale_copies (peer to peer): receivers keep each neighbour's last. "
+        "whole cohort, and keep what was not sent. stale_copies (peer to peer): neighbours add up what they hear. "
         "relay (peer to peer): error_feedback without a star, messages are handed on to all; relay_tree: to a root.",
     )
-    reconstruction_options: Options = Field(
-        default_factory=dict, description="Options of the exchange rule, by the names of its parameters."
-    )
-    stale_copy_step: float = Field(
-        0.3,
-        gt=0,
-        le=1,
-        description="Step of stale_copies towards the neighbours' copies; below 0.5 unless all is sent.",
+    reconstruction_options: Options = _options("exchange rule")
+    stale_copy_step: Annotated[Literal["auto"], AnyCase()] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "auto",
+        description="Step of stale_copies towards the neighbours, above 0 and at most 1. auto: 1.7 times the share of "
+        "the chunks that is sent, at most 0.7; where a policy decides how many are, at most 0.3.",
     )
     relay_step: float = Field(
         1.0,
         gt=0,
         le=2,
-        description="Step of relay along the peers' mean change; 1.2 where few percent of the chunks are sent.",
+        description="Step of relay along the peers' mean change; 1.2 where few percent of the chunks go.",
     )
     downlink_sensitivity_percentage: float | None = Field(
         None,
@@ -129,8 +126,8 @@ class ChunkingSettings(Section):
         0.0,
         ge=0,
         le=1,
-        description="error_feedback, relay, relay_tree: clients train from the shared model plus this share of what "
-        "they withhold, so that they do not learn the same again while it waits; 0: from the shared model alone.",
+        description="error_feedback, stale_copies, relay, relay_tree: clients train from what others know plus "
+        "this share of what they withhold, so as not to learn it again while it waits; 0: from the former alone.",
     )
     withheld_fading: float = Field(
         1.0,
@@ -162,9 +159,7 @@ class ChunkingSettings(Section):
         "few levels and a scale per chunk. sign, drive, stc: one bit each. topk_in_chunk: the largest of each chunk. "
         "qsgd: drawn levels.",
     )
-    chunk_encoding_options: Options = Field(
-        default_factory=dict, description="Options of the encoding, by the names of its parameters."
-    )
+    chunk_encoding_options: Options = _options("encoding")
     chunk_compression: Annotated[Literal["none", "lz4", "zstd"], AnyCase()] = Field(
         "none", description="Lossless compression of a message's values, used where it makes them smaller."
     )
@@ -186,6 +181,15 @@ class ChunkingSettings(Section):
         return "energy" if self.dynamic_sensitivity_percentage else "fixed"
 
     @property
+    def copy_step(self) -> float:
+        """``stale_copy_step`` in force."""
+        if self.stale_copy_step != "auto":
+            return self.stale_copy_step
+        later = self.sensitivity_schedule if self.policy == "schedule" else ()
+        share = min((*later, self.sensitivity_percentage)) / 100
+        return min(0.7 if self.policy in ("fixed", "schedule") else 0.3, 1.7 * share)
+
+    @property
     def agrees(self) -> bool:
         """Whether one set of chunks is chosen for all clients."""
         return self.chunking and self.chunk_agreement == "consensus"
@@ -202,7 +206,7 @@ class TrainingSettings(Section):
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
     )
     optimizer: Annotated[Literal["sgd", "adam", "adamw", "rmsprop"], AnyCase()] = Field(
-        "sgd", description="Local optimizer; its state starts afresh every round."
+        "sgd", description="Local optimizer; its state starts afresh every round, but for momentum_start."
     )
     learning_rate: float = Field(0.01, gt=0, description="Step of the local optimizer.")
     learning_rate_schedule: Schedule = Field(
@@ -213,13 +217,16 @@ class TrainingSettings(Section):
         default_factory=dict, description="Options of the schedule, such as {final: 0.1} of cosine."
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    momentum_start: Annotated[Literal["zero", "quasi_global"], AnyCase()] = Field(
+        "zero",
+        description="What the momentum of sgd starts from in a round. quasi_global: from how far the client's model "
+        "has moved between its rounds, per step; costs no bytes, and wants a lower learning_rate.",
+    )
     weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
     loss_function: Annotated[str, NameOf("loss")] = Field(
         "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
     )
-    loss_options: Options = Field(
-        default_factory=dict, description="Options of the loss, by the names of its parameters."
-    )
+    loss_options: Options = _options("loss")
     number_of_epochs: Count = Field(1, ge=1, le=MOST, description="Local epochs in a round.")
     local_steps: Count | None = Field(
         None, ge=1, le=MOST, description="Batches of local training in a round; null: number_of_epochs."
@@ -248,6 +255,11 @@ class TrainingSettings(Section):
     )
 
     @property
+    def carries_momentum(self) -> bool:
+        """Whether clients keep their momentum from round to round."""
+        return self.momentum_start == "quasi_global"
+
+    @property
     def proximal_mu(self) -> float:
         """``mu`` where it counts: 0 for FedAvg."""
         return self.mu if self.aggregation_strategy == "FedProx" else 0.0
@@ -259,9 +271,7 @@ class DataSettings(Section):
     dataset_type: Annotated[str, NameOf("dataset")] = Field(
         "digits", description="digits is shipped with fedchunk; synthetic is made on the spot."
     )
-    dataset_options: Options = Field(
-        default_factory=dict, description="Options of the data set, by the names of its parameters."
-    )
+    dataset_options: Options = _options("data set")
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
     download: bool = Field(False, description="Allow a download of data or weights that are not there.")
     transform_input_size: Count | None = Field(
@@ -272,9 +282,7 @@ class DataSettings(Section):
         description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "
         "over labels; iid-diff-quantity: Dirichlet over sizes.",
     )
-    partition_options: Options = Field(
-        default_factory=dict, description="Options of the partition, by the names of its parameters."
-    )
+    partition_options: Options = _options("partition")
     dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
     synthetic_samples: Count = Field(2000, ge=1, le=MOST, description="Training samples of the synthetic data set.")
     synthetic_test_samples: Count = Field(500, ge=1, le=MOST, description="Test samples of the synthetic data set.")
@@ -300,9 +308,7 @@ class FederationSettings(Section):
     federated_learning_topology: Annotated[str, NameOf("topology")] = Field(
         "star", description="Who may send to whom; all but star are for DecentralizedFederatedLearning."
     )
-    topology_options: Options = Field(
-        default_factory=dict, description="Options of the topology, by the names of its parameters."
-    )
+    topology_options: Options = _options("topology")
     k_value: Count | None = Field(None, ge=1, le=MOST, description="Neighbours of each client in k_connected.")
     adjacency_matrix_file_name: str | None = Field(
         None, min_length=1, description="CSV file of 0 and 1, one row per client, for topology custom."
@@ -314,9 +320,7 @@ class FederationSettings(Section):
         "constant",
         description="How server_learning_rate changes over rounds: a name, or a list of the first rounds' rates.",
     )
-    server_learning_rate_schedule_options: Options = Field(
-        default_factory=dict, description="Options of the schedule, by the names of its parameters."
-    )
+    server_learning_rate_schedule_options: Options = _options("schedule")
     server_optimizer: Annotated[str, NameOf("server_optimizer")] = Field(
         "none", description="What the coordinator makes of the clients' mean change before its step."
     )
@@ -333,10 +337,7 @@ class FederationSettings(Section):
     )
     aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
     stop_avg_accuracy: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Stop once the coordinator's model (peer to peer: the clients' mean) is this accurate.",
+        None, gt=0, le=1, description="Stop once the coordinator's model (or the mean of all peers') is this accurate."
     )
     patience: Count | None = Field(
         None, ge=1, le=MOST, description="Stop after so many evaluated rounds without a better accuracy; null: never."
@@ -346,6 +347,14 @@ class FederationSettings(Section):
     )
     evaluation_interval: Count = Field(
         1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
+    )
+    final_average: bool = Field(
+        False,
+        description="Peer to peer: after the last round all get the exact mean of their models, which goes up and down "
+        "a spanning tree of the topology and is billed to that round.",
+    )
+    final_average_encoding: Annotated[Literal["float32", "float16"], AnyCase()] = Field(
+        "float32", description="How the values of final_average travel."
     )
     clients_per_group: Count | None = Field(
         None,

@@ -96,7 +96,7 @@ def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, 
     begun = {}
     train = LocalWorker.train
 
-    def watched(worker, round_index, clients, starts):
+    def watched(worker, round_index, clients, starts, momenta=()):
         begun.setdefault(round_index, set()).update(start.weights_P.tobytes() for start in starts)
         return train(worker, round_index, clients, starts)
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from fedchunk.actors.backends.local import LocalClientGroup, LocalFederation, make_client
+from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.core.errors import PayloadError
 from fedchunk.orchestrator.experiment import run_experiment
-from fedchunk.orchestrator.methods.topology import build_topology
+from fedchunk.orchestrator.methods.topology import build_topology, metropolis_weights
 
 RING = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "ring"}
 COMPLETE = {**RING, "federated_learning_topology": "complete"}
@@ -101,28 +103,95 @@ def test_peers_learn_and_actors_and_order_change_nothing(
     assert last["consensus_distance"] > 0
 
 
-def test_stale_copies_are_the_same_at_both_ends(make_settings, run_local):
-    """What a peer believes others have heard of it is what they have heard, also through lossy messages."""
-    settings = make_settings(chunk_encoding="int4", **REGULAR, **COPIES)
-    neighbours = build_topology(settings).neighbours
-    copies = {}
+@pytest.mark.parametrize("step", ["auto", 0.5])
+def test_stale_copies_agree_whoever_fails_and_whatever_is_refused(make_settings, run_local, step):
+    """s and z of every peer are what the messages add up to that were sent and could be read, in every round.
+
+    Peer 2 cannot train in rounds 1 and 3, what peer 5 sends in rounds 2 and 3 is refused: it keeps that, and sends it
+    when it may.
+    """
+    settings = make_settings(
+        chunk_encoding="int4", sensitivity_percentage=60.0, stale_copy_step=step, federated_learning_rounds=5,
+        withheld_share=0.5, **REGULAR, **COPIES,
+    )  # fmt: skip
+    topology = build_topology(settings)
+    states, sent, first = {}, {}, {}
+
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        train, mix, update = client.train_peer, client.mix_peer, client._worker.verifier.update
+        first["P"] = client.initial_model().state.weights_P.astype(np.float64)
+
+        def failing(order, num_neighbours, state):
+            if order.client_id == 2 and order.round_index in (1, 3):
+                raise ZeroDivisionError("on purpose")
+            return train(order, num_neighbours, state)
+
+        def refusing(round_index, sender, payload, known_C, *, stands):
+            message, largest = update(round_index, sender, payload, known_C, stands=stands)
+            if sender == 5 and round_index in (2, 3):
+                raise PayloadError("too large")
+            sent[round_index, sender] = message
+            return message, largest
+
+        def watched(order, state, *payloads):
+            report, mixed = mix(order, state, *payloads)
+            states[order.train.round_index, order.train.client_id] = state, mixed
+            return report, mixed
+
+        client.train_peer, client.mix_peer, client._worker.verifier.update = failing, watched, refusing
+        return client
+
+    run = run_local(settings, make)
+    assert run.summary.status == "finished"
+    statuses = {(row["round"], row["client"]): row["status"] for row in run.rows("clients")}
+    assert [statuses[index, 2] for index in range(1, 6)] == ["failed", "ok", "failed", "ok", "ok"]
+    assert [statuses[index, 5] for index in range(1, 6)] == ["ok", "rejected", "rejected", "ok", "ok"]
+    layout, gamma = Layout(run.spec.num_parameters, 20), settings.chunking.copy_step
+    c_NP = np.tile(first["P"], (8, 1))
+    for index in range(1, 6):
+        for client in range(8):
+            if (index, client) in sent:
+                message = sent[index, client]
+                layout.add(message.values.astype(np.float64), message.mask_C, c_NP[client])
+        for client, weights in enumerate(metropolis_weights(topology)):
+            before, mixed = states[index, client]
+            pull_P = sum(
+                w * (c_NP[j] - c_NP[client]) for w, j in zip(weights, topology.neighbours[client], strict=True)
+            )
+            np.testing.assert_allclose(mixed.copies[0], pull_P, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(mixed.model.weights_P, c_NP[client] + gamma * pull_P, rtol=1e-4, atol=1e-6)
+            if (index, client) not in sent and before is not None:  # what nobody heard is still to be sent
+                assert np.array_equal(mixed.withheld_P, before.withheld_P)
+    assert {row["receiver"] for row in run.rows("ledger") if row["round"] == 1} == set(range(8)), "all hear"
+    headers = {(row["round"], row["sender"], row["bytes"]) for row in run.rows("ledger") if row["kind"] == "header"}
+    first = {client: 2 if client == 2 else 1 for client in range(8)}
+    assert headers == {
+        (index, client, 32 if index == first[client] else 8) for index, client in [*sent, (2, 5), (3, 5)]
+    }, "who has only heard sets up its connections when it first sends"
+
+
+def test_a_peer_that_cannot_hear_its_neighbours_fails_the_run_where_changes_add_up(make_settings, run_local):
+    """It would never learn what it missed; other rules take values, of which the next are as good."""
 
     def make(settings, device, data):
         client = make_client(settings, device, data)
         mix = client.mix_peer
 
-        def watch(order, state, *payloads):
-            report, new_state = mix(order, state, *payloads)
-            copies[order.train.round_index, order.train.client_id] = new_state.copies
-            return report, new_state
+        def deaf(order, state, *payloads):
+            if order.train.client_id == 3 and order.train.round_index == 2:
+                raise ZeroDivisionError("on purpose")
+            return mix(order, state, *payloads)
 
-        client.mix_peer = watch
+        client.mix_peer = deaf
         return client
 
-    run_local(settings, make)
-    for (index, client), known in copies.items():
-        for place, neighbour in enumerate(neighbours[client], start=1):
-            assert known[place].tobytes() == copies[index, neighbour][0].tobytes()
+    run = run_local(make_settings(**REGULAR, **COPIES), make)
+    assert (run.summary.status, run.summary.rounds_completed) == ("failed", 1)
+    assert "round 2 failed: 7 clients finished, 8 are needed" in run.summary.error
+    assert "client 3: " in run.summary.error
+    assert "on purpose" in run.summary.error
+    assert run_local(make_settings(**REGULAR), make).summary.status == "finished"
 
 
 def test_a_payload_that_is_refused_is_refused_by_all_and_the_run_lives(make_settings, run_local):

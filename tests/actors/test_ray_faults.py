@@ -84,10 +84,23 @@ PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning", "federat
     [
         ((1, 2), {"evaluate_clients": True, "dynamic_sensitivity_percentage": True}),
         ((2,), {"chunk_reconstruction": "error_feedback", "chunk_agreement": "consensus", "chunk_encoding": "int8"}),
-        ((2,), {"chunk_reconstruction": "stale_copies", "chunk_score": "accumulated", **PEERS}),
-        ((2,), {"chunk_reconstruction": "relay", "chunk_encoding": "int4", **PEERS}),
+        (
+            (2,),
+            {
+                "chunk_reconstruction": "stale_copies", "chunk_score": "accumulated", "chunk_encoding": "int4", **PEERS,
+                "final_average": True, "momentum": 0.9, "momentum_start": "quasi_global", "withheld_share": 0.5,
+            },
+        ),
+        ((2,), {"chunking": False, "momentum": 0.9, "momentum_start": "quasi_global", "client_sampling_rate": 0.5}),
+        (
+            (2,),
+            {
+                "chunk_reconstruction": "relay", "chunk_encoding": "int4", **PEERS,
+                "momentum": 0.9, "momentum_start": "quasi_global",
+            },
+        ),
     ],
-)
+)  # fmt: skip
 def test_ray_gives_the_bits_and_the_tables_of_the_local_run(
     ray_here, make_settings, run_local, run_entered, observer, without_times, pools, rules
 ):

@@ -31,6 +31,7 @@ LOSSY = {
     "chunk_encoding": "int4", "chunk_compression": "zstd", "aggregation_sample_scaling": True,
     "sensitivity_percentage": 15.0, "relay_step": 1.2,
 }  # fmt: skip
+MOMENTUM = {"momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.02}
 DIGITS = {"dataset_type": "digits", **LOSSY}
 
 
@@ -48,8 +49,8 @@ class Faults:
         client = make_client(settings, device, data)
         train, train_relay = client._worker.train, client.train_relay
 
-        def noted(round_index, clients, starts):
-            result = train(round_index, clients, starts)
+        def noted(round_index, clients, starts, momenta):
+            result = train(round_index, clients, starts, momenta)
             self.trained[round_index, clients[0]] = starts[0].weights_P.copy(), result.weights_GP[0].copy()
             return result
 
@@ -239,6 +240,36 @@ def test_what_a_peer_missed_comes_over_as_many_hops_as_it_takes(make_settings, r
     assert missed[1, 2] == 2 * missed[2, 3] == 2 * missed[5, 4]
 
 
+def test_momentum_counts_the_rounds_in_which_a_peer_did_not_count(make_settings, run_local):
+    """Peer 3 fails in round 2, what peer 1 sends in it is no message: in round 3 both divide by two rounds."""
+    settings, states = make_settings(**RING, **MOMENTUM, local_steps=2), {}
+    faults = Faults(fails={(2, 3)}, damages={(2, 1)})
+
+    def make(settings, device, data):
+        client = faults.make(settings, device, data)
+        train = client.train_relay
+
+        def watched(order, known, state, missed):
+            answer = train(order, known, state, missed)
+            states[order.round_index, order.client_id] = answer[2]
+            return answer
+
+        client.train_relay = watched
+        return client
+
+    run = run_local(settings, make)
+    assert run.summary.status == "finished"
+    for client in range(settings.federation.number_of_clients):
+        last = 1 if client in (1, 3) else 2
+        before, after = states[last, client], states[3, client]
+        assert after.began_P.tobytes() == states[3, 0].began_P.tobytes(), "all follow the model that they share"
+        assert (before.momentum_P == 0).all() == (last == 1)
+        steps = np.float32(settings.training.learning_rate * 2 * (3 - last))
+        expected_P = 0.9 * before.momentum_P + (1 - 0.9) * (before.began_P - after.began_P) / steps
+        assert np.abs(expected_P).max() > 0
+        np.testing.assert_allclose(after.momentum_P, expected_P, rtol=1e-3, atol=1e-6)
+
+
 def test_a_graph_that_falls_apart_is_said_with_its_parts(make_settings, run_local):
     faults = Faults(fails={(2, 1), (2, 4)})
     run = run_local(make_settings(**RING, number_of_clients=6), faults.make)
@@ -262,8 +293,11 @@ def test_parts_survive_the_way_between_processes():
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_in_a_complete_graph_the_model_is_that_of_a_star_whose_downlink_loses_nothing(make_settings, run_local):
-    rules = {**RELAY, "sensitivity_percentage": 20.0, "number_of_clients": 6}
+@pytest.mark.parametrize("momentum", [{}, MOMENTUM])
+def test_in_a_complete_graph_the_model_is_that_of_a_star_whose_downlink_loses_nothing(
+    make_settings, run_local, momentum
+):
+    rules = {**RELAY, "sensitivity_percentage": 20.0, "number_of_clients": 6, **momentum}
     peers = run_local(make_settings(**{**COMPLETE, **rules}))
     star = run_local(make_settings(**{**rules, "chunk_reconstruction": "error_feedback"}, clients_per_group=1))
     assert peers.summary.weights_sha256 == star.summary.weights_sha256
@@ -271,7 +305,7 @@ def test_in_a_complete_graph_the_model_is_that_of_a_star_whose_downlink_loses_no
     assert [row["accuracy"] for row in peers.rows("rounds")] == [row["accuracy"] for row in star.rows("rounds")]
 
 
-@pytest.mark.parametrize("rules", [{}, LOSSY])
+@pytest.mark.parametrize("rules", [{}, {**LOSSY, **MOMENTUM}])
 def test_actors_and_order_change_nothing(make_settings, run_local, shuffled_group, without_times, rules):
     settings = {**REGULAR, "federated_learning_rounds": 6, **rules}
     one = run_local(make_settings(number_of_actors=1, **settings))
@@ -320,8 +354,8 @@ def test_an_update_far_larger_than_the_others_reaches_all_and_is_left_out_by_all
         client = make_client(settings, device, data)
         train = client._worker.train
 
-        def grown(round_index, clients, starts):
-            trained = train(round_index, clients, starts)
+        def grown(round_index, clients, starts, momenta):
+            trained = train(round_index, clients, starts, momenta)
             if (round_index, clients[0]) == (2, 3):
                 trained.weights_GP[:] = starts[0].weights_P + 1000 * (trained.weights_GP - starts[0].weights_P)
             return trained
@@ -365,8 +399,9 @@ class Kept:
         return unpack(*self._packed)
 
 
-def test_a_federation_with_a_peer_that_is_away_goes_on_from_a_snapshot(make_settings, observer):
-    settings = make_settings(**REGULAR, federated_learning_rounds=5)
+@pytest.mark.parametrize("momentum", [{}, MOMENTUM])
+def test_a_federation_with_a_peer_that_is_away_goes_on_from_a_snapshot(make_settings, observer, momentum):
+    settings = make_settings(**REGULAR, federated_learning_rounds=5, **momentum)
     faults = Faults(fails={(2, 3), (3, 3), (2, 6)})
 
     def rest(federation, first):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fedchunk.analysis import load_run
-from fedchunk.analysis.compare import compare, on_front
+from fedchunk.analysis.compare import compare, on_front, run_curve
 from fedchunk.analysis.comparison_figures import draw_comparison
 from fedchunk.analysis.comparison_report import write_comparison
 from fedchunk.orchestrator.core.errors import RecordsError
@@ -55,6 +55,25 @@ def test_groups_over_seeds_by_hand(runs):
     assert chunks.mean_bytes("uplink_bytes") == 7 * UP
     assert chunks.mean_bytes("downlink_bytes") == 7 * DOWN
     assert chunks.share == pytest.approx((UP + DOWN) / DENSE)
+
+
+def test_after_a_final_average_the_last_round_counts_alone(run_of):
+    """It is of one model where those before it are of many; a run that never got to it has none."""
+    peers = [0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 0.5, 0.9]
+    nobody = [None] * 8
+    one, cut, plain = (
+        run_of(nobody, 1, peers, finished, final_average=averaged)
+        for finished, averaged in ((True, True), (False, True), (True, False))
+    )
+    assert run_curve(load_run(one)).final_accuracy == pytest.approx(0.9)
+    for other in (cut, plain):
+        assert run_curve(load_run(other)).final_accuracy == pytest.approx((4 * 0.5 + 0.9) / 5)
+    curve = run_curve(load_run(one))
+    assert curve.reaches(0.45) == (6, 6 * (UP + DOWN)), "the mean of rounds 2 to 6"
+    assert curve.reaches(0.8) == (8, 8 * (UP + DOWN))
+    assert curve.reaches(0.95) is None
+    short = run_curve(load_run(run_of([None], 1, [0.9], final_average=True)))
+    assert (short.final_accuracy, short.reaches(0.8)) == (pytest.approx(0.9), (1, UP + DOWN))
 
 
 def test_the_target_is_half_a_point_below_the_best_full_exchange(runs):

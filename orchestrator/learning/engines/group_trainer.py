@@ -84,6 +84,7 @@ class GroupTrainer:
         seed: int,
         round_index: int,
         learning_rate: float | None = None,
+        momenta: Sequence[NDArray[np.float32] | None] = (),
     ) -> TrainedGroup:
         """Trains each client as ``train_local`` would, at once equal to it up to float32 rounding.
 
@@ -97,12 +98,13 @@ class GroupTrainer:
             seed: ``random_seed``.
             round_index: the round.
             learning_rate: of the round; None: that of the settings.
+            momenta: what each client's momentum starts from, (P,), None: zero; empty where all start at zero.
 
         Returns:
             What became of them. A client that fails takes no other along.
         """
         rate = self._learning_rate if learning_rate is None else learning_rate
-        group = Group(starts, x_S, y_S, offsets, client_ids, seed, round_index, rate)
+        group = Group(starts, x_S, y_S, offsets, client_ids, seed, round_index, rate, momenta)
         if len(starts) > len(self._rows):
             self._rows = Rows(self._model.spec, self._model.device, len(starts), with_gradient=self._with_gradient)
             self._stacks.make_room(len(starts))
@@ -139,12 +141,14 @@ class GroupTrainer:
 
     def _train_alone(self, group: Group, place: int) -> float:
         rows, own = self._rows, slice(group.offsets[place], group.offsets[place + 1])
+        momentum_GP = group.momentum_GP([place], rows.weights_GP[place : place + 1])
         self._model.load(group.starts[place])
         return self._alone.train(
             group.x_S[own],
             group.y_S[own],
             None if rows.gradient_GP is None else rows.gradient_GP[place],
             group.learning_rate,
+            None if momentum_GP is None else momentum_GP[0],
             seed=group.seed,
             round_index=group.round_index,
             client_id=group.client_ids[place],

@@ -25,11 +25,16 @@ SGD: dict[str, Any] = {"dampening": 0.0, "nesterov": False, "maximize": False}
 class Optimizer:
     """The optimizer of the settings. All four work value by value, so a flat vector is as good as layers.
 
-    It starts afresh when it is made.
+    It starts afresh when it is made, but for the momentum of sgd where that is given.
     """
 
-    def __init__(self, settings: TrainingSettings, weights: Tensor, learning_rate: float) -> None:
-        """For ``weights`` of shape (P,) or (G, P), which are changed in place at the round's learning rate."""
+    def __init__(
+        self, settings: TrainingSettings, weights: Tensor, learning_rate: float, momentum: Tensor | None = None
+    ) -> None:
+        """For ``weights`` of shape (P,) or (G, P), which are changed in place at the round's learning rate.
+
+        ``momentum``: what that of sgd starts from, of the same shape; it is written into. None: zero.
+        """
         self._weights = weights
         self._name = settings.optimizer
         self._options: dict[str, Any] = {
@@ -38,7 +43,7 @@ class Optimizer:
             "foreach": False,  # for lists of many tensors; there is one
         }
         self._momentum = settings.momentum
-        self._first: Tensor | None = None
+        self._first = momentum
         self._second: Tensor | None = None
         self._steps = torch.zeros(())
 

@@ -29,10 +29,11 @@ class RowSteps:
         gradient_GP: Tensor,
         gradient_sum_GP: Tensor | None,
         learning_rate: float,
+        momentum_GP: Tensor | None = None,
         *,
         is_fused: bool,
     ) -> None:
-        """For rows at their start; sums up gradients in ``gradient_sum_GP``."""
+        """For rows at their start; sums up gradients in ``gradient_sum_GP``. ``momentum_GP`` is as in Optimizer."""
         self.gradient_GP = gradient_GP if gradient_sum_GP is None or not is_fused else gradient_sum_GP
         self.is_fused = is_fused
         self.learning_rate = learning_rate
@@ -40,7 +41,7 @@ class RowSteps:
         self._weights_nP = weights_GP
         self._gradient_nP = gradient_GP[: len(weights_GP)]
         self._sum_nP = gradient_sum_GP
-        self._optimizer = Optimizer(settings, weights_GP, learning_rate)
+        self._optimizer = Optimizer(settings, weights_GP, learning_rate, momentum_GP)
         self._start_nP = weights_GP.clone() if settings.proximal_mu else None
 
     def narrow(self, rows: int) -> None:

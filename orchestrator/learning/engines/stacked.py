@@ -27,7 +27,7 @@ from fedchunk.orchestrator.learning.engines.training import (
     has_batch_norm,
     single_sample_reason,
 )
-from fedchunk.orchestrator.learning.transfer import host_copy, to_device
+from fedchunk.orchestrator.learning.transfer import fill, host_copy, to_device
 from fedchunk.orchestrator.settings.sections import TrainingSettings
 
 STACK_VALUES = 1 << 20
@@ -47,6 +47,19 @@ class Group:
     seed: int
     round_index: int
     learning_rate: float
+    momenta: Sequence[NDArray[np.float32] | None] = ()
+    """What each client's momentum starts from, (P,); None: zero. Empty where all start at zero."""
+
+    def momentum_GP(self, places: Sequence[int], rows: Tensor) -> Tensor | None:
+        """The momenta of the clients at ``places``, in memory of their own like ``rows``; None where all are zero."""
+        if all(momentum_P is None for momentum_P in self.momenta):
+            return None
+        started = torch.zeros_like(rows)
+        for row, place in enumerate(places):
+            momentum_P = self.momenta[place]
+            if momentum_P is not None:
+                fill(started[row], momentum_P)
+        return started
 
     @property
     def sizes(self) -> list[int]:
@@ -126,9 +139,11 @@ class StackTrainer:
         table = timetable(own_batches, [group.offsets[place] for place, _ in clients], rngs)
         weights_GP = rows.weights_GP[part]
         sum_GP = None if rows.gradient_GP is None else rows.gradient_GP[part]
+        momentum_GP = group.momentum_GP([place for place, _ in clients], weights_GP)
         steps = RowSteps(
-            self._settings, weights_GP, self._gradient_GP, sum_GP, group.learning_rate, is_fused=self._is_fused
-        )
+            self._settings, weights_GP, self._gradient_GP, sum_GP, group.learning_rate, momentum_GP,
+            is_fused=self._is_fused,
+        )  # fmt: skip
         if self._dense is not None:
             losses_E = self._dense.train(weights_GP, table, group.x_S, group.y_S, steps)
         elif self._drop_single and not table.is_even:

@@ -98,6 +98,7 @@ class LocalTrainer:
         y_S: Tensor,
         gradient_P: Tensor | None,
         learning_rate: float,
+        momentum_P: Tensor | None = None,
         *,
         seed: int,
         round_index: int,
@@ -105,7 +106,8 @@ class LocalTrainer:
     ) -> float:
         """Trains the model in place, from the weights that it has; the mean loss over all samples seen.
 
-        ``gradient_P`` becomes the mean gradient; it costs time, None where nobody asks for it.
+        ``gradient_P`` becomes the mean gradient; it costs time, None where nobody asks for it. ``momentum_P`` is what
+        the optimizer's momentum starts from, and is written into; None: zero.
         """
         settings = self._settings
         batches = batch_slices(len(x_S), settings.train_batch_size, drop_single=self._drop_single)
@@ -117,7 +119,7 @@ class LocalTrainer:
         self._model.module.train()
         with self._randomness(seed, round_index, client_id):
             rng = generator(seed, "batches", round_index, client_id)
-            step = _Step(self._model, settings, self._loss, gradient_P, learning_rate)
+            step = _Step(self._model, settings, self._loss, gradient_P, learning_rate, momentum_P)
             losses = self._steps(step, x_S, y_S, batches, num_batches, rng)
         where = f"in round {round_index} of client {client_id}"
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
@@ -177,6 +179,7 @@ class _Step:
         loss: Loss,
         gradient_sum_P: Tensor | None,
         learning_rate: float,
+        momentum_P: Tensor | None,
     ) -> None:
         self._model = model
         self._settings = settings
@@ -184,7 +187,7 @@ class _Step:
         self._learning_rate = learning_rate
         self._weights = model.by_parameter(model.weights)
         self._sums = None if gradient_sum_P is None else model.by_parameter(gradient_sum_P)
-        self._optimizer = Optimizer(settings, model.weights, learning_rate)
+        self._optimizer = Optimizer(settings, model.weights, learning_rate, momentum_P)
         self._is_plain = is_plain(settings)
         self._start_P = model.weights.clone() if settings.proximal_mu else None
 

@@ -82,7 +82,7 @@ class PeerView:
 
     client_id: int
     own_P: NDArray[np.float32]
-    """Its weights after its own training."""
+    """Its weights after its own training; of rules that keep copies, as they were after it last mixed."""
     messages: Mapping[int, Message]
     """What was sent in this round, by sender; its own message is among them."""
     neighbours: Sequence[int]
@@ -91,7 +91,7 @@ class PeerView:
     weight_of: Callable[[int], float]
     """A client's weight in a mean."""
     copies: tuple[NDArray[np.float32], ...]
-    """Of rules that keep copies: its own, then one of each neighbour."""
+    """Of rules that keep copies: what the rule itself last returned, or its ``first_copies``."""
     layout: Layout
     aggregate: ChunkRule | None
     """The rule of a chunk's aggregate; None: the weighted mean."""
@@ -107,13 +107,20 @@ class ExchangeRule:
     keeps_residual = False
     """Whether clients of a star train from one shared model and keep what they did not send."""
     keeps_copies = False
-    """Whether peers keep what they last heard of each neighbour."""
+    """Whether what peers know of each other adds up over rounds, so that all must hear every message: each hears its
+    neighbours even where it could not train, keeps vectors of the rule's own, and what was not sent."""
     relays: Relaying | None = None
     """How peers hand messages on so that all share one model; None: a message is for neighbours alone."""
 
     def start(self, shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Where the training of a client of a star begins, (P,)."""
+        """Where training begins, (P,), from the model as others know it and what was not sent."""
         return shared_P
+
+    def unheard(
+        self, withheld_P: NDArray[np.float32] | None, copies: tuple[NDArray[np.float32], ...]
+    ) -> NDArray[np.float32] | None:
+        """What neighbours do not know of a peer before its training, (P,); None where that is nothing."""
+        return withheld_P
 
     def faded(self, withheld_P: NDArray[np.float32], missed: int) -> NDArray[np.float32]:
         """What is left of what a client withheld, (P,), after so many rounds in which it did not take part."""
@@ -140,7 +147,7 @@ class ExchangeRule:
         raise NotImplementedError(f"{type(self).__name__} is not for a star")
 
     def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:
-        """The copies that a peer begins with."""
+        """Vectors of its own that a peer of this rule begins with, (P,) each."""
         return ()
 
     def shared_after(self, shared: ModelState, total: RoundSum) -> ModelState:
@@ -148,5 +155,5 @@ class ExchangeRule:
         raise NotImplementedError(f"{type(self).__name__} has no model that peers share")
 
     def mix(self, view: PeerView) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
-        """A peer's next weights, (P,), and its copies."""
+        """A peer's next weights, (P,), and the vectors that it keeps beside them."""
         raise NotImplementedError(f"{type(self).__name__} is not for peers")

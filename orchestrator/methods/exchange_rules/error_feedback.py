@@ -68,9 +68,7 @@ class ErrorFeedback(ExchangeRule):
         chunk overshoots when it goes at last; from its own model it would never see the others' errors in that chunk.
         (A step ahead by a part of the residual, as in SA-PEF, arXiv 2601.20738.)
         """
-        if self._withheld_share == 0 or withheld_P is None:
-            return shared_P
-        return shared_P + np.float32(self._withheld_share) * withheld_P
+        return ahead(shared_P, withheld_P, self._withheld_share)
 
     def sent_vector(self, pending: ClientState) -> NDArray[np.float32]:
         """Everything withheld, this round's change included."""
@@ -88,6 +86,13 @@ class ErrorFeedback(ExchangeRule):
         """The coordinator's model before the first round."""
         first_P = state.weights_P if self._approximate else None
         return FeedbackModel.initial(server, self._downlink_percentage, state, first_P)
+
+
+def ahead(shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None, share: float) -> NDArray[np.float32]:
+    """What others know of a model, plus a share of what they do not."""
+    if share == 0 or withheld_P is None:
+        return shared_P
+    return shared_P + np.float32(share) * withheld_P
 
 
 def norm(vector_P: NDArray[np.float32]) -> float:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def contradictions(settings: Sections) -> Iterator[Remark]:
     """What cannot be meant, or cannot be run."""
     yield from _data_contradictions(settings)
+    yield from _momentum_contradictions(settings)
     yield from _device_contradictions(settings)
 
 
@@ -56,6 +57,16 @@ def _data_contradictions(settings: Sections) -> Iterator[Remark]:
 def _has_trained_weights(settings: Sections) -> bool:
     kind, name = KINDS["model"], settings.training.model_type
     return settings.components.get(kind, name) is None and has_function(kind, name, "pretrained")
+
+
+def _momentum_contradictions(settings: Sections) -> Iterator[Remark]:
+    training = settings.training
+    if training.carries_momentum and (training.optimizer != "sgd" or not training.momentum):
+        yield Remark(
+            ("momentum_start", "optimizer", "momentum"),
+            f"got quasi_global with optimizer {training.optimizer} and momentum {training.momentum:g}, where there is "
+            "no momentum to start; allowed here: zero, or optimizer: sgd with a momentum above 0, such as 0.9",
+        )
 
 
 def _device_contradictions(settings: Sections) -> Iterator[Remark]:

@@ -30,6 +30,7 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
     yield from topology_contradictions(federation)
     if chunking.chunking:
         yield from _rule_contradictions(settings)
+    yield from _average_contradictions(settings)
     if not federation.peer_to_peer:
         return
     if federation.client_sampling_rate < 1:
@@ -64,6 +65,31 @@ def _schema_contradictions(federation: FederationSettings) -> Iterator[Remark]:
             f"got star, but DecentralizedFederatedLearning has no coordinator; set it to {PEER_TOPOLOGIES}, or "
             "federated_learning_schema to TraditionalFederatedLearning",
         )
+
+
+def _average_contradictions(settings: Sections) -> Iterator[Remark]:
+    federation = settings.federation
+    if not federation.final_average:
+        return
+    if federation.peer_to_peer and relays(settings):
+        yield Remark(
+            ("final_average", "chunk_reconstruction"),
+            f"got true with {settings.chunking.chunk_reconstruction}, where peers share one model and there is nothing "
+            "to average; remove it",
+        )
+    if not federation.peer_to_peer:
+        yield Remark(
+            ("final_average", "federated_learning_schema"),
+            "got true in a star, where all share one model; remove it, or set federated_learning_schema to "
+            "DecentralizedFederatedLearning",
+        )
+    for key in ("stop_avg_accuracy", "patience"):
+        if (value := getattr(federation, key)) is not None:
+            yield Remark(
+                ("final_average", key),
+                f"got true together with {key}: {value:g}; it comes after the last of federated_learning_rounds, which "
+                "a run that stops early never gets to; remove one of them",
+            )
 
 
 def _rule_contradictions(settings: Sections) -> Iterator[Remark]:
@@ -161,6 +187,8 @@ def idle(settings: Sections) -> Iterator[Idle]:
     topology = federation.federated_learning_topology
     for key in settings.unread("topology"):
         yield (key,), f"federated_learning_topology is {topology}"
+    if not federation.final_average:
+        yield ("final_average_encoding",), "final_average is false"
     if federation.peer_to_peer and relays(settings) != "to_root":
         yield ("clients_per_group", "clients_per_call"), "peers train one by one, each in a call of its own"
         server = (

@@ -40,10 +40,10 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
     if not chunking.chunking:
         return
     asks = settings.signature("exchange_rule").names
-    if "stale_copy_step" in asks and chunking.stale_copy_step > largest_step(settings):
+    if "stale_copy_step" in asks and chunking.copy_step > largest_step(settings):
         yield Remark(
             ("stale_copy_step", "chunk_reconstruction", "sensitivity_percentage"),
-            f"got {chunking.stale_copy_step:g} with {chunking.sensitivity_percentage:g} % of the chunks, but copies "
+            f"got {chunking.copy_step:g} with {chunking.sensitivity_percentage:g} % of the chunks, but copies "
             "that are behind pull a client back to where its neighbours were, and large steps diverge; allowed here: "
             f"at most {largest_step(settings):g}",
         )

@@ -1,4 +1,4 @@
-"""The three rules of a receiver without a coordinator, by hand and by property."""
+"""The rules of a receiver that takes values, without a coordinator, by hand and by property."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -13,8 +13,6 @@ from fedchunk.orchestrator.chunking.mixing import (
     consensus_distance,
     mean_with_neighbours,
     mix_own_weights,
-    mix_stale_copies,
-    update_copy,
 )
 
 
@@ -130,83 +128,6 @@ def test_a_client_that_hears_nobody_keeps_its_bits():
     own_P = np.array([0.1, -3e-9, 7e20], np.float32)
     for rule in (mean_with_neighbours, mix_own_weights):
         assert np.array_equal(rule(Receiver(0, own_P, 3.0), [], layout), own_P)
-    assert np.array_equal(mix_stale_copies(own_P, own_P, [], [], 0.3), own_P)
-
-
-def symmetric_weights(clients, rng):
-    """Symmetric with rows that sum to 1, by Metropolis on a random graph that may be in pieces."""
-    links = np.triu(rng.random((clients, clients)) < 0.6, 1)
-    links |= links.T
-    degrees = links.sum(axis=1)
-    weights = np.where(links, 1 / (1 + np.maximum.outer(degrees, degrees)), 0.0)
-    return weights + np.diag(1 - weights.sum(axis=1))
-
-
-def gossip(models, copies, weights, step):
-    """One step of all clients."""
-    return np.array(
-        [
-            mix_stale_copies(models[j], copies[j], [copies[i] for i in others], list(weights[j, others]), step)
-            for j in range(len(models))
-            for others in [[i for i in range(len(models)) if i != j]]
-        ]
-    )
-
-
-@given(federations(), st.integers(0, 2**32 - 1), st.floats(0.01, 1))
-def test_stale_copies_keep_the_average_over_all_however_wrong_the_copies_are(federation, seed, step):
-    _, models, *_ = federation
-    rng = np.random.default_rng(seed)
-    copies = rng.normal(size=models.shape).astype(np.float32)
-    mixed = gossip(models, copies, symmetric_weights(len(models), rng), step)
-    np.testing.assert_allclose(mixed.mean(axis=0), models.mean(axis=0), rtol=1e-5, atol=1e-6)
-
-
-@given(federations(everything=True), st.integers(0, 2**32 - 1))
-def test_stale_copies_at_full_exchange_and_step_1_are_dense_gossip(federation, seed):
-    layout, models, masks, _ = federation
-    initial_P = np.random.default_rng(seed).normal(size=layout.num_parameters).astype(np.float32)
-    copies = [update_copy(initial_P, masks[i], models[i] - initial_P, layout) for i in range(len(models))]
-    weights = symmetric_weights(len(models), np.random.default_rng(seed))
-    np.testing.assert_allclose(gossip(models, copies, weights, 1.0), weights @ models, rtol=1e-4, atol=1e-5)
-
-
-def test_one_step_towards_stale_copies_by_hand():
-    own_P, own_copy_P = np.array([10, 10], np.float32), np.array([8, 10], np.float32)
-    copies = [np.array([4, 10], np.float32), np.array([8, 2], np.float32)]
-    # 10 + 0.5 (0.25 (4 - 8) + 0.5 (8 - 8)), 10 + 0.5 (0.25 (10 - 10) + 0.5 (2 - 10))
-    assert mix_stale_copies(own_P, own_copy_P, copies, [0.25, 0.5], 0.5).tolist() == [9.5, 8.0]
-    with pytest.raises(ValueError, match="zip"):
-        mix_stale_copies(own_P, own_copy_P, copies, [0.25], 0.5)
-
-
-@given(federations())
-def test_a_copy_catches_up_in_the_chunks_that_were_sent_and_stays_in_the_others(federation):
-    layout, models, masks, _ = federation
-    copy_P, before_P = models[0], models[0].copy()
-    change_P = models[-1] - copy_P
-    next_P = update_copy(copy_P, masks[0], cut(change_P, masks[0], layout), layout)
-    assert np.array_equal(next_P, np.where(spread(masks[0], layout), copy_P + change_P, copy_P))
-    assert np.array_equal(copy_P, before_P)
-
-
-def test_choco_brings_peers_together_although_each_sends_one_chunk_of_five():
-    """Gossip alone, no training: all models go to their average, which plain exchange of own chunks never reaches."""
-    rng = np.random.default_rng(3)
-    layout, clients = Layout(20, 5), 6
-    models = rng.normal(size=(clients, 20)).astype(np.float32)
-    average_P, before = models.mean(axis=0), consensus_distance(models)
-    copies = np.zeros_like(models)
-    ring = np.array([[{0: 1 / 3, 1: 1 / 3, clients - 1: 1 / 3}.get((i - j) % clients, 0.0) for i in range(clients)]
-                     for j in range(clients)])  # fmt: skip
-    for _ in range(400):
-        for j in range(clients):
-            gaps_C = layout.sums_C(np.square(models[j] - copies[j], dtype=np.float64))
-            mask_C = np.arange(5) == gaps_C.argmax()
-            copies[j] = update_copy(copies[j], mask_C, cut(models[j] - copies[j], mask_C, layout), layout)
-        models = gossip(models, copies, ring, 0.3)
-    assert consensus_distance(models) < 1e-6 * before
-    np.testing.assert_allclose(models, np.tile(average_P, (clients, 1)), atol=1e-3)
 
 
 def test_consensus_distance_by_hand():

@@ -343,13 +343,13 @@ def test_full_exchange_keeps_no_models_of_clients():
         ({}, {"chunk_score": "update"}, 0),
         ({}, {"chunk_score": "accumulated"}, 6),
         ({}, FEEDBACK, 6),
-        ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 6),
+        ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 2),
         (RING, {"chunk_reconstruction": "relay"}, 3 / 2),
         (RING, {"chunk_reconstruction": "relay_tree"}, 6 + 1 / 2),
     ],
 )
 def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
-    """6 clients: a vector each for what was not sent, or one for each neighbour and one for what these know of it.
+    """6 clients: a vector each for what was not sent, and with stale copies one for all that was heard.
 
     All of it twice, while a checkpoint is written. Peers that share one model have that, three times, instead of their
     own; and where one plays the coordinator there is its download.
@@ -359,6 +359,29 @@ def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
 
     assert memory(keeping, "object store") - memory(plain, "object store") == 2 * vectors * 4 * 10_000
     assert (memory(keeping, "each actor") > memory(plain, "each actor")) == bool(vectors)
+
+
+@pytest.mark.parametrize(
+    ("federation", "chunking", "vectors"),
+    [
+        ({}, {"chunking": False}, 2),  # the model too, of which full exchange keeps none otherwise
+        ({}, {}, 2),
+        ({}, FEEDBACK, 1),
+        (RING, {}, 2),
+        (RING, {"chunk_reconstruction": "relay"}, 2),
+        (RING, {"chunk_reconstruction": "relay_tree"}, 1),
+    ],
+)
+def test_carried_momentum_lies_in_the_store(federation, chunking, vectors):
+    zero = settings(6, federation=federation, chunking_parts=10, **chunking)
+    training = {"momentum": 0.9, "momentum_start": "quasi_global"}
+    carried = zero.model_copy(update={"training": zero.training.model_copy(update=training)})
+    plans = [make_plan(one, model(10_000), actors=1) for one in (carried, zero)]
+    extra = memory(plans[0], "object store") - memory(plans[1], "object store")
+    chunks = 4 * 6 if chunking.get("chunking") is False else 0
+
+    assert extra == 2 * (6 * vectors * 4 * 10_000 + chunks)
+    assert plans[0].uplink == plans[1].uplink
 
 
 def test_the_coordinator_holds_what_it_has_not_told_and_nothing_for_peers():

@@ -52,6 +52,9 @@ UPLINK_EXACT = {
     },
     "peers": {**EVEN, **PEERS},
     "relay of peers": {**EVEN, **PEERS, "chunk_reconstruction": "relay", "chunk_encoding": "int4"},
+    "stale copies of peers and an average": {
+        **EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4", "final_average": True,
+    },
     "stale copies": {**EVEN, **PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
 }  # fmt: skip
 EXACT = {
@@ -74,13 +77,19 @@ EXACT = {
         "evaluation_interval": 3,
     },
     "downlink of its own": {**EVEN, **FEEDBACK, "downlink_sensitivity_percentage": 25.0, "evaluate_clients": True},
+    "full exchange of peers, then their average": {
+        "chunking": False, **PEERS, "final_average": True, "final_average_encoding": "float16",
+    },
+    "average of peers and their buffers": {
+        "chunking": False, **BATCH_NORM, **PEERS, "k_value": 1, "number_of_clients": 2, "final_average": True,
+    },
     "full exchange of peers in float16": {
         **EVEN,
         **PEERS,
         "sensitivity_percentage": 100.0,
         "chunk_encoding": "float16",
     },
-}
+}  # fmt: skip
 WITHIN = {
     "uneven chunks": {"chunking_parts": 7},
     "few of uneven chunks": {"chunking_parts": 751, **FEEDBACK, "chunk_encoding": "topk_in_chunk"},

@@ -27,6 +27,12 @@ EXACT = {
     "full exchange of some": {"chunking": False, "client_sampling_rate": 0.5, "evaluate_clients": True},
     "consensus": {"chunk_agreement": "consensus", "agreement_interval": 2},
     "peers": {**PEERS, "federated_learning_topology": "k_connected", "k_value": 3},
+    "peers and their average": {
+        **PEERS,
+        "federated_learning_topology": "ring",
+        "final_average": True,
+        "final_average_encoding": "float16",
+    },
 }
 WITHIN = {"uneven chunks": {"chunking_parts": 7, "client_sampling_rate": 0.5}}
 

@@ -54,6 +54,8 @@ def values_of(key):
         values = st.sampled_from(choices(key))
         if "array" in kinds(key):
             values |= st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
+        if "number" in kinds(key):
+            values |= numbers_of(schema)
     elif "in_words" in schema:  # initial_model: a word or a file
         values = st.sampled_from(["broadcast", "seed", "my first model.safetensors"])
     elif "boolean" in kinds(key):

@@ -31,6 +31,8 @@ CONTRADICTIONS = [
     ("number_of_clients: 1439", "1:1", "at most 1438"),
     ("dataset_type: cifar10\nnumber_of_clients: 50001", "2:1", "at most 50000"),
     ("pretrained_models: true", "1:1", "no trained weights for model_type mlp"),
+    ("momentum_start: quasi_global", "1:1", "got quasi_global with optimizer sgd and momentum 0, where there is no"),
+    ("momentum: 0.9\nmomentum_start: quasi_global\noptimizer: rmsprop", "2:1", "allowed here: zero, or optimizer: sgd"),
     ("gpus_per_actor: 0.5\ndevice: cpu", "1:1", "set device to cuda or auto"),
     ("gpus_per_actor: 1.5", "1:1", "a whole number"),
     ("chunk_score: distance\nchunking_random_section: true", "1:1", "remove one of them"),
@@ -65,6 +67,11 @@ CONTRADICTIONS = [
            "stale_copy_step: 0.5"), "6:1", "got 0.5 with 10 % of the chunks"),
     (peers("ring", "chunking: true", "sensitivity_percentage: 36", "chunk_reconstruction: stale_copies",
            "stale_copy_step: 0.9"), "6:1", "allowed here: at most 0.72"),
+    (peers("ring", "final_average: true", "patience: 3"), "3:1", "after the last of federated_learning_rounds"),
+    (peers("ring", "final_average: true", "stop_avg_accuracy: 0.5"), "3:1", "remove one of them"),
+    ("final_average: true", "1:1", "in a star, where all share one model"),
+    (peers("ring", "final_average: true", "chunking: true", "chunk_reconstruction: relay"), "3:1", "with relay, where"),
+    (peers("ring", "chunking: true", "chunk_reconstruction: relay_tree", "final_average: true"), "5:1", "remove it"),
     (chunks("dynamic_sensitivity_percentage: true", "sensitivity_policy: knee"), "4:1", "which is the policy energy"),
     (chunks("sensitivity_policy: threshold"), "3:1", "sensitivity_threshold is missing"),
     (chunks("sensitivity_policy: schedule"), "3:1", "sensitivity_schedule is missing"),
@@ -89,6 +96,7 @@ def test_contradictions_are_refused_where_they_stand(text, place, words):
         "pretrained_models: true\nmodel_type: resnet18",
         "gpus_per_actor: 2\ndevice: cuda",
         "gpus_per_actor: 0.25",
+        "momentum: 0.9\nmomentum_start: quasi_global",
         "chunk_score: random\nchunking_random_section: true\nchunking: true\nsensitivity_percentage: 5",
         "chunk_score: distance\nchunking_with_gradients: false\nchunking: true\nsensitivity_percentage: 5",
         "chunk_score: gradient\nchunking_with_gradients: true\nchunking: true\nsensitivity_percentage: 5",
@@ -255,3 +263,31 @@ def test_the_policy_in_force():
     assert ChunkingSettings().policy == "fixed"
     assert ChunkingSettings(dynamic_sensitivity_percentage=True).policy == "energy"
     assert ChunkingSettings(sensitivity_policy="knee").policy == "knee"
+
+
+@pytest.mark.parametrize(
+    ("lines", "step"),
+    [
+        (["sensitivity_percentage: 36"], 0.612),
+        (["sensitivity_percentage: 7"], 0.119),
+        (["sensitivity_percentage: 60"], 0.7),
+        ([], 0.7),
+        (["sensitivity_percentage: 36", "stale_copy_step: 0.4"], 0.4),
+        (["sensitivity_policy: schedule", "sensitivity_schedule: [90, 50, 10]"], 0.17),
+        (["sensitivity_percentage: 50", "sensitivity_policy: knee"], 0.3),
+        (["sensitivity_percentage: 10", "sensitivity_policy: knee"], 0.17),
+        (["sensitivity_percentage: 10", "sensitivity_schedule: [1]"], 0.17),  # which nobody reads
+    ],
+)
+def test_the_step_towards_stale_copies_goes_with_the_share_that_is_sent(lines, step):
+    text = peers("ring", "chunking: true", "chunk_reconstruction: stale_copies", "chunk_score: accumulated", *lines)
+    assert parse(text, "f.yaml").settings.chunking.copy_step == pytest.approx(step)
+
+
+def test_a_step_may_be_auto_in_any_spelling_or_a_number_and_says_so():
+    key = "chunk_reconstruction: stale_copies\nstale_copy_step:"
+    assert parse(peers("ring", "chunking: true", f"{key} AUTO"), "f.yaml").settings.chunking.stale_copy_step == "auto"
+    assert parse(peers("ring", "chunking: true", f"{key} 1"), "f.yaml").settings.chunking.stale_copy_step == 1.0
+    for wrong, words in (("0", "got 0"), ("often", "got 'often'"), ("true", "got true")):
+        fault = only_fault(peers("ring", "chunking: true", f"{key} {wrong}"))
+        assert fault.message == f"{words}; allowed: auto, or a number above 0 and at most 1"

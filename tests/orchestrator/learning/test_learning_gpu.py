@@ -50,14 +50,20 @@ def samples(device: str) -> tuple[Tensor, Tensor, list[int]]:
     return x_S, y_S, np.cumsum([0, *SIZES]).tolist()
 
 
-def group(device: str, model_type: Any, *, with_gradient: bool = True, **changes: Any) -> TrainedGroup:
+def group(
+    device: str, model_type: Any, *, with_gradient: bool = True, starting: bool = False, **changes: Any
+) -> TrainedGroup:
     training = TrainingSettings(
         model_type=model_type, train_batch_size=8, number_of_epochs=2, learning_rate=0.05, **changes
     )
     model = FlatModel(build_model(whole(training, 1), SHAPE, 10), device)
     trainer = GroupTrainer(model, whole(training), with_gradient=with_gradient)
     x_S, y_S, offsets = samples(device)
-    return trainer.train([model.state()] * len(SIZES), x_S, y_S, offsets, (4, 5, 6), seed=3, round_index=1)
+    starts, how = [model.state()] * len(SIZES), {"seed": 3, "round_index": 1}
+    if not starting:
+        return trainer.train(starts, x_S, y_S, offsets, (4, 5, 6), **how)
+    momenta = [None, *(np.full(model.spec.num_parameters, 0.02 * place, np.float32) for place in (1, 2))]
+    return trainer.train(starts, x_S, y_S, offsets, (4, 5, 6), **how, momenta=momenta)
 
 
 def assert_close(one: TrainedGroup, other: TrainedGroup, tolerance: float = 5e-3) -> None:
@@ -73,6 +79,12 @@ def assert_close(one: TrainedGroup, other: TrainedGroup, tolerance: float = 5e-3
 def test_a_gpu_comes_to_what_the_cpu_comes_to(model_type: str, vectorize: str) -> None:
     changes = {"vectorize_clients": vectorize, "momentum": 0.5}
     assert_close(group("cuda", model_type, **changes), group("cpu", model_type, **changes))
+
+
+@pytest.mark.parametrize("vectorize", ["off", "on"])
+def test_momentum_starts_from_the_same_on_a_gpu(vectorize: str) -> None:
+    changes = {"vectorize_clients": vectorize, "momentum": 0.5, "starting": True}
+    assert_close(group("cuda", "mlp", **changes), group("cpu", "mlp", **changes))
 
 
 @pytest.mark.parametrize("model_type", ["mlp", "lenet"])

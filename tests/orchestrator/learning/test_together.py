@@ -82,12 +82,13 @@ def train(
     with_gradient: bool = True,
     own_starts: bool = False,
     scale: float = 1.0,
+    momenta: Sequence[Any] = (),
 ) -> TrainedGroup:
     model = FlatModel(make(), "cpu")
     starts = other_starts(model.state(), len(sizes)) if own_starts else [model.state()] * len(sizes)
     trainer = GroupTrainer(model, whole(training), with_gradient=with_gradient)
     x_S, y_S, offsets = data(sizes, scale)
-    return trainer.train(starts, x_S, y_S, offsets, IDS[: len(sizes)], seed=5, round_index=2)
+    return trainer.train(starts, x_S, y_S, offsets, IDS[: len(sizes)], seed=5, round_index=2, momenta=momenta)
 
 
 def both(make: Callable[[], nn.Module], training: TrainingSettings, sizes: Sequence[int], **how: Any):
@@ -161,6 +162,31 @@ def test_any_clients_and_settings_come_out_as_one_by_one(
     assert on.engine == "dense"
     assert (on.gradient_GP is None) == (not with_gradient)
     assert_equal_up_to_rounding(off, on, atol=1e-5)
+
+
+@pytest.mark.parametrize(("make", "engine"), [(dense_net, "dense"), (small_conv, "vmap")])
+def test_momentum_that_starts_from_something_is_the_same_at_once(
+    make: Callable[[], nn.Module], engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients with different numbers of steps, in several stacks; one that starts at zero; and nothing is written."""
+    sizes = (9, 3, 8, 1, 14)
+    momenta = [np.full(FlatModel(make(), "cpu").spec.num_parameters, 0.1 * size, np.float32) for size in sizes]
+    given = [None, *(momentum_P.copy() for momentum_P in momenta[1:])]
+    for one in given[1:]:
+        one.flags.writeable = False
+    training = TrainingSettings(train_batch_size=4, number_of_epochs=2, learning_rate=0.05, momentum=0.8)
+    off, on = both(make, training, sizes, momenta=given)
+    assert (off.engine, on.engine) == ("one_by_one", engine)
+    assert_equal_up_to_rounding(off, on, atol=1e-5)
+    monkeypatch.setattr(stacked, "STACK_VALUES", 2 * len(momenta[0]))
+    assert_equal_up_to_rounding(off, both(make, training, sizes, momenta=given)[1], atol=1e-5)
+    assert all(map(np.array_equal, given[1:], momenta[1:]))
+    plain = train(make, training, sizes)
+    np.testing.assert_allclose(plain.weights_GP[0], off.weights_GP[0], rtol=1e-4, atol=1e-5)
+    # One step, of a client whose one batch is its three samples: the momentum counts with its weight.
+    one_step = training.model_copy(update={"local_steps": 1})
+    moved = train(make, one_step, sizes).weights_GP[1] - train(make, one_step, sizes, momenta=given).weights_GP[1]
+    np.testing.assert_allclose(moved, 0.05 * 0.8 * momenta[1], rtol=1e-3)
 
 
 def test_one_by_one_gives_the_bits_of_train_local() -> None:

@@ -109,5 +109,5 @@ def test_topologies_in_words(facts, federation, words):
     peers = facts({**PEERS, **federation}, chunk_reconstruction="stale_copies", stale_copy_step=0.25)
 
     assert words in peers[1]
-    assert peers[2].startswith("exchange rule stale_copies: Peers send changes and keep the last that they heard")
+    assert peers[2].startswith("exchange rule stale_copies: Peers send changes and train from what is known of them")
     assert words in facts({**PEERS, **federation}, chunking=False)[1]
