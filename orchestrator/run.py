@@ -107,28 +107,21 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
         raise ConfigError([Fault("--address", "", "--local starts no Ray, so none can be joined; leave one out")])
     stop = stop or Stop(settings.runtime.stop_timeout_s, observer.stage)
     with stop.listening():
-        folder = _folder(settings, launch)
-        experiment: Experiment | None = None
-        try:
-            recorders, tracker = _recorders(settings, launch, folder)
-            experiment = _experiment(settings, folder, recorders, observer, stop)
-            summary = None
-            while summary is None:
-                try:
-                    with _federation(settings, launch, observer) as federation:
-                        stop.listen_again()
-                        summary = experiment.play(federation)
-                except CoordinatorLost as lost:  # also while it is built again: nodes that go, go together
-                    if not experiment.may_restart(lost):
-                        raise
-        except BaseException as error:
-            with stop.deferred():  # also from a second Ctrl-C: the folder says how the run ended
+        with stop.deferred():  # from its first file on the folder says how the run ended, also after a second Ctrl-C
+            folder = _folder(settings, launch)
+            experiment: Experiment | None = None
+            try:
+                with stop.heard():
+                    recorders, tracker = _recorders(settings, launch, folder)
+                    experiment = _experiment(settings, folder, recorders, observer, stop)
+                    summary = _play(experiment, settings, launch, observer, stop)
+            except BaseException as error:
                 if experiment is not None and not folder.finished:
                     experiment.give_up(error)
                 if not folder.finished:
                     folder.finish(never_started(error, folder.rows), None, None)
                 folder.close()
-            raise
+                raise
         report = None
         if launch.report:
             report = _after_the_run("the report", observer, "writing the report", lambda: _write_report(folder.path))
@@ -138,6 +131,18 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
     run_id = tracker.run_id if tracker else None
     summary = replace(summary, unwritten=folder.unwritten, forked_from=folder.forked_from)
     return Ended(summary, folder.path, report, run_id)
+
+
+def _play(experiment: Experiment, settings: Settings, launch: Launch, observer: Observer, stop: Stop) -> RunSummary:
+    """The rounds, on as many federations one after the other as a run may be restarted."""
+    while True:
+        try:
+            with _federation(settings, launch, observer) as federation:
+                stop.listen_again()
+                return experiment.play(federation)
+        except CoordinatorLost as lost:  # also while it is built again: nodes that go, go together
+            if not experiment.may_restart(lost):
+                raise
 
 
 def _folder(settings: Settings, launch: Launch) -> RunFolder:

@@ -72,6 +72,18 @@ class Stop:
             self._mode = "at once"
 
     @contextmanager
+    def heard(self) -> Iterator[None]:
+        """In what is done to its end, what may be broken off: also by a signal that came before."""
+        before, self._mode = self._mode, "at once"
+        try:
+            if self.hurried:
+                self.hurried = False
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._mode = before
+
+    @contextmanager
     def deferred(self) -> Iterator[None]:
         """What is done in here is done to its end."""
         before, self._mode = self._mode, "deferred"

@@ -1,8 +1,11 @@
 """How a run ends: what follows the last round decides nothing, and what could not be written is said."""
 
+import functools
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,6 +15,7 @@ import fedchunk
 from fedchunk.orchestrator import run as wiring
 from fedchunk.orchestrator.cli import app
 from fedchunk.orchestrator.recording import table_files
+from fedchunk.orchestrator.recording.run_folder import RunFolder
 from fedchunk.orchestrator.run import Launch, execute
 from fedchunk.orchestrator.stopping import Stop
 
@@ -97,6 +101,55 @@ def test_while_the_end_is_recorded_a_signal_only_hurries():
     with stop.listening(), stop.deferred():
         os.kill(os.getpid(), signal.SIGINT)
     assert stop.hurried
+
+
+def test_what_is_heard_within_is_broken_off_also_by_a_signal_that_came_before():
+    stop, began = Stop(), False
+    with stop.listening(), stop.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), stop.heard():
+            began = True
+        assert not began
+        with stop.heard():
+            began = True
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert began
+    assert stop.hurried
+
+
+def test_a_run_interrupted_while_its_folder_is_made_says_so_there(tmp_path, monkeypatch):
+    create = RunFolder.create.__func__
+
+    def interrupted(cls, *arguments):
+        folder = create(cls, *arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+        return folder
+
+    monkeypatch.setattr(RunFolder, "create", classmethod(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        execute(fedchunk.load_settings(SETTINGS), Launch(tmp_path / "run", local=True), Silent())
+
+    run = fedchunk.load_run(tmp_path / "run")
+    assert (run.status, run.num_rounds) == ("interrupted", 0)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("after", ["the answer", "the handlers are gone"])
+def test_a_signal_that_comes_after_the_answer_does_not_change_the_exit_code(name, after, tmp_path):
+    kill = f"os.kill(os.getpid(), signal.{name})"
+    lines = ["import os, signal", "from fedchunk.orchestrator.main import main"]
+    lines += {
+        "the answer": ["try: main()", f"except SystemExit: {kill}"],
+        "the handlers are gone": ["class Last:", f"    def __del__(self): {kill}", "last = Last()", "main()"],
+    }[after]
+    command = [sys.executable, "-c", "\n".join(lines), "validate", "missing.yaml", "--json"]
+    undo = functools.partial(signal.signal, getattr(signal, name), signal.SIG_DFL)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=undo, timeout=60)
+
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["status"] == "invalid"
 
 
 def test_a_terminal_that_is_closed_under_nohup_stays_ignored():
