@@ -34,7 +34,8 @@ from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
-FORMAT = 1
+FORMAT = 2
+"""Of what is in them, also of what coordinators, clients and rules keep."""
 RESERVED_SHARE = 0.01
 """Of the time, what checkpoints may take where the settings do not say how often."""
 RESERVED_BYTES = 500_000_000
@@ -245,11 +246,13 @@ def _body(manifest: Path) -> dict[str, Any]:
     try:
         body: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         digest = body.pop("sha256")
-        sound = digest == _digest(body) and body["format"] == FORMAT
+        sound, written_as = digest == _digest(body), body["format"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordsError(f"{manifest} is damaged ({error})") from error
     if not sound:
         raise RecordsError(f"{manifest} is damaged: it does not have the SHA-256 that it names")
+    if written_as != FORMAT:
+        raise RecordsError(f"{manifest} is of another version of fedchunk: its format is {written_as}, not {FORMAT}")
     return body
 
 

@@ -132,6 +132,15 @@ def test_a_damaged_or_missing_file_is_said_and_the_checkpoint_before_is_used(tmp
     assert newest_checkpoint(tmp_path / "checkpoints").round_index == 1
 
 
+def test_a_checkpoint_of_another_format_is_not_called_damaged(tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "FORMAT", module.FORMAT - 1)
+        written(tmp_path, snapshot(1, stored("a", state(1))))
+    assert newest_checkpoint(tmp_path / "checkpoints") is None
+    assert f"another version of fedchunk: its format is {module.FORMAT - 1}, not {module.FORMAT}" in caplog.text
+    assert "damaged" not in caplog.text
+
+
 def test_a_disk_that_is_nearly_full_is_left_to_the_tables(tmp_path, monkeypatch, caplog):
     written(tmp_path, snapshot(1, stored("a", state(1))))
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=module.RESERVED_BYTES + 10))
