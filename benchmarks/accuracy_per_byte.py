@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from byte_figure import draw
 from byte_grid import chosen
+from byte_points import BASELINE
 from byte_report import page
 from byte_results import read_runs, summarise
 from byte_runs import run_all
@@ -29,7 +30,7 @@ def main() -> int:
     runs = asked.runs if asked.rounds is None else asked.runs.with_name(f"{asked.runs.name}-{asked.rounds}-rounds")
     failures: list[str] = []
     if not asked.report_only:
-        points = chosen(asked.only, tuple(asked.seeds) if asked.seeds else None)
+        points = chosen(asked.only, tuple(asked.seeds) if asked.seeds else None, trials=asked.tune)
         if not points:
             print(f"no point matches {asked.only!r}; they are named in benchmarks/byte_grid.py", file=sys.stderr)
             return 1
@@ -42,18 +43,16 @@ def main() -> int:
 
 
 def write_results(runs: Path, results: Path, rounds: int | None) -> None:
-    """Writes table, page and picture from the finished runs; without any, page and picture from the kept table."""
+    """Writes table, page and picture from the finished runs, and from what the kept table has beside them."""
     stem = results / "accuracy_per_byte"
-    table = read_runs(runs, rounds)
-    if table.num_rows:
-        results.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, stem.with_suffix(".parquet"))
-    else:
-        table = pq.read_table(stem.with_suffix(".parquet"))
+    file = stem.with_suffix(".parquet")
+    table = read_runs(runs, rounds, pq.read_table(file) if file.exists() else None)
     points = summarise(table)
-    if not points:
+    if BASELINE not in points:
         print("no full exchange among the finished runs yet: nothing to compare with")
         return
+    results.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, file)
     stem.with_suffix(".md").write_text(page(points), encoding="utf-8")
     draw(points, stem.with_suffix(".png"))
     print(f"{table.num_rows} runs in {stem}.md, .png and .parquet")
@@ -63,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="*", metavar="PATTERN", help="points whose names match, such as 'random*'")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of each point's own")
+    parser.add_argument("--tune", action="store_true", help="what settings were chosen by, instead of the points")
     parser.add_argument("--rounds", type=int, help="a trial with fewer rounds, kept apart")
     parser.add_argument("--report-only", action="store_true", help="run nothing, write the results again")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="runs at a time (default: cores)")

@@ -1,81 +1,92 @@
-"""The results as a picture: accuracy against bytes."""
+"""The results as a picture: accuracy against bytes, a part for each kind of federation."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
-from byte_grid import BASELINE
+import byte_partial
+import byte_peers
+from byte_grid import baseline_of
+from byte_points import BASELINE
 from byte_results import PointResult
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
-NEAR = 2.5
-"""Points of accuracy below full exchange down to which the upper part of the picture reaches."""
-
-COLOURS = {"baseline": "black", "feedback": "#0072b2", "opponent": "#d55e00"}
+NEAR = 6.0
+"""Points of accuracy below full exchange down to which a part reaches; what lies lower is an arrow at its edge."""
+COLOURS = {"baseline": "black", "ours": "#0072b2", "rival": "#d55e00"}
 """Told apart also without colour vision (Okabe and Ito); each group has a marker of its own too."""
-MARKERS = {"baseline": "*", "feedback": "o", "opponent": "s"}
-LEGEND = {"baseline": "full exchange", "feedback": "error feedback in both directions", "opponent": "opponents"}
+MARKERS = {"baseline": "*", "ours": "o", "rival": "s"}
+LEGEND = {"baseline": "full exchange", "ours": "fedchunk", "rival": "others"}
 
 
-def draw(results: Sequence[PointResult], path: Path) -> None:
-    """Accuracy against share of the bytes, log axis, 95 % intervals, a name at each point.
+@dataclass(frozen=True)
+class Part:
+    """A part of the picture."""
 
-    What lies far below full exchange goes to a lower part with a scale of its own, or the rest could not be told apart.
-    """
-    results = [result for result in results if result.group in COLOURS]  # peers have a baseline of their own
-    full = next(result.accuracy.mean for result in results if result.name == BASELINE)
-    near = [result for result in results if result.accuracy.mean >= full - NEAR]
-    far = [result for result in results if result.accuracy.mean < full - NEAR]
-    figure = plt.figure(figsize=(10, 7), layout="constrained")
-    lowest = _parts(figure, near, far)
-    lowest.set_xlabel("bytes of both directions, % of float32 full exchange (log)")
-    lowest.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    figure.supylabel("accuracy of the coordinator's model, %", fontsize=10)
-    seeds = min(len(result.seeds) for result in results)
-    figure.suptitle(
-        f"Fashion-MNIST, 20 clients, Dirichlet 0.3, LeNet-5: mean of {seeds} seeds, 95 % interval", fontsize=11
+    baseline: str
+    """Full exchange among the same clients: the line, its interval the band."""
+    title: str
+    also: str | None = None
+    """Another full exchange with a line of its own."""
+
+
+PARTS = (
+    Part(BASELINE, "star, all 20 clients every round"),
+    Part(byte_partial.QUARTER_BASELINE, "star, 10 of 40 clients a round"),
+    Part(byte_partial.SELDOM_BASELINE, "star, 10 of 1,000 clients a round"),
+    Part(byte_peers.GOSSIP, "20 peers, 4 neighbours each", byte_peers.AVERAGED),
+)
+
+
+def draw(results: Mapping[str, PointResult], path: Path) -> None:
+    """Accuracy against share of the bytes, log axis, 95 % intervals, a name at each point."""
+    parts = [part for part in PARTS if part.baseline in results]
+    figure, grid = plt.subplots(
+        (len(parts) + 1) // 2,
+        min(2, len(parts)),
+        figsize=(13, 5 * ((len(parts) + 1) // 2)),
+        layout="constrained",
+        squeeze=False,
     )
-    figure.savefig(path, dpi=130)
+    for axes in grid.flat[len(parts) :]:
+        axes.set_axis_off()
+    for axes, part in zip(grid.flat, parts, strict=False):
+        _part(axes, part, results)
+    grid.flat[0].legend(loc="lower right", fontsize=9)
+    figure.supxlabel("bytes of both directions, % of float32 full exchange (log)", fontsize=10)
+    figure.supylabel("accuracy, %", fontsize=10)
+    figure.suptitle("Fashion-MNIST, LeNet-5, uneven labels: mean over the seeds, 95 % interval", fontsize=11)
+    figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def _parts(figure: Figure, near: Sequence[PointResult], far: Sequence[PointResult]) -> Axes:
-    """Draws both parts and gives the one at the bottom."""
-    if far:
-        upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1.3]})
-        _points(lower, far)
-    else:
-        upper = lower = figure.subplots()
-    _points(upper, near)
-    for result in near:
-        if result.name == BASELINE:
-            mean = result.accuracy.mean
-            upper.axhline(mean, color="black", linewidth=0.8, linestyle=":")
-            upper.axhspan(mean - 0.5, mean, color="black", alpha=0.07, linewidth=0, label="within 0.5 points")
-    upper.legend(loc="upper right", fontsize=9)
-    lower.set_xscale("log")
-    lower.set_xlim(0.3, 200)
-    return lower
-
-
-def _points(axes: Axes, results: Sequence[PointResult]) -> None:
+def _part(axes: Axes, part: Part, results: Mapping[str, PointResult]) -> None:
+    shown = [r for r in results.values() if r.group in COLOURS and baseline_of(r.name) == part.baseline]
+    full = results[part.baseline].accuracy
+    for name in (part.baseline, part.also):
+        if name is not None and name in results:
+            mean, half = results[name].accuracy.mean, results[name].accuracy.half
+            axes.axhline(mean, color="black", linewidth=0.8, linestyle=":")
+            if not math.isnan(half):
+                axes.axhspan(mean - half, mean + half, color="black", alpha=0.06, linewidth=0)
+    floor = full.mean - NEAR
     for group, colour in COLOURS.items():
-        members = [result for result in results if result.group == group]
+        members = [r for r in shown if r.group == group and r.accuracy.mean >= floor]
         if not members:
             continue
         axes.errorbar(
-            [100 * result.share for result in members],
-            [result.accuracy.mean for result in members],
-            yerr=[0.0 if math.isnan(result.accuracy.half) else result.accuracy.half for result in members],
+            [100 * r.share for r in members],
+            [r.accuracy.mean for r in members],
+            yerr=[0.0 if math.isnan(r.accuracy.half) else r.accuracy.half for r in members],
             fmt=MARKERS[group],
             color=colour,
             ecolor=matplotlib.colors.to_rgba(colour, 0.35),
@@ -83,25 +94,36 @@ def _points(axes: Axes, results: Sequence[PointResult]) -> None:
             capsize=3,
             label=LEGEND[group],
         )
-    for result in results:
+    axes.set_title(part.title, fontsize=10)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set_ylim(bottom=floor - 0.8)
+    axes.margins(x=0.12)
+    axes.grid(alpha=0.25, which="both")
+    _names(axes, shown, floor)
+
+
+def _names(axes: Axes, shown: list[PointResult], floor: float) -> None:
+    """A name at each point, above or below it; what lies below the part as an arrow with its accuracy."""
+    for result in shown:
+        mean = result.accuracy.mean
+        below = mean < floor
         crowded = any(
             other is not result
             and abs(math.log(other.share / result.share)) < math.log(1.5)
-            and 0 <= other.accuracy.mean - result.accuracy.mean < 3
-            for other in results
+            and 0 <= other.accuracy.mean - mean < 1.5
+            for other in shown
         )
+        text = f"↓ {short_name(result.name)} ({mean:.1f})" if below else short_name(result.name)
         axes.annotate(
-            short_name(result.name),
-            (100 * result.share, result.accuracy.mean),
-            (0, -18 if crowded else 9),
+            text,
+            (100 * result.share, floor if below else mean),
+            (0, -16 if crowded and not below else 8),
             textcoords="offset points",
             ha="center",
-            fontsize=9,
+            fontsize=8,
             color=COLOURS[result.group],
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
         )
-    axes.margins(y=0.2)
-    axes.grid(alpha=0.25, which="both")
 
 
 def short_name(name: str) -> str:
@@ -111,5 +133,5 @@ def short_name(name: str) -> str:
         >>> short_name("feedback_2_5_percent"), short_name("random_10"), short_name("fedavg_10_rounds")
         ('feedback 2.5 %', 'random 10 %', 'fedavg 10 rounds')
     """
-    name = re.sub(r"(\d)_(\d)", r"\1.\2", name.replace("_percent", ""))
+    name = re.sub(r"(\d)_(\d)", r"\1.\2", name.replace("_percent", "")).replace("_full_exchange", " full")
     return re.sub(r"_(\d[\d.]*)$", r" \1 %", name).replace("_", " ")

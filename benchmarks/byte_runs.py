@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import yaml
-from byte_grid import Point, Value
+from byte_points import Point, Value
 
 COMMON = Path(__file__).with_name("accuracy_per_byte.yaml")
 

@@ -16,10 +16,13 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 grid = importlib.import_module("byte_grid")
+points = importlib.import_module("byte_points")
 results = importlib.import_module("byte_results")
 runs = importlib.import_module("byte_runs")
 
 FULL = grid.GRID[0]
+SHIPPED = {f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "1", "0_5")}
+SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent")}
 
 
 def overrides(settings):
@@ -30,7 +33,8 @@ def row(name, seed, accuracy, share):
     total = round(1000 * share)
     kept = {"name": name, "group": "opponent", "label": name, "seed": seed, "rounds": 100, "settings": "{}"}
     measured = {"accuracy": accuracy, "final_accuracy": accuracy, "uplink_bytes": total, "downlink_bytes": 0}
-    return kept | measured | {"total_bytes": total, "share": share}
+    today = {"weights_sha256": None, "messages": results.VERSION}
+    return kept | measured | today | {"total_bytes": total, "share": share}
 
 
 def table(*rows):
@@ -38,27 +42,32 @@ def table(*rows):
 
 
 def test_every_point_has_a_name_and_settings_of_its_own():
-    assert len({point.name for point in grid.GRID}) == len(grid.GRID)
+    everything = (*grid.GRID, *grid.TRIALS)
+    assert len({point.name for point in everything}) == len(everything)
     assert len({json.dumps(dict(point.settings)) for point in grid.GRID}) == len(grid.GRID)
-    assert all(target.candidate in {point.name for point in grid.GRID} for target in grid.TARGETS)
+    names = {point.name for point in grid.GRID}
+    assert all({target.candidate, target.against} <= names for target in grid.TARGETS)
+    assert all(point.baseline in names for point in everything)
 
 
-@pytest.mark.parametrize("point", grid.GRID, ids=lambda point: point.name)
+@pytest.mark.parametrize("point", [*grid.GRID, *grid.TRIALS], ids=lambda point: point.name)
 def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point):
     common = loading.load(runs.COMMON).settings.flat()
     settings = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, 3, None))).settings.flat()
     assert settings["random_seed"] == 3
-    for key in ("dataset_type", "number_of_clients", "dirichlet_beta", "model_type", "momentum"):
+    for key in ("dataset_type", "model_type", "momentum", "train_batch_size"):
         assert settings[key] == common[key]
-    if point.group == "feedback":
-        for key in ("learning_rate", "local_steps", "federated_learning_rounds", "evaluation_interval"):
-            assert settings[key] == common[key]
+    full = common | dict(grid.point_of(point.baseline).settings)
+    shared = ["number_of_clients", "client_sampling_rate", "dirichlet_beta", "federated_learning_schema"]
+    if not point.name.startswith("fedavg_10_"):  # which are about fewer rounds
+        shared += ["federated_learning_rounds", "local_steps"]
+    assert {key: settings[key] for key in shared} == {key: full[key] for key in shared}
 
 
-@pytest.mark.parametrize("target", grid.TARGETS, ids=lambda target: target.candidate)
+@pytest.mark.parametrize("target", [t for t in grid.TARGETS if t.candidate in SHIPPED], ids=lambda t: t.candidate)
 def test_the_shipped_file_of_a_target_is_its_point(target):
-    point = next(point for point in grid.GRID if point.name == target.candidate)
-    shipped = loading.load(CONFIGS / f"{target.candidate.replace('feedback', 'star')}.yaml").settings
+    point = grid.point_of(target.candidate)
+    shipped = loading.load(CONFIGS / SHIPPED[target.candidate]).settings
     measured = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, 1, None))).settings
     assert shipped.chunking == measured.chunking
     assert shipped.training == measured.training
@@ -67,13 +76,30 @@ def test_the_shipped_file_of_a_target_is_its_point(target):
 
 
 def test_no_result_uses_the_seed_that_settings_were_chosen_with():
-    assert all(grid.TUNING_SEED not in point.seeds and len(set(point.seeds)) >= 3 for point in grid.GRID)
+    assert all(points.TUNING_SEED not in point.seeds and len(set(point.seeds)) >= 3 for point in grid.GRID)
+    assert all(trial.seeds == (points.TUNING_SEED,) for trial in grid.TRIALS)
 
 
 def test_points_are_chosen_by_pattern_and_seed():
     assert grid.chosen("full_ex*", (7,)) == [(FULL, 7)]
     assert grid.chosen("nothing", None) == []
     assert len(grid.chosen("*", None)) == sum(len(point.seeds) for point in grid.GRID)
+    assert {seed for _, seed in grid.chosen("*", (7,), trials=True)} == {points.TUNING_SEED}
+
+
+def test_a_trial_changes_what_it_says_of_its_points_settings():
+    point = points.Point("p", "ours", "P", {"a": 1, "b": 2}, tried=({"b": 3}, {"c": 4}))
+    as_it_is, one, other = point.trials()
+    assert as_it_is.settings == point.settings
+    assert (one.name, one.label, dict(one.settings)) == ("p.b=3", "b 3", {"a": 1, "b": 3})
+    assert dict(other.settings) == {"a": 1, "b": 2, "c": 4}
+    assert points.Point("q", "ours", "Q").trials() == ()
+
+
+def test_rivals_have_as_many_trials_as_ours_at_their_share():
+    ours = grid.point_of("feedback_1_percent")
+    assert ours.tried
+    assert {len(point.tried) for point in grid.byte_rivals.POINTS} == {len(ours.tried)}
 
 
 def test_the_interval_is_that_of_students_t():
@@ -92,11 +118,11 @@ def test_differences_are_paired_by_seed():
             row("small", 1, 0.79, 0.1),
         )
     )
-    full, small = found
-    assert full.difference is None
+    full, small = found["full_exchange"], found["small"]
     assert (small.seeds, small.share) == ((1, 2), pytest.approx(0.1))
-    assert small.difference.mean == pytest.approx(-1.0)
-    assert small.difference.half == pytest.approx(0.0, abs=1e-9)
+    assert small.difference(full).mean == pytest.approx(-1.0)
+    assert small.difference(full).half == pytest.approx(0.0, abs=1e-9)
+    assert small.difference(None) is None
     assert small.accuracy.half > 1
 
 
@@ -112,14 +138,26 @@ def test_differences_are_paired_by_seed():
 )
 def test_the_verdict_says_by_how_much_a_target_was_missed(accuracy, share, expected):
     found = results.summarise(table(row("full_exchange", 1, 0.80, 1.0), row("small", 1, accuracy, share)))
-    assert results.verdict(grid.Target("must", 0.1, 0.5, "small"), found) == expected
-    assert results.verdict(grid.Target("must", 0.1, 0.5, "another"), found) == "not run"
+    assert results.verdict(points.Target("must", 0.1, 0.5, "small"), found) == expected
+    assert results.verdict(points.Target("must", 0.1, 0.5, "another"), found) == "not run"
+
+
+def test_a_target_may_be_above_another_point_and_exclude_a_loss():
+    rows = [row("full_exchange", seed, 0.80, 1.0) for seed in (1, 2)]
+    rows += [row("small", 1, 0.83, 0.1), row("small", 2, 0.85, 0.1)]
+    found = results.summarise(table(*rows))
+    assert results.verdict(points.Target("must", 0.1, -4.0, "small"), found) == "reached"
+    assert results.verdict(points.Target("must", 0.1, -5.0, "small"), found) == "missed by 1.00 points of accuracy"
+    # Two values 2 apart: their mean's interval is +- 12.706 x sqrt(2) / sqrt(2).
+    sure = points.Target("must", 0.1, 0.5, "small", surely=8.0)
+    assert results.verdict(sure, found) == "missed by an interval that reaches a loss of 8.71 points"
+    assert results.verdict(points.Target("must", 0.1, 0.5, "small", surely=9.0), found) == "reached"
 
 
 def test_a_target_is_not_reached_with_some_of_the_seeds():
     full = [row("full_exchange", seed, 0.80, 1.0) for seed in (1, 2, 3)]
     found = results.summarise(table(*full, row("small", 2, 0.85, 0.05)))
-    assert results.verdict(grid.Target("must", 0.1, 0.5, "small"), found) == "unfinished: without seed 1 and 3"
+    assert results.verdict(points.Target("must", 0.1, 0.5, "small"), found) == "unfinished: without seed 1 and 3"
 
 
 def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accuracy=0.8):
@@ -127,7 +165,7 @@ def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accu
     (folder / "tables").mkdir(parents=True)
     settings = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, seed, None))).settings.flat()
     (folder / "config.json").write_text(json.dumps(settings))
-    (folder / "summary.json").write_text(json.dumps({"status": status}))
+    (folder / "summary.json").write_text(json.dumps({"status": status, "weights_sha256": "ab"}))
     accuracies = [0.1, None, *[accuracy + step / 100 for step in (-2, -1, 0, 1, 2)]]
     sums = {"uplink_bytes": [bytes_each_way] * 7, "downlink_bytes": [bytes_each_way] * 7}
     pq.write_table(pa.table({"accuracy": accuracies} | sums), folder / "tables" / "rounds.parquet")
@@ -142,6 +180,24 @@ def test_runs_are_read_with_the_mean_of_the_last_five_evaluations(tmp_path):
     assert (full["accuracy"], full["total_bytes"], full["share"]) == (pytest.approx(0.8), 7000, 1.0)
     assert (small["accuracy"], small["final_accuracy"]) == (pytest.approx(0.7), pytest.approx(0.72))
     assert small["share"] == pytest.approx(0.1)
+    assert (small["weights_sha256"], small["messages"]) == ("ab", results.VERSION)
+
+
+def test_rows_of_before_stay_until_their_point_runs_again_or_is_another_one(tmp_path):
+    other = grid.GRID[1]
+    settings = {"settings": json.dumps(dict(other.settings))}
+    before = [row("full_exchange", 1, 0.5, 1.0), row("full_exchange", 2, 0.6, 1.0), row("gone", 1, 0.5, 1.0)]
+    before += [row(other.name, 1, 0.5, 0.1) | settings, row(grid.GRID[2].name, 1, 0.5, 0.1)]
+    kept = table(*before).drop_columns(["weights_sha256", "messages"])  # as they were written once
+    finished(runs.folder_of(tmp_path, FULL, 1), FULL, 1)
+
+    rows = results.read_runs(tmp_path, None, kept)
+
+    found = {(one["name"], one["seed"]): one for one in rows.to_pylist()}
+    assert found.keys() == {("full_exchange", 1), ("full_exchange", 2), (other.name, 1)}
+    assert found["full_exchange", 1]["accuracy"] == pytest.approx(0.8)
+    assert (found[other.name, 1]["messages"], found[other.name, 1]["group"]) == (None, other.group)
+    assert results.summarise(rows)[other.name].outdated
 
 
 def test_a_run_counts_as_finished_only_with_the_same_settings(tmp_path):

@@ -1,0 +1,102 @@
+"""20 peers, each with four neighbours: gossip, messages that are handed on, and a tree."""
+
+from __future__ import annotations
+
+from byte_points import BASELINE, Point, Target, Value
+from byte_star import feedback
+
+PEERS: dict[str, Value] = {
+    "federated_learning_schema": "DecentralizedFederatedLearning",
+    "federated_learning_topology": "k_connected",
+    "k_value": 4,
+    "server_learning_rate": 1.0,
+    "evaluation_interval": 25,
+}
+"""Where models differ, all 20 are measured, so only every 25th round."""
+SHARED: dict[str, Value] = PEERS | {"evaluation_interval": 4}
+"""One model is measured as often as a star's."""
+GOSSIP, AVERAGED = "peers_full_exchange", "peers_averaged_full_exchange"
+
+
+def peers(name: str, group: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
+    """Gossip: accuracy is the mean of the peers' models after the last round."""
+    return Point(name, group, label, PEERS | settings, baseline=GOSSIP, last_evaluations=1, tried=tried)
+
+
+def shared(name: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
+    """All peers have one model."""
+    return Point(name, "ours", label, SHARED | settings, baseline=GOSSIP, tried=tried)
+
+
+def without(settings: dict[str, Value], *keys: str) -> dict[str, Value]:
+    """Settings without some."""
+    return {key: value for key, value in settings.items() if key not in keys}
+
+
+def relay(percentage: float, **more: Value) -> dict[str, Value]:
+    """Every message is handed on to all, who add it to one model."""
+    star = feedback(percentage, percentage)
+    return without(star, "downlink_sensitivity_percentage", "initial_model") | {"chunk_reconstruction": "relay"} | more
+
+
+def stale_copies(percentage: float, **more: Value) -> dict[str, Value]:
+    """Neighbours add up what a peer sends, and what that lacks of its weights is what there is to send."""
+    return relay(percentage, chunk_reconstruction="stale_copies", **more)
+
+
+def plain_copies(percentage: float, step: float) -> dict[str, Value]:
+    """The same without compression, training from what neighbours know alone, at a step of its own."""
+    return without(stale_copies(percentage, stale_copy_step=step), "withheld_share", "chunk_compression")
+
+
+QUASI_GLOBAL: dict[str, Value] = {"momentum_start": "quasi_global", "learning_rate": 0.03}
+POINTS = (
+    peers(GOSSIP, "baseline", "20 peers with 4 neighbours: full exchange, float32, by gossip", {}),
+    peers(
+        AVERAGED,
+        "baseline",
+        "the same, and the mean of all models at the end",
+        {"final_average": True},
+        {"learning_rate": 0.05},
+        QUASI_GLOBAL,
+        QUASI_GLOBAL | {"learning_rate": 0.05},
+    ),
+    shared("relay_5_percent", "peers: relay, 9.5 % of 964 chunks, int4", relay(9.5), {"relay_step": 0.7}),
+    shared(
+        "relay_1_percent",
+        "peers: relay, 1.7 % of 964 chunks, int4, step 1.2",
+        relay(1.7, relay_step=1.2),
+        {"relay_step": 1.4},
+        {"relay_step": 1.7},
+        {"chunk_encoding": "ternary", "sensitivity_percentage": 3.4},
+        {"chunk_encoding": "ternary", "sensitivity_percentage": 3.4, "relay_step": 1.5},
+        QUASI_GLOBAL,
+    ),
+    peers(
+        "stale_1_percent",
+        "ours",
+        "peers: stale copies, 8 % of 964 chunks, int4, quasi-global momentum, mean of all models at the end",
+        stale_copies(8, final_average=True) | QUASI_GLOBAL,
+        {"momentum_start": "zero", "learning_rate": 0.1},
+        {"learning_rate": 0.05},
+        {"stale_copy_step": 0.2},
+    ),
+    peers("peers_20_percent", "ours", "peers: stale copies, every chunk, int4, step 1", plain_copies(100, 1.0)),
+    peers("peers_5_percent", "ours", "peers: stale copies, 36 % of 964 chunks, int4, step 0.7", plain_copies(36, 0.7)),
+    shared(
+        "relay_tree_0_4_percent",
+        "peers: relay along a tree, 3.8 % of 964 chunks, int4, server step 1.4",
+        without(feedback(3.8, 3.8, chunk_reconstruction="relay_tree", server_learning_rate=1.4), "initial_model"),
+    ),
+)
+TARGETS = (
+    Target("must, peers", 0.20, 1.0, "peers_20_percent", GOSSIP),
+    Target("aim, peers", 0.05, 1.0, "peers_5_percent", GOSSIP),
+    Target("must, peers", 0.05, -3.0, "relay_5_percent", GOSSIP),
+    Target("must, peers", 0.05, 0.5, "relay_5_percent", AVERAGED),
+    Target("aim, peers", 0.05, 0.0, "relay_5_percent", BASELINE),
+    Target("must, peers", 0.01, -2.0, "relay_1_percent", GOSSIP),
+    Target("aim, peers", 0.01, 0.5, "relay_1_percent", BASELINE),
+    Target("must, peers", 0.01, 0.5, "stale_1_percent", AVERAGED),
+    Target("must, peers", 0.004, 0.5, "relay_tree_0_4_percent", BASELINE),
+)
