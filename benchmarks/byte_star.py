@@ -102,6 +102,13 @@ OURS = (
     ),
 )
 
+
+def at_random(point: Point) -> Point:
+    """The same, but clients choose at random."""
+    label = f"as {point.name}, but clients choose at random"
+    return Point(f"random_{point.name}", "rival", label, {**point.settings, "chunk_score": "random"})
+
+
 FEW_ROUNDS: dict[str, Value] = {"federated_learning_rounds": 10, "evaluation_interval": 10}
 RIVALS = (
     Point(
@@ -116,12 +123,7 @@ RIVALS = (
         "1 % of random chunks, contributors, float32, learning rate 0.05",
         contributors("random", 1),
     ),
-    Point(
-        "random_feedback_1_percent",
-        "rival",
-        "as feedback_1_percent, but clients choose at random",
-        feedback(8.5, 8.5, chunk_score="random", server_learning_rate=1.0),
-    ),
+    *(at_random(point) for point in OURS if point.name != "feedback_0_3_percent"),
     Point(
         "gradient_10",
         "rival",
