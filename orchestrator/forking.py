@@ -40,7 +40,6 @@ UNFIT: Mapping[str, str] = {
 }  # fmt: skip
 """Settings that no fork may change, and why."""
 GRAPH = ("federated_learning_topology", "topology_options", "k_value", "adjacency_matrix_file_name")
-CODEC = ("chunk_encoding", "chunk_encoding_options")
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,6 @@ def _unfit_together(before: Mapping[str, Any], old: Settings, now: Settings) -> 
     if rule.keeps_copies and "stale_copy_step" in now.signature("exchange_rule").names and step != was:
         message = f"is {step!r} where it was {was!r}, but the models that peers keep are that step on; allowed: {was!r}"
         yield Fault("", "stale_copy_step", message)
-    for key in before.keys() & {*CODEC}:
-        if rule.keeps_residual:
-            yield _fault(key, before, after, "what comes down next was already told apart by that encoding")
     share = "downlink_sensitivity_percentage"
     if share in before and now.chunking.agrees and (before[share] is None) != (after[share] is None):
         yield _fault(share, before, after, "with consensus the next message down relies on it")
