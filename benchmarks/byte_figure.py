@@ -42,6 +42,7 @@ class Part:
 PARTS = (
     Part(BASELINE, "star, all 20 clients every round"),
     Part(byte_partial.QUARTER_BASELINE, "star, 10 of 40 clients a round"),
+    Part(byte_partial.TENTH_BASELINE, "star, 10 of 100 clients a round"),
     Part(byte_partial.SELDOM_BASELINE, "star, 10 of 1,000 clients a round"),
     Part(byte_peers.GOSSIP, "20 peers, 4 neighbours each", byte_peers.AVERAGED),
 )

@@ -16,6 +16,7 @@ GRID = (
     *byte_partial.QUARTER_POINTS,
     *byte_peers.POINTS,
     *byte_partial.SELDOM_POINTS,
+    *byte_partial.TENTH_POINTS,
     *byte_rivals.POINTS,
     *byte_star.RIVALS,
 )

@@ -1,4 +1,4 @@
-"""Stars in which only some clients take part in a round: a quarter of 40, and one in a hundred of 1,000."""
+"""Stars in which only some clients take part in a round: ten of 40, of 100 and of 1,000."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from byte_star import feedback
 
 QUARTER: dict[str, Value] = {"number_of_clients": 40, "client_sampling_rate": 0.25, "dirichlet_beta": 0.1}
 QUARTER_BASELINE = "quarter_full_exchange"
+TENTH: dict[str, Value] = {"number_of_clients": 100, "client_sampling_rate": 0.1, "dirichlet_beta": 0.1}
+TENTH_BASELINE = "tenth_full_exchange"
 SELDOM: dict[str, Value] = {
     "number_of_clients": 1000,
     "client_sampling_rate": 0.01,
@@ -52,11 +54,11 @@ QUARTER_POINTS = (
     ),
     quarter(
         "quarter_2_5_percent",
-        "25 % a round: error feedback, 14 % of 964 chunks up, 9 % down",
-        14,
-        9,
+        "25 % a round: error feedback, 13.5 % of 964 chunks up, 8.8 % down",
+        13.5,
+        8.8,
         share(24, 6),
-        share(9, 9),
+        share(9, 8.8),
         {"server_learning_rate": 1.0},
         {"withheld_fading": 0.9},
         {"withheld_share": 0.0},
@@ -71,6 +73,30 @@ QUARTER_POINTS = (
         {"withheld_fading": 0.9},
         {"withheld_fading": 0.0},
         {"withheld_share": 0.0},
+    ),
+)
+TENTH_POINTS = (
+    Point(
+        TENTH_BASELINE,
+        "baseline",
+        "100 clients, 10 % a round: full exchange, float32",
+        TENTH,
+        baseline=TENTH_BASELINE,
+        tried=RATES,
+    ),
+    Point(
+        "tenth_4_percent",
+        "ours",
+        "10 % a round: error feedback, 13.5 % of 964 chunks up, 6 % down",
+        TENTH | feedback(13.5, 6),
+        baseline=TENTH_BASELINE,
+        tried=(
+            share(8.5, 8.5),
+            share(24, 4),
+            {"server_learning_rate": 1.0},
+            {"withheld_fading": 0.9},
+            {"catch_up": "approximate"},
+        ),
     ),
 )
 SELDOM_POINTS = (

@@ -9,6 +9,16 @@ settings.register_profile("patient", deadline=None)  # a busy machine is no fail
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several processes, those tests that share one Ray stay together and begin first; else a file's do."""
+    if not config.getoption("numprocesses", None):
+        return
+    for item in items:
+        is_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else item.path.name))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The root of the checkout."""
