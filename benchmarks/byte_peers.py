@@ -64,12 +64,12 @@ POINTS = (
     shared("relay_5_percent", "peers: relay, 9.5 % of 964 chunks, int4", relay(9.5), {"relay_step": 0.7}),
     shared(
         "relay_1_percent",
-        "peers: relay, 1.7 % of 964 chunks, int4, step 1.2",
+        "peers: relay, the largest eighth of 6.4 % of 964 chunks, 2 bits each, step 1.5",
+        relay(6.4, chunk_encoding="topk_in_chunk", relay_step=1.5),
         relay(1.7, relay_step=1.2),
-        {"relay_step": 1.4},
-        {"relay_step": 1.7},
-        {"chunk_encoding": "ternary", "sensitivity_percentage": 3.4},
-        {"chunk_encoding": "ternary", "sensitivity_percentage": 3.4, "relay_step": 1.5},
+        relay(1.7, relay_step=1.5),
+        relay(3.4, relay_step=1.2, chunk_encoding="ternary"),
+        relay(6.0, relay_step=1.2, chunk_encoding="topk_in_chunk"),
         QUASI_GLOBAL,
     ),
     peers(
