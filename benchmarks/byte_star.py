@@ -92,13 +92,13 @@ OURS = (
     ),
     ours(
         "feedback_0_1_percent",
-        "error feedback, the largest eighth of 2.9 % of 964 chunks, 2 bits each, server step 1.4",
-        feedback(2.9, 2.9, "topk_in_chunk", server_learning_rate=1.4),
-        feedback(1.5, 1.5, "ternary", chunking_parts=1928),
+        "error feedback, the largest eighth of 2.9 % of 964 chunks, 2 bits each, server step 2",
+        feedback(2.9, 2.9, "topk_in_chunk", server_learning_rate=2.0),
+        feedback(1.5, 1.5, "ternary", chunking_parts=1928, server_learning_rate=1.4),
         {"server_learning_rate": 1.0},
-        {"server_learning_rate": 2.0},
-        {"learning_rate": 0.03, "momentum_start": "quasi_global"},
-        {"withheld_share": 0.75},
+        {"server_learning_rate": 1.4},
+        {"server_learning_rate": 1.4, "learning_rate": 0.03, "momentum_start": "quasi_global"},
+        {"server_learning_rate": 1.4, "withheld_share": 0.75},
     ),
 )
 
