@@ -27,10 +27,9 @@ RATES: tuple[dict[str, Value], ...] = (
 """What full exchange was tried with instead of 0.1 and 0.7."""
 
 
-def quarter(name: str, label: str, uplink: float, downlink: float, *tried: dict[str, Value]) -> Point:
+def quarter(name: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
     """40 clients, ten a round, very uneven labels."""
-    settings = QUARTER | feedback(uplink, downlink)
-    return Point(name, "ours", label, settings, baseline=QUARTER_BASELINE, tried=tried)
+    return Point(name, "ours", label, QUARTER | settings, baseline=QUARTER_BASELINE, tried=tried)
 
 
 def seldom(name: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
@@ -55,8 +54,7 @@ QUARTER_POINTS = (
     quarter(
         "quarter_2_5_percent",
         "25 % a round: error feedback, 13.5 % of 964 chunks up, 8.8 % down",
-        13.5,
-        8.8,
+        feedback(13.5, 8.8),
         share(24, 6),
         share(9, 8.8),
         {"server_learning_rate": 1.0},
@@ -65,12 +63,11 @@ QUARTER_POINTS = (
     ),
     quarter(
         "quarter_1_5_percent",
-        "25 % a round: error feedback, 6.8 % of 964 chunks up, 5.7 % down",
-        6.8,
-        5.7,
-        share(9, 4.7),
-        share(23, 19) | {"chunk_encoding": "topk_in_chunk"},
-        share(23, 19) | {"chunk_encoding": "topk_in_chunk", "server_learning_rate": 1.0},
+        "25 % a round: error feedback, the largest eighth of 23 % of 964 chunks up, 19 % down, server step 1",
+        feedback(23, 19, "topk_in_chunk", server_learning_rate=1.0),
+        {"server_learning_rate": 0.7},
+        feedback(6.8, 5.7, server_learning_rate=0.7),
+        feedback(9, 4.7, server_learning_rate=0.7),
         {"withheld_fading": 0.0},
         {"withheld_share": 0.0},
     ),
@@ -87,13 +84,13 @@ TENTH_POINTS = (
     Point(
         "tenth_4_percent",
         "ours",
-        "10 % a round: error feedback, 13.5 % of 964 chunks up, 6 % down",
-        TENTH | feedback(13.5, 6),
+        "10 % a round: error feedback, the largest eighth of 30 % of 964 chunks up, 19 % down, server step 1",
+        TENTH | feedback(30, 19, "topk_in_chunk", server_learning_rate=1.0),
         baseline=TENTH_BASELINE,
         tried=(
-            share(8.5, 8.5),
-            share(24, 4),
-            {"server_learning_rate": 1.0},
+            share(30, 10),
+            {"server_learning_rate": 0.7},
+            feedback(13.5, 6),
             {"withheld_fading": 0.9},
             {"catch_up": "approximate"},
         ),
