@@ -21,8 +21,10 @@ results = importlib.import_module("byte_results")
 runs = importlib.import_module("byte_runs")
 
 FULL = grid.GRID[0]
-SHIPPED = {f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "1", "0_5")}
-SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent")}
+SHIPPED = {
+    f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "1", "0_5", "0_3", "0_1")
+}
+SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent", "quarter_1_5_percent")}
 
 
 def overrides(settings):
