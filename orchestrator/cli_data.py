@@ -21,8 +21,9 @@ data = typer.Typer()
 
 def may_look(settings: Sections) -> bool:
     """Whether files of the user say something about data and split that can be checked at once. Imports nothing."""
-    names = settings.data
-    return has_function(KINDS["dataset"], names.dataset_type, "labels") or names.data_distribution_kind == "file"
+    return "ONLY_COUNTS" in settings.constants("partition") or has_function(
+        KINDS["dataset"], settings.data.dataset_type, "labels"
+    )
 
 
 @data.command("data")

@@ -34,18 +34,18 @@ class ArrayFile:
     def __init__(self, path: Path) -> None:
         """Opens the file or folder. Raises DataError where it is none of the three kinds, or is damaged."""
         self.path = path
+        if not path.exists():
+            raise DataError(f"{path.absolute()}: is not there; the option file names it, counted from data_dir")
         if path.is_dir():
             self._arrays: Opened = _of_folder(path)
         elif path.suffix == ".npz":
             self._arrays = _of_npz(path)
         elif path.suffix == ".safetensors":
             self._arrays = _of_safetensors(path)
-        elif path.exists():
+        else:
             raise DataError(
                 f"{path}: is no file of arrays that can be read; give .npz, .safetensors or a folder of .npy"
             )
-        else:
-            raise DataError(f"{path.absolute()}: is not there; the option file names it, counted from data_dir")
 
     def at(self, name: str, index: object = None) -> str:
         """A place for a message."""

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.learning.partitions._owners import Parts, fault, parts_of
 from fedchunk.orchestrator.settings.option_types import WhenFewer
 
+ONLY_COUNTS = True
+"""Of the labels it asks for nothing, not even how many there are."""
+
 
 def natural(
     clients_S: NDArray[Any] | None,
