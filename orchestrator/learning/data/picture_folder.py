@@ -25,7 +25,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 class Pictures:
     """Files of pictures with the labels of their classes."""
 
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
+    """Absolute."""
     labels_S: NDArray[np.int64]
 
     def those(self, wanted: NDArray[np.bool_]) -> Pictures:
@@ -99,7 +100,8 @@ def _pictures(root: Path, names: Sequence[str], classes: Sequence[str] | None = 
         found += [(inner, name) for inner in own]
     found.sort()
     labels = np.array([label_of[name] for _, name in found], np.int64)
-    return Pictures(tuple(root / name / inner for inner, name in found), labels)
+    at = str(root.absolute())
+    return Pictures(tuple(os.path.join(at, name, inner) for inner, name in found), labels)
 
 
 def _below(folder: Path) -> list[str]:
@@ -107,8 +109,8 @@ def _below(folder: Path) -> list[str]:
     found = []
     for at, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inner = os.path.relpath(at, folder)
-        found += [os.path.normpath(os.path.join(inner, name)) for name in names if _is_picture(name)]
+        inner = "" if at == str(folder) else os.path.relpath(at, folder)
+        found += [os.path.join(inner, name) for name in names if _is_picture(name)]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,9 @@ MODES = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBX": 
 BATCH = 256
 """Pictures that are decoded ahead of the file that they go to."""
 
+LARGE_BYTES = 1 << 15
+"""Of the first picture's file: smaller ones are decoded sooner than they are handed to a thread."""
+
 
 @dataclass(frozen=True)
 class Decoder:
@@ -38,7 +41,7 @@ class Decoder:
     channels: int | None
     """1 or 3; None: as they are."""
 
-    def decoded(self, file: Path) -> NDArray[np.uint8]:
+    def decoded(self, file: str) -> NDArray[np.uint8]:
         """One picture, (c, h, w). Raises DataError where it cannot be read."""
         from PIL import Image
 
@@ -58,13 +61,13 @@ class Decoder:
         return pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
 
-def decoded_pictures(files: Sequence[Path], decoder: Decoder, cache: Path) -> NDArray[np.uint8]:
+def decoded_pictures(files: Sequence[str], decoder: Decoder, cache: Path) -> NDArray[np.uint8]:
     """Pictures (S, c, h, w), mapped from a file below ``cache`` that is written where it is not there yet.
 
     The file goes by the pictures' names, sizes and times of change; one of the same pictures as they were is removed.
 
     Args:
-        files: at least one.
+        files: at least one, absolute.
         decoder: how they are decoded.
         cache: a folder, made if need be.
 
@@ -90,14 +93,15 @@ def decoded_pictures(files: Sequence[Path], decoder: Decoder, cache: Path) -> ND
     return written
 
 
-def _names(files: Sequence[Path], decoder: Decoder) -> tuple[str, str]:
+def _names(files: Sequence[str], decoder: Decoder) -> tuple[str, str]:
     """Where the pictures are and how they are decoded, and what they are: as two digests."""
     place, key = hashlib.blake2b(digest_size=8), hashlib.blake2b(digest_size=16)
-    place.update(f"{decoder}\0{os.path.commonpath([file.absolute().parent for file in files])}".encode())
+    # The first and the last file in the order of their paths have in common what all have.
+    place.update(os.fsencode(f"{decoder}\0{os.path.commonpath([min(files), max(files)])}"))
     key.update(f"{FORMAT}\0{decoder}".encode())
     for file in files:
-        state = file.stat()
-        key.update(f"\0{file.absolute()}\0{state.st_size}\0{state.st_mtime_ns}".encode(errors="surrogateescape"))
+        state = os.stat(file)
+        key.update(os.fsencode(f"\0{file}\0{state.st_size}\0{state.st_mtime_ns}"))
     return place.hexdigest(), key.hexdigest()
 
 
@@ -110,20 +114,26 @@ def _mapped(kept: Path) -> NDArray[np.uint8] | None:
     return mapped
 
 
-def _write(path: Path, files: Sequence[Path], decoder: Decoder) -> None:
+def _write(path: Path, files: Sequence[str], decoder: Decoder) -> None:
     first = decoder.decoded(files[0])
     target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *first.shape))
-    with ThreadPoolExecutor() as threads:
-        for start in range(0, len(files), BATCH):
-            batch = files[start : start + BATCH]
-            for place, pixels in enumerate(threads.map(decoder.decoded, batch), start):
-                if pixels.shape != first.shape:
-                    raise DataError(_unlike(files[0], first, files[place], pixels, decoder))
-                target[place] = pixels
+    for place, pixels in enumerate(_all_decoded(files, decoder)):
+        if pixels.shape != first.shape:
+            raise DataError(_unlike(files[0], first, files[place], pixels))
+        target[place] = pixels
     target.flush()
 
 
-def _unlike(one: Path, first: NDArray[Any], other: Path, pixels: NDArray[Any], decoder: Decoder) -> str:
+def _all_decoded(files: Sequence[str], decoder: Decoder) -> Iterator[NDArray[np.uint8]]:
+    if os.path.getsize(files[0]) < LARGE_BYTES:
+        yield from map(decoder.decoded, files)
+        return
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, len(files), BATCH):
+            yield from threads.map(decoder.decoded, files[start : start + BATCH])
+
+
+def _unlike(one: str, first: NDArray[Any], other: str, pixels: NDArray[Any]) -> str:
     said = [f"{file}: {_shown(array)}" for file, array in ((one, first), (other, pixels))]
     wanted = ["size"] if first.shape[1:] != pixels.shape[1:] else []
     wanted += ["channels"] if len(first) != len(pixels) else []
