@@ -17,7 +17,7 @@ from fedchunk.orchestrator.experiment import run_experiment
 from fedchunk.orchestrator.learning.data.files import IDX_NAMES
 from fedchunk.orchestrator.learning.data.idx import read_idx
 from fedchunk.orchestrator.learning.datasets.fmnist import DEBIAN
-from fedchunk.orchestrator.run import load_settings
+from fedchunk.orchestrator.run import Launch, execute, load_settings
 
 TRAIN, TEST = 300, 100
 
@@ -138,3 +138,23 @@ def outcome(form, folder):
 @pytest.mark.parametrize("form", FORMS[1:])
 def test_every_form_gives_the_bits_of_the_built_in_one(form, tmp_path, built_in):
     assert outcome(form, tmp_path) == built_in
+
+
+@pytest.mark.ray
+def test_mapped_arrays_with_clients_of_their_own_give_the_same_bits_on_ray(tmp_path, ray_here):
+    train_x, train_y, test_x, test_y = (array[:100] for array in fashion())
+    arrays = {"train_x": train_x[:, None], "train_y": train_y, "test_x": test_x[:, None], "test_y": test_y}
+    save_file({**arrays, "clients": np.arange(100) % 4}, tmp_path / "all.safetensors")
+    settings = load_settings(
+        {
+            "dataset_type": "arrays", "dataset_options": {"file": "all.safetensors", "num_classes": 10},
+            "data_dir": str(tmp_path), "data_distribution_kind": "natural", "number_of_clients": 4,
+            "federated_learning_rounds": 2, "device": "cpu", "mlflow_enabled": False, "number_of_actors": 2,
+        }
+    )  # fmt: skip
+    here, there = (
+        execute(settings, Launch(tmp_path / name, local=name == "here", report=False), Silent()).summary
+        for name in ("here", "there")
+    )
+    assert here.status == there.status == "finished"
+    assert here.weights_sha256 == there.weights_sha256

@@ -88,7 +88,8 @@ class WrittenSplit:
         if self.clients.dtype.kind == "U":
             named = number_of_clients - len(empty)
             return [f"names {named} clients, but number_of_clients is {number_of_clients}; set it to {named}"]
-        return [f"client {some(list(empty))} of {number_of_clients} has no sample; give each one, or use fewer clients"]
+        who = f"client {empty[0]}" if len(empty) == 1 else f"clients {some(list(empty))}"
+        return [f"{who} of {number_of_clients} without a sample; give each one, or use fewer clients"]
 
 
 def read_split(file: Path) -> WrittenSplit:

@@ -110,7 +110,7 @@ def test_validate_finds_overlaps_unknown_samples_and_empty_clients_in_one_answer
     assert [message.partition("split.csv: ")[2] for message in messages] == [
         "unknown sample 12 in row 3; training samples are 0 to 11",
         "overlaps: sample 1 of client 0 (row 1) is also client 0's (row 2); each sample has one client at most",
-        "client 2 of 3 has no sample; give each one, or use fewer clients",
+        "client 2 of 3 without a sample; give each one, or use fewer clients",
     ]
 
 
