@@ -89,5 +89,5 @@ def _counted(labels_S: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]
 def _own_names(clients_S: NDArray[Any] | None, parts: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
     if clients_S is None:
         return ()
-    own = [np.unique(clients_S[part]) for part in parts]
-    return tuple(str(names[0]) for names in own) if all(len(names) == 1 for names in own) else ()
+    own = [set(clients_S[part].tolist()) for part in parts]
+    return tuple(str(*names) for names in own) if all(len(names) == 1 for names in own) else ()

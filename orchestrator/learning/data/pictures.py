@@ -100,9 +100,16 @@ def _names(files: Sequence[str], decoder: Decoder) -> tuple[str, str]:
     place.update(os.fsencode(f"{decoder}\0{os.path.commonpath([min(files), max(files)])}"))
     key.update(f"{FORMAT}\0{decoder}".encode())
     for file in files:
-        state = os.stat(file)
+        state = _state(file)
         key.update(os.fsencode(f"\0{file}\0{state.st_size}\0{state.st_mtime_ns}"))
     return place.hexdigest(), key.hexdigest()
+
+
+def _state(file: str) -> os.stat_result:
+    try:
+        return os.stat(file)
+    except OSError as failure:  # a link may lead nowhere
+        raise DataError(f"{file}: cannot be read ({failure.strerror}); replace or remove it") from failure
 
 
 def _mapped(kept: Path) -> NDArray[np.uint8] | None:
@@ -116,12 +123,14 @@ def _mapped(kept: Path) -> NDArray[np.uint8] | None:
 
 def _write(path: Path, files: Sequence[str], decoder: Decoder) -> None:
     first = decoder.decoded(files[0])
-    target = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *first.shape))
-    for place, pixels in enumerate(_all_decoded(files, decoder)):
-        if pixels.shape != first.shape:
-            raise DataError(_unlike(files[0], first, files[place], pixels))
-        target[place] = pixels
-    target.flush()
+    shape = (len(files), *first.shape)
+    # Written and not mapped: on a full disk that is an error, and no signal that ends the process.
+    with path.open("wb") as target:
+        np.lib.format.write_array_header_1_0(target, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for place, pixels in enumerate(_all_decoded(files, decoder)):
+            if pixels.shape != first.shape:
+                raise DataError(_unlike(files[0], first, files[place], pixels))
+            target.write(pixels.tobytes())
 
 
 def _all_decoded(files: Sequence[str], decoder: Decoder) -> Iterator[NDArray[np.uint8]]:

@@ -37,7 +37,7 @@ def natural(
             "got natural, but the data set does not say whose its samples are; name a client_column (table), give an "
             "array clients (arrays), use leaf, or choose another kind",
         )
-    _, owner_S, sizes = np.unique(clients_S, return_inverse=True, return_counts=True)
+    owner_S, sizes = _owners(clients_S)
     own = len(sizes)
     if number_of_clients > own or (number_of_clients < own and fewer == "refuse"):
         ways = "" if number_of_clients > own else ", or partition_options: {fewer: largest}, random or merged"
@@ -54,3 +54,16 @@ def natural(
     order = np.argsort(-sizes, kind="stable") if fewer == "largest" else rng.permutation(own)
     stay = np.sort(order[:number_of_clients])
     return [np.flatnonzero(owner_S == client) for client in stay]
+
+
+def _owners(clients_S: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number of each sample's own client, and how many samples each has."""
+    if clients_S.dtype.kind in "fO" and (missing := clients_S != clients_S).any():  # nan is not even itself
+        raise fault("data_distribution_kind", f"got natural, but sample {int(missing.argmax())} has no client: nan")
+    try:
+        _, owner_S, sizes = np.unique(clients_S, return_inverse=True, return_counts=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(client).__name__ for client in clients_S.tolist()}))
+        message = f"got natural, but the data's clients are of several types ({kinds}), which have no order"
+        raise fault("data_distribution_kind", message) from None
+    return owner_S, sizes

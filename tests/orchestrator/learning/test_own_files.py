@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file
 
+from fedchunk.orchestrator.core.errors import DataError
 from fedchunk.orchestrator.learning.data.dataset import LoadedDataset
 from fedchunk.orchestrator.learning.data.load import load_dataset
 from fedchunk.orchestrator.learning.data.look import labels_alone
@@ -116,10 +117,17 @@ def test_pictures_are_decoded_once_and_again_when_one_has_changed(
     np.testing.assert_array_equal(loaded(folder, "imagefolder", cache_dir=str(cache)).train_x, right)
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path / "pictures")
+    (folder / "train" / "cat" / "8.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(DataError, match=r"cat/8\.png: cannot be read .No such file"):
+        load_dataset(settings_of(folder, "imagefolder", cache_dir=str(tmp_path / "cache")))
+
+
 def test_a_picture_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, cache = folder_of_pictures(tmp_path / "pictures"), tmp_path / "cache"
     (folder / "train" / "cat" / "8.png").write_text("no picture")
-    with pytest.raises(Exception, match=r"8\.png"):
+    with pytest.raises(DataError, match=r"8\.png"):
         load_dataset(settings_of(folder, "imagefolder", cache_dir=str(cache)))
     assert list(cache.iterdir()) == []
 

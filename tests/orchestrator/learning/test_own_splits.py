@@ -59,6 +59,8 @@ def test_of_fewer_clients_drawn_ones_stay_or_all_are_dealt_out() -> None:
         (OWN, 5, {}, "number_of_clients", "got 5, but the data have 4 own clients; set number_of_clients: 4"),
         (OWN, 5, {"fewer": "merged"}, "number_of_clients", "set number_of_clients: 4"),
         (OWN, 3, {}, "number_of_clients", "fewer: largest"),
+        (np.array([1.0, np.nan, 2.0]), 3, {}, "data_distribution_kind", "sample 1 has no client: nan"),
+        (np.array(["a", None, 2], object), 3, {}, "data_distribution_kind", "several types .NoneType, int, str."),
     ],
 )
 def test_another_number_of_clients_is_refused(
