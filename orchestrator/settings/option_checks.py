@@ -48,7 +48,7 @@ def allowed(type_name: str) -> str:
 
     Example:
         >>> allowed("Fading"), allowed("Count | None"), allowed("bool"), allowed("Channels")
-        ('a number of at least 0 and below 1', 'a whole number of at least 1, or null', 'true or false', 'one of 1, 3')
+        ('a number of at least 0 and below 1', 'a whole number of at least 1, or null', 'true or false', '1 or 3')
         >>> allowed("ImageShape"), allowed("Columns")
         ('a list of 3: a whole number of at least 1 each', 'a list: text each')
     """
@@ -59,7 +59,8 @@ def allowed(type_name: str) -> str:
 
 def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
-        return f"one of {', '.join(map(str, schema['enum']))}"
+        *others, last = map(str, schema["enum"])
+        return f"{', '.join(others)} or {last}"
     if schema["type"] == "array":
         length = f" of {schema['maxItems']}" if "maxItems" in schema else ""
         return f"a list{length}: {_in_words(schema['items'])} each"

@@ -72,7 +72,7 @@ def test_another_number_of_clients_is_refused(
 
 
 def test_a_kind_of_rule_that_is_none_is_refused_by_the_settings() -> None:
-    with pytest.raises(ConfigError, match="fewer: got 'some'; allowed: one of refuse, largest, random, merged"):
+    with pytest.raises(ConfigError, match="fewer: got 'some'; allowed: refuse, largest, random or merged"):
         split(OWN, 2, fewer="some")
 
 
