@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchunk.orchestrator.cli_data import data, may_look
 from fedchunk.orchestrator.cli_fork import forks
 from fedchunk.orchestrator.cli_options import AsJson, Config, LinksOption, Overrides, TrackingUri
 from fedchunk.orchestrator.cli_play import played
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(data)
 app.add_typer(forks)
 app.add_typer(records)
 app.add_typer(sweeps)
@@ -118,6 +120,10 @@ def validate(config: Config, overrides: Overrides = None, as_json: AsJson = Fals
             from fedchunk.orchestrator.methods.topology import build_topology
 
             build_topology(loaded.settings)
+        if may_look(loaded.settings):
+            from fedchunk.orchestrator.learning.data.look import look
+
+            look(loaded.settings)
         result = {
             "status": "valid",
             "notices": list(loaded.notices),

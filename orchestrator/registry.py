@@ -95,7 +95,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             "partition", "data_distribution_kind", "learning/partitions",
-            ("targets_S", "clients_S", "num_classes", "number_of_clients", "rng"),
+            ("targets_S", "clients_S", "num_classes", "number_of_clients", "rng", "data_dir"),
             "a list of index arrays, one for each client, disjoint and none empty",
             settings=("dirichlet_beta", "data_distribution_kind"),
             spelled={"iid-diff-quantity": "iid_diff_quantity"} | dict.fromkeys(LABEL_SHARES, "label_share"),
@@ -300,13 +300,19 @@ def _written(annotation: Any) -> str:
     return name if name in ("float", "int", "bool", "str") else ""
 
 
-def problems(kind: Kind, signature: Signature, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+def problems(
+    kind: Kind, signature: Signature, options: Mapping[str, Any], *, built_in: bool = False
+) -> list[tuple[str, str]]:
     """What is wrong between a component and its options: each with the setting that it is about."""
     found: list[tuple[str, str]] = []
     options_key = kind.options_key or kind.key
     offered = ", ".join(kind.on_offer) or "nothing"
     for name in signature.required:
-        if name not in kind.on_offer and name not in options:
+        if name in kind.on_offer or name in options:
+            continue
+        if built_in:
+            found.append((kind.key, f"needs the option {name!r}; give it in {options_key}"))
+        else:
             near = _near(name, kind.on_offer)
             how = f", or give it in {options_key}" if kind.options_key else ""
             message = f"asks for {name!r}, which is not on offer to a {kind.name}{near}; on offer: {offered}{how}"

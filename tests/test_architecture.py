@@ -15,7 +15,19 @@ SOURCES = {"fedchunk": ROOT / "fedchunk" / "__init__.py"} | {
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-NAMES = ("cli", "cli_fork", "cli_options", "cli_play", "cli_records", "cli_sweep", "fork", "main", "run", "sweep")
+NAMES = (
+    "cli",
+    "cli_data",
+    "cli_fork",
+    "cli_options",
+    "cli_play",
+    "cli_records",
+    "cli_sweep",
+    "fork",
+    "main",
+    "run",
+    "sweep",
+)
 ENTRANCES = {f"fedchunk.orchestrator.{name}" for name in NAMES}
 """The command line, and what a script calls: they join all parts, and no part knows them."""
 LONGEST_FILE = 400
@@ -26,8 +38,9 @@ HOMES = {
     "yaml": ("orchestrator.settings.yaml_source",),
     "networkx": ("orchestrator.methods.",),
     "typer": ("orchestrator.cli",),
-    "rich": ("orchestrator.commands.progress", "orchestrator.commands.sweep_table"),
+    "rich": ("orchestrator.commands.data_table", "orchestrator.commands.progress", "orchestrator.commands.sweep_table"),
     "matplotlib": ("analysis.",),
+    "PIL": ("orchestrator.learning.data.pictures",),
     "torch": ("orchestrator.learning.", "orchestrator.cli", "actors."),
     "torchvision": ("orchestrator.learning.",),
     "pydantic": ("orchestrator.settings.",),

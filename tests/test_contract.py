@@ -11,7 +11,9 @@ from itertools import cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fedchunk.analysis.compare import compare
 from fedchunk.analysis.load import load_run
@@ -31,6 +33,7 @@ SMALL = {
 }  # fmt: skip
 HEAVY = ("resnet18", "resnet50", "mobilenet", "vgg16", "vit", "vit_small")
 FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
+FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "natural", "file")
 PEER_RULES = ("stale_copies", "relay", "relay_tree")
 STAR_RULES = ("contributors", "own_weights", "error_feedback")
 NAMES = {name: builtin_names(kind) for name, kind in KINDS.items()}
@@ -202,6 +205,38 @@ def within_plan(run, plan):
     assert sum(row["downlink_bytes"] for row in rows) <= plan.downlink.high
 
 
+def own_files(name, folder):
+    """Settings that read a few samples from files of a user, which are written here."""
+    rng = np.random.default_rng(0)
+    y = np.arange(96) % 4
+    x = (rng.integers(0, 40, (96, 1, 8, 8)) + 50 * y[:, None, None, None]).astype(np.uint8)
+    values = {"dataset_type": name, "data_dir": str(folder)}
+    if name == "imagefolder":
+        for place, label in enumerate(y):
+            path = folder / "pictures" / f"class {label}" / f"{place:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(x[place, 0]).save(path)
+        return values | {"dataset_options": {"folder": "pictures", "cache_dir": str(folder / "cache")}}
+    if name == "table":
+        lines = [
+            f"{row[0, 0, 0]},{row[0, 1, 1] / 7},{'ab'[label % 2]},{label}" for row, label in zip(x, y, strict=True)
+        ]
+        (folder / "rows.csv").write_text("\n".join(["first,second,third,label", *lines]))
+        return values | {"dataset_options": {"file": "rows.csv", "target_column": "label"}}
+    if name == "arrays":
+        np.savez(folder / "all.npz", train_x=x, train_y=y, test_x=x[:8], test_y=y[:8])
+        return values | {"dataset_options": {"file": "all.npz"}}
+    if name == "file":
+        (folder / "split.csv").write_text("client,sample\n" + "".join(f"{place % 4},{place}\n" for place in range(96)))
+        options = {"partition_file": "split.csv"}
+        return {"data_distribution_kind": name, "partition_options": options, "data_dir": str(folder)}
+    data = {f"user {user}": {"x": x[user::4].reshape(24, -1).tolist(), "y": y[user::4].tolist()} for user in range(4)}
+    content = {"users": list(data), "num_samples": [24] * 4, "user_data": data}
+    (folder / "leaf.json").write_text(json.dumps(content))
+    values |= {"dataset_type": "leaf", "dataset_options": {"train": "leaf.json", "test": "leaf.json"}}
+    return values | ({"data_distribution_kind": name} if name == "natural" else {})
+
+
 BUILT_IN = [(kind, name) for kind, names in NAMES.items() for name in names]
 
 
@@ -210,7 +245,9 @@ def test_a_built_in_component(kind, name, tmp_path, monkeypatch):
     monkeypatch.setattr(wiring, "_write_report", lambda folder: folder / "report.html")  # seconds, and not of its kind
     if kind == "dataset" and name in FROM_FILES:
         pytest.skip("its files are not here by themselves; tests/orchestrator/learning reads them from files it makes")
-    settings = settings_of(SMALL | adjacency(tmp_path) | overrides_for(kind, name), tmp_path).settings
+    values = SMALL | adjacency(tmp_path) | overrides_for(kind, name)
+    values |= own_files(name, tmp_path) if name in FROM_OWN_FILES else {}
+    settings = settings_of(values, tmp_path).settings
     assert help_of(KINDS[kind], name), "the first line of its docstring is its line of help"
     assert not builtin_signature(KINDS[kind], name).takes_any
     plan = planned(settings)
@@ -246,10 +283,13 @@ def test_a_component_of_a_user(kind, tmp_path):
     assert len(compare([tmp_path / "run", tmp_path / "again"], None).to_dict()) > 0
 
 
+SPLITS = [name for name in NAMES["partition"] if name not in FROM_OWN_FILES]
+
+
 def combinations():
     """Settings in which every light built-in component is in force at least once, many at a time."""
     turning = {
-        "model": [name for name in NAMES["model"] if name not in HEAVY], "partition": NAMES["partition"],
+        "model": [name for name in NAMES["model"] if name not in HEAVY], "partition": SPLITS,
         "loss": NAMES["loss"], "score": NAMES["score"], "policy": NAMES["policy"], "encoding": NAMES["encoding"],
         "exchange_rule": STAR_RULES, "aggregation": NAMES["aggregation"], "metric": NAMES["metric"],
         "server_optimizer": NAMES["server_optimizer"], "learning_rate_schedule": NAMES["learning_rate_schedule"],

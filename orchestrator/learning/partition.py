@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.core.errors import FedchunkError
 from fedchunk.orchestrator.core.seeds import generator
+from fedchunk.orchestrator.learning.data.places import data_folder
 from fedchunk.orchestrator.learning.partitions._owners import fault, names
 from fedchunk.orchestrator.settings.joined import Sections
 
@@ -43,6 +44,7 @@ def partition(
         num_classes=num_classes,
         number_of_clients=num_clients,
         rng=generator(settings.federation.random_seed, "partition"),
+        data_dir=data_folder(settings.data),
         **settings.on_offer("partition"),
     )
     return _checked(bound, given, len(targets_S), num_clients)

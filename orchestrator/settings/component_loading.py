@@ -123,9 +123,9 @@ def _option_faults(kind: Kind, entries: Mapping[str, Entry], components: Compone
         if not isinstance(name, str):
             continue
         own = components.get(kind, name)
-        if own is None and (not options or registry.spelling(kind, name) is None):
-            continue  # a built-in without options has nothing to be wrong
-        for key, message in registry.problems(kind, components.signature(kind, name), options):
+        if own is None and registry.spelling(kind, name) is None:
+            continue
+        for key, message in registry.problems(kind, components.signature(kind, name), options, built_in=own is None):
             at = options_entry if key == kind.options_key and options_entry is not None else entry or options_entry
             assert at is not None
             where = f" ({own.where})" if own and own.where else ""

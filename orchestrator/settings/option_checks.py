@@ -16,6 +16,7 @@ from fedchunk.orchestrator.settings.schema import number_in_words
 
 _PLAIN = {"float": float, "int": int, "bool": bool, "str": str}
 _WORDS = {"boolean": "true or false", "string": "text"}
+_OR_NONE = " | None"
 
 
 @cache
@@ -29,11 +30,11 @@ def fits(type_name: str, value: Any) -> bool:
     """Whether an option may have this value; always so where the type is not one of those that are known.
 
     Example:
-        >>> fits("Share", 1), fits("Share", 1.5), fits("int", 2.0), fits("list[int]", "what")
-        (True, False, False, True)
+        >>> fits("Share", 1), fits("Share", 1.5), fits("int", 2.0), fits("list[int]", "what"), fits("int | None", None)
+        (True, False, False, True, True)
     """
-    adapter = _adapter(type_name)
-    if adapter is None:
+    adapter = _adapter(type_name.removesuffix(_OR_NONE))
+    if adapter is None or (value is None and type_name.endswith(_OR_NONE)):
         return True
     try:
         adapter.validate_python(value)
@@ -46,10 +47,21 @@ def allowed(type_name: str) -> str:
     """What an option of a known type may be, in words.
 
     Example:
-        >>> allowed("Fading"), allowed("Count"), allowed("bool")
-        ('a number of at least 0 and below 1', 'a whole number of at least 1', 'true or false')
+        >>> allowed("Fading"), allowed("Count | None"), allowed("bool"), allowed("Channels")
+        ('a number of at least 0 and below 1', 'a whole number of at least 1, or null', 'true or false', '1 or 3')
+        >>> allowed("ImageShape"), allowed("Columns")
+        ('a list of 3: a whole number of at least 1 each', 'a list: text each')
     """
-    adapter = _adapter(type_name)
+    adapter = _adapter(type_name.removesuffix(_OR_NONE))
     assert adapter is not None, "asked for a type that is not known"
-    schema = adapter.json_schema()
+    return _in_words(adapter.json_schema()) + (", or null" if type_name.endswith(_OR_NONE) else "")
+
+
+def _in_words(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        *others, last = map(str, schema["enum"])
+        return f"{', '.join(others)} or {last}"
+    if schema["type"] == "array":
+        length = f" of {schema['maxItems']}" if "maxItems" in schema else ""
+        return f"a list{length}: {_in_words(schema['items'])} each"
     return _WORDS.get(schema["type"]) or number_in_words(schema)

@@ -5,7 +5,7 @@ Read by their names from sources: nothing is imported to check an option (:mod:`
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,3 +25,14 @@ LevelCount = Annotated[int, Field(ge=1, le=127)]
 """Levels of a number of 8 bits with its sign at most."""
 CountOrNone = Annotated[int, Field(ge=0)]
 """A count that may be 0."""
+TestShare = Annotated[float, Field(gt=0, lt=1)]
+"""A share of the samples that leaves some on both sides."""
+Columns = Annotated[list[str], Field(min_length=1)]
+"""Names of a table's columns."""
+ImageShape = Annotated[list[Count], Field(min_length=3, max_length=3)]
+"""Channels, height and width."""
+SampleShape = Annotated[list[Count], Field(min_length=1)]
+Channels = Annotated[Literal[1, 3], Field()]
+"""Of pictures: grey or colour."""
+WhenFewer = Annotated[Literal["refuse", "largest", "random", "merged"], Field()]
+"""What becomes of the data's own clients where the federation has fewer."""

@@ -269,7 +269,9 @@ class DataSettings(Section):
     """Which samples there are, and who holds which."""
 
     dataset_type: Annotated[str, NameOf("dataset")] = Field(
-        "digits", description="digits is shipped with fedchunk; synthetic is made on the spot."
+        "digits",
+        description="digits is shipped with fedchunk; synthetic is made on the spot; imagefolder, table, arrays, leaf "
+        "read your own files.",
     )
     dataset_options: Options = _options("data set")
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
@@ -280,7 +282,7 @@ class DataSettings(Section):
     data_distribution_kind: Annotated[str, NameOf("partition"), BeforeValidator(text_of)] = Field(
         "iid",
         description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "
-        "over labels; iid-diff-quantity: Dirichlet over sizes.",
+        "over labels; iid-diff-quantity: Dirichlet over sizes; natural: the data's own clients; file: as a file says.",
     )
     partition_options: Options = _options("partition")
     dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os.path import expanduser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from fedchunk.orchestrator.learning.data.dataset import (
     channel_statistics,
     is_image_bytes,
 )
+from fedchunk.orchestrator.learning.data.places import data_folder
 from fedchunk.orchestrator.settings.joined import Sections
 
 
@@ -33,7 +32,7 @@ def load_dataset(settings: Sections) -> LoadedDataset:
     """
     bound = settings.bound("dataset")
     given = bound(
-        data_dir=Path(expanduser(settings.data.data_dir)),  # unlike Path.expanduser it lets an unknown ~user be
+        data_dir=data_folder(settings.data),
         seed=settings.federation.random_seed,
         download=settings.data.download,
         **settings.on_offer("dataset"),

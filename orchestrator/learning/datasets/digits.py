@@ -8,6 +8,7 @@ import numpy as np
 
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.data.dataset import Dataset, channel_statistics
+from fedchunk.orchestrator.learning.data.split import TEST_SHARE, stratified
 
 SHAPE = (1, 8, 8)
 CLASSES = 10
@@ -22,18 +23,12 @@ Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), its 
 SPLIT_SEED = 0
 """Fixes which digits are the test set. Not the experiment's seed: two seeds must be measured on the same images."""
 
-TEST_SHARE = 0.2
-
 
 def digits() -> Dataset:
     """The same fifth of each class is the test set, always."""
     table = np.loadtxt(FILE, delimiter=",", dtype=np.uint8)
     x = (table[:, :64].reshape(-1, *SHAPE) / 16).astype(np.float32)
     y = table[:, 64].astype(np.int64)
-    rng = generator(SPLIT_SEED, "digits split")
-    is_test = np.zeros(len(y), dtype=bool)
-    for label in range(CLASSES):
-        members = rng.permutation(np.flatnonzero(y == label))
-        is_test[members[: round(TEST_SHARE * len(members))]] = True
+    is_test = stratified(y, TEST_SHARE, generator(SPLIT_SEED, "digits split"))
     mean_c, std_c = channel_statistics(x[~is_test])
     return Dataset(x[~is_test], y[~is_test], x[is_test], y[is_test], CLASSES, mean_c=mean_c, std_c=std_c)

@@ -46,7 +46,7 @@ def config(in_folder):
 def test_help_names_every_command():
     text = invoke("--help").stdout
 
-    for command in ("run", "validate", "plan", "fork", "analyze", "sync", "ui", "doctor", "schema"):
+    for command in ("run", "validate", "data", "plan", "fork", "analyze", "sync", "ui", "doctor", "schema"):
         assert re.search(rf"\b{command}\b", text)
 
 

@@ -78,7 +78,24 @@ def options_of(kind, name):
     """Some of the options that a built-in component has."""
     signature = builtin_signature(kind, name)
     own = [option for option in signature.names if option not in kind.on_offer]
-    return st.fixed_dictionaries({}, optional={option: numbers_for(signature.types[option]) for option in own})
+    values = {option: option_for(signature.types[option]) for option in own}
+    needed = {option: values.pop(option) for option in own if option in signature.required}
+    return st.fixed_dictionaries(needed, optional=values)
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+COUNTS = st.integers(1, 300)
+NO_NUMBERS = {
+    "str": WORDS, "Columns": st.lists(WORDS, min_size=1, max_size=3), "Channels": st.sampled_from([1, 3]),
+    "ImageShape": st.lists(COUNTS, min_size=3, max_size=3), "SampleShape": st.lists(COUNTS, min_size=1, max_size=3),
+    "WhenFewer": st.sampled_from(["refuse", "largest", "random", "merged"]),
+}  # fmt: skip
+
+
+def option_for(type_name):
+    base = type_name.removesuffix(" | None")
+    values = NO_NUMBERS[base] if base in NO_NUMBERS else numbers_for(base)
+    return values | st.none() if base != type_name else values
 
 
 def numbers_for(type_name):

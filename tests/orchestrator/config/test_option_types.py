@@ -53,6 +53,11 @@ OUT_OF_RANGE = [
     ("model_type", "mlp", "width", "[3]", "a whole number of at least 1"),
     ("model_type", "vgg16", "dropout", "1.1", "a number from 0 to 1"),
     ("dataset_type", "synthetic", "noise", "-1", "a number of at least 0"),
+    ("dataset_type", "imagefolder", "channels", "2", "1 or 3, or null"),
+    ("dataset_type", "imagefolder", "size", "0", "a whole number of at least 1, or null"),
+    ("dataset_type", "imagefolder", "test_share", "1", "a number above 0 and below 1, or null"),
+    ("dataset_type", "leaf", "shape", "[]", "a list: a whole number of at least 1 each, or null"),
+    ("data_distribution_kind", "natural", "fewer", "'all'", "refuse, largest, random or merged"),
 ]
 
 
