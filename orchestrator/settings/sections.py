@@ -41,6 +41,11 @@ class ChunkingSettings(Section):
 
     chunking: bool = Field(False, description="Exchange chunks. false: the whole model, every round.")
     chunking_parts: Count = Field(100, ge=1, le=MOST, description="Number of chunks the model is cut into.")
+    chunk_layout: Annotated[Literal["flat", "tensors"], AnyCase()] = Field(
+        "flat",
+        description="Where chunks end. flat: chunks of one size, wherever that is. tensors: at borders of parameter "
+        "tensors, so that none holds values of two; chunking_parts of them, or one a tensor where there are more.",
+    )
     chunking_with_gradients: bool = Field(
         True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
     )

@@ -59,7 +59,10 @@ def _chunks(flat: Flat, num_chunks: int) -> str:
     ceiling = f"{flat['sensitivity_percentage']:g} %"
     sent = ceiling if policy == "fixed" else f"at most {ceiling}, by the policy {_named(flat, 'policy', policy)}"
     budget_mb = flat["sensitivity_budget_mb"]
-    return f"{num_chunks} chunks, of which a client sends {sent}" + (f", {budget_mb:g} MB in all" if budget_mb else "")
+    cut = ", cut at tensors' borders" if flat["chunk_layout"] == "tensors" else ""
+    return f"{num_chunks} chunks{cut}, of which a client sends {sent}" + (
+        f", {budget_mb:g} MB in all" if budget_mb else ""
+    )
 
 
 def _exchange(flat: Flat) -> list[str]:
