@@ -46,10 +46,12 @@ def allowed(type_name: str) -> str:
     """What an option of a known type may be, in words.
 
     Example:
-        >>> allowed("Fading"), allowed("Count"), allowed("bool")
-        ('a number of at least 0 and below 1', 'a whole number of at least 1', 'true or false')
+        >>> allowed("Fading"), allowed("Count"), allowed("bool"), allowed("Norm")
+        ('a number of at least 0 and below 1', 'a whole number of at least 1', 'true or false', 'batch or group')
     """
     adapter = _adapter(type_name)
     assert adapter is not None, "asked for a type that is not known"
     schema = adapter.json_schema()
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
     return _WORDS.get(schema["type"]) or number_in_words(schema)

@@ -5,7 +5,7 @@ Read by their names from sources: nothing is imported to check an option (:mod:`
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,3 +25,7 @@ LevelCount = Annotated[int, Field(ge=1, le=127)]
 """Levels of a number of 8 bits with its sign at most."""
 CountOrNone = Annotated[int, Field(ge=0)]
 """A count that may be 0."""
+Norm = Annotated[Literal["batch", "group"], Field()]
+"""What activations are normalised over."""
+Positions = Annotated[Literal["learned", "rotary"], Field()]
+"""How a model of tokens knows where they stand."""

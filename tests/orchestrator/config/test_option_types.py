@@ -51,6 +51,12 @@ OUT_OF_RANGE = [
     ("loss_function", "SmoothCrossEntropy", "smoothing", "1.5", "a number from 0 to 1"),
     ("model_type", "mlp", "width", "0", "a whole number of at least 1"),
     ("model_type", "mlp", "width", "[3]", "a whole number of at least 1"),
+    ("model_type", "resnet18", "norm", "'layer'", "batch or group"),
+    ("model_type", "resnet50", "small_input", "1", "true or false"),
+    ("model_type", "resnet20", "groups", "0", "a whole number of at least 1"),
+    ("model_type", "transformer", "positions", "'sinusoidal'", "learned or rotary"),
+    ("model_type", "transformer", "context", "-1", "a whole number of at least 0"),
+    ("model_type", "lstm", "dropout", "1.1", "a number from 0 to 1"),
     ("model_type", "vgg16", "dropout", "1.1", "a number from 0 to 1"),
     ("dataset_type", "synthetic", "noise", "-1", "a number of at least 0"),
 ]
