@@ -23,7 +23,7 @@ def sizes_by_cost(layout: Layout, codec: Codec) -> NDArray[np.int64]:
     encodes the values count.
     """
     sizes, counts = np.unique(layout.sizes_C, return_counts=True)
-    costs = [codec.value_bytes(np.full(_WHOLE_BYTES, size)) or 0 for size in sizes.tolist()]
+    costs = np.array([codec.value_bytes(np.full(_WHOLE_BYTES, size)) or 0 for size in sizes.tolist()])
     order = np.lexsort((sizes, costs))
     ordered_C = np.repeat(sizes[order], counts[order])
     ordered_C.setflags(write=False)

@@ -67,7 +67,8 @@ class Layout:
     def bounds(self) -> NDArray[np.int64]:
         """C + 1 borders; chunk c covers ``bounds[c] .. bounds[c + 1]``."""
         if self.tensor_bounds:
-            sizes_T = np.diff(np.array(self.tensor_bounds, np.int64))
+            ends_T = np.array(self.tensor_bounds, np.int64)
+            sizes_T = ends_T[1:] - ends_T[:-1]
             borders = cut_evenly(sizes_T, pieces_of(sizes_T, self.num_chunks))
         else:
             borders = np.arange(self.num_chunks + 1, dtype=np.int64) * self.num_parameters // self.num_chunks

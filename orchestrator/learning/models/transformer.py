@@ -76,7 +76,8 @@ class _Transformer(nn.Module):
         self.embedding = nn.Embedding(vocabulary, width)
         self.positions = None if rotary else nn.Embedding(context, width)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(_Block(width, heads, dropout, rotary=rotary) for _ in range(depth))
+        blocks = [_Block(width, heads, dropout, rotary=rotary) for _ in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         for module in self.modules():
@@ -84,7 +85,7 @@ class _Transformer(nn.Module):
                 nn.init.normal_(module.weight, std=SPREAD)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        for block in self.blocks:
+        for block in blocks:
             for layer in (block.attention.out, block.down):
                 nn.init.normal_(layer.weight, std=SPREAD / math.sqrt(2 * depth))
         if tied:
