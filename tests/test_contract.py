@@ -270,6 +270,8 @@ def combinations():
     ):
         if topology != "star":
             yield overrides_for("topology", topology) | {"chunk_reconstruction": rule}
+    yield {"chunk_layout": "tensors", "local_parameters": ["5.*"], "evaluate_clients": True,
+           "chunk_reconstruction": "error_feedback", "client_sampling_rate": 0.8}  # fmt: skip
     for rule in ("relay", "relay_tree"):
         yield overrides_for("topology", "ring") | {"chunk_reconstruction": rule}
 

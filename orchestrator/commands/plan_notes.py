@@ -35,6 +35,12 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
             )
     else:
         yield from _downloads(settings, messages)
+    if (home := messages.spec.home) is not None:
+        which = ", ".join(settings.training.local_parameters)
+        yield (
+            f"{home.num_parameters:,} parameters more stay with each client ({which}) and are never sent: no bytes "
+            "here are theirs, of full exchange neither."
+        )
     if settings.chunking.chunking:
         yield from _cut(settings.chunking, messages)
         yield from _agreement(settings.chunking, messages)

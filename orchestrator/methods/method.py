@@ -139,7 +139,17 @@ def client_weight(settings: FederationSettings, num_samples: int) -> float:
 
 
 def keeps_states(settings: Sections) -> bool:
-    """Whether clients have anything to remember: in full exchange the next message replaces all that they are."""
+    """Whether clients have anything to remember: in full exchange the next message replaces all that they are, but for
+    what stays at home."""
+    return _keeps_models(settings) or bool(settings.training.local_parameters)
+
+
+def keeps_home_alone(settings: Sections) -> bool:
+    """Whether what stays at home is all that clients have to remember."""
+    return keeps_states(settings) and not _keeps_models(settings)
+
+
+def _keeps_models(settings: Sections) -> bool:
     return settings.chunking.chunking or settings.federation.evaluate_clients or settings.training.carries_momentum
 
 

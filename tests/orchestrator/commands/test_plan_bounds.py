@@ -60,6 +60,7 @@ UPLINK_EXACT = {
 }  # fmt: skip
 EXACT = {
     "full exchange": {"chunking": False, "evaluate_clients": True, "evaluation_interval": 3},
+    "full exchange but for heads": {"chunking": False, "local_parameters": ("5.*",), **SOME},
     "full exchange of some": {"chunking": False, **SOME},
     "full exchange of buffers": {"chunking": False, **BATCH_NORM},
     "full exchange of peers": {"chunking": False, **PEERS, "federated_learning_topology": "ring", "k_value": None},
@@ -157,6 +158,11 @@ WITHIN = {
     "stale copies of tensors of peers and an average": {
         **PEERS, **TENSORS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int8", "final_average": True,
     },
+    "heads at home": {"local_parameters": ("5.*",), "evaluate_clients": True},
+    "first layers at home with feedback of some": {
+        **SOME, **FEEDBACK, "local_parameters": ("1.*",), "chunk_encoding": "int4", "chunk_layout": "tensors",
+    },
+    "batch norms at home": {**BATCH_NORM, "local_parameters": ("*bn*", "*downsample.1*"), **CONSENSUS},
     "batch norms as tensors": {**BATCH_NORM, **TENSORS, "chunk_encoding": "int8", **FEEDBACK},
 }  # fmt: skip
 
