@@ -175,8 +175,9 @@ def _common_chunks(clients: Sequence[RecordedClient], config: Mapping[str, Any])
         )
     num_chunks = _agreed_size({client.num_chunks for client in clients})
     assert num_chunks is not None
-    parts = config.get("chunking_parts")
-    if config.get("chunking") and parts is not None and int(parts) != num_chunks:
+    parts = config.get("chunking_parts") if config.get("chunking") else None
+    more = config.get("chunk_layout") == "tensors"  # where there are more tensors than that
+    if parts is not None and not (int(parts) == num_chunks or (more and int(parts) < num_chunks)):
         raise ValueError(
             f"config: chunking_parts is {parts}, but the clients have {num_chunks} chunks; give run.config of their run"
         )

@@ -155,6 +155,8 @@ class Run:
     def load_into(self, module: Module) -> Module:
         """Copies :attr:`weights` into a torch module that has the same parameters and buffers.
 
+        Of those that stayed with the clients (``local_parameters``) there are none: they stay as the module has them.
+
         Args:
             module: an ``nn.Module``, on any device.
 
@@ -165,7 +167,7 @@ class Run:
             RecordsError: there are no weights, or the module's names and shapes are not theirs; the message lists what
                 is missing, unexpected or of another shape, and the module is as it was.
         """
-        copy_into(module, self.weights, self.path)
+        copy_into(module, self.weights, self.path, self.config.get("local_parameters") or ())
         return module
 
     @cached_property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,21 @@ def _why_none(status: str, num_rounds: int) -> str:
     return "the file is gone, or could not be written; restore it, or repeat the run"
 
 
-def copy_into(module: Any, weights: Mapping[str, NDArray[np.generic]], path: object) -> None:
+def copy_into(
+    module: Any, weights: Mapping[str, NDArray[np.generic]], path: object, at_home: Sequence[str] = ()
+) -> None:
     """Writes the weights into a torch module's own tensors; all of them, or none where something does not fit.
+
+    Tensors of the module whose names fit the patterns ``at_home`` stay as they are: of these a run has no values.
 
     Raises:
         RecordsError: names or shapes differ; the message lists all that do.
     """
-    tensors = _tensors(module)
+    tensors = {
+        name: tensor
+        for name, tensor in _tensors(module).items()
+        if not any(fnmatchcase(name, pattern) for pattern in at_home)
+    }
     faults = _faults({name: tuple(tensor.shape) for name, tensor in tensors.items()}, weights)
     if faults:
         raise RecordsError(

@@ -20,7 +20,8 @@ _SAMPLES = "clients go on with the samples that they have"
 _FIRST = "it says how the first round began"
 UNFIT: Mapping[str, str] = {
     **dict.fromkeys(("model_type", "model_options", "pretrained_models", "transform_input_size"), _MODEL),
-    **dict.fromkeys(("chunking", "chunking_parts"), _LAYOUT),
+    "local_parameters": "the checkpoint holds what is shared of the model, and what each client keeps of it",
+    **dict.fromkeys(("chunking", "chunking_parts", "chunk_layout"), _LAYOUT),
     **dict.fromkeys(
         (
             "number_of_clients", "dataset_type", "dataset_options", "data_distribution_kind", "partition_options",

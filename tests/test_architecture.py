@@ -49,7 +49,7 @@ HOMES = {
 """The only modules (by the beginning of their names) that may import a library."""
 
 PURE = {"numpy", "numpy.typing", "__future__", "collections.abc", "dataclasses", "functools", "typing"} | {
-    "bisect", "enum", "fractions", "hashlib", "itertools", "math", "pyarrow", "struct", "xxhash",
+    "bisect", "enum", "fractions", "hashlib", "heapq", "itertools", "math", "pyarrow", "struct", "xxhash",
 }  # fmt: skip
 """All that ``fedchunk.orchestrator.chunking`` may use: no files, clock, logging, processes or settings objects."""
 

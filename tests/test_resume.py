@@ -36,6 +36,15 @@ KINDS = {
         "chunk_agreement": "consensus", "chunk_reconstruction": "error_feedback", "agreement_interval": 3,
         "evaluate_clients": True,
     },
+    "tensors": {
+        "chunk_layout": "tensors", "chunk_reconstruction": "error_feedback", "chunk_encoding": "drive",
+        "client_sampling_rate": 0.6, "chunk_max_age": 3,
+    },
+    "home": {
+        "local_parameters": ["1.*"], "chunk_reconstruction": "error_feedback", "client_sampling_rate": 0.6,
+        "evaluate_clients": True,
+    },
+    "dense_home": {"chunking": False, "local_parameters": ["5.*"], "client_sampling_rate": 0.6},
     "budget": {"sensitivity_policy": "budget", "sensitivity_budget_mb": 0.5, "chunk_max_age": 3},
     "dense": {"chunking": False, "server_optimizer": "yogi", "learning_rate_schedule": "cosine"},
     "relay": {

@@ -162,7 +162,7 @@ class LocalFederation:
         self._info = describe(
             settings, spec, data.description, samples, backend="local", device=device, number_of_actors=count
         )
-        self._kinds = KindReader(layout_for(settings.chunking, spec.num_parameters), spec, samples)
+        self._kinds = KindReader(layout_for(settings.chunking, spec), spec, samples)
 
     def _sizes(self, payload: Payload) -> dict[str, int]:
         """A message's bytes by kind. There are no messages before the model is known."""

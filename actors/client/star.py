@@ -42,7 +42,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.chooser import Choice
-from fedchunk.orchestrator.methods.method import affordable_chunks, keeps_states, reconstruct
+from fedchunk.orchestrator.methods.method import affordable_chunks, keeps_home_alone, keeps_states, reconstruct
 from fedchunk.orchestrator.methods.outgoing import Outgoing, emit
 from fedchunk.orchestrator.methods.scorer import Ages, LocalChange
 from fedchunk.orchestrator.settings.joined import Sections
@@ -80,6 +80,7 @@ class StarClient:
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
         self._keeps_states = keeps_states(settings)
+        self._keeps_home_alone = keeps_home_alone(settings)
         self._momentum = Momentum(settings, worker)
 
     def initial_model(self) -> InitialModel:
@@ -160,7 +161,7 @@ class StarClient:
                     assert task.state is not None
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
                         model = self._model_of(task, task.state.model)
-                        measured[task.client_id] = self._worker.evaluate_whole(model)
+                        measured[task.client_id] = self._worker.evaluate_whole(model, task.state.home)
                         after.append(self._momentum.with_model(task.state, model))
             sums.append(measured)
             new_states.append(stack_states(after))
@@ -209,7 +210,9 @@ class StarClient:
         tasks, starts = [one.task for one in ready], [one.start for one in ready]
         momenta = [one.momentum_P for one in ready]
         clock = time.perf_counter()
-        trained = self._worker.train(order.round_index, [task.client_id for task in tasks], starts, momenta)
+        homes = [task.state.home if task.state else None for task in tasks]
+        clients = [task.client_id for task in tasks]
+        trained = self._worker.train(order.round_index, clients, starts, momenta, homes)
         train_s = (time.perf_counter() - clock) / len(tasks)
         with self._spans.doing("score", len(tasks)):
             withheld = [task.state.withheld_P if task.state else None for task in tasks]
@@ -254,6 +257,8 @@ class StarClient:
         """
         if not self._keeps_states:
             return None
+        if self._keeps_home_alone:
+            return stack_states([replace(state, model=None) for state in states])
         if self._method.rule.keeps_residual or self._momentum.keeps_start_alone or not whole:
             return stack_states(states)
         if not alone:
@@ -305,7 +310,8 @@ class StarClient:
         with stage(task.round_index, task.client_id, "emit"):
             after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
             model = replace(after, weights_P=before.weights_P) if self._method.rule.keeps_residual else after
-            pending = ClientState(model, last_sent_C, change.withheld_P, task.choice_C)
+            home = trained.home_of(row)
+            pending = ClientState(model, last_sent_C, change.withheld_P, task.choice_C, home=home)
             residual_norm = None
             if choice is None:
                 payload, new_state = self._scores_message(task, scores_C), pending

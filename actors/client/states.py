@@ -36,6 +36,7 @@ def stack_states(states: Sequence[ClientState]) -> ClientStates:
         choice_C=states[0].choice_C if states else None,
         momentum_GP=_rows([state.momentum_P for state in states]),
         began_GP=_rows([state.began_P for state in states]),
+        homes=_homes([state.home for state in states]),
     )
 
 
@@ -44,6 +45,16 @@ def _rows(vectors: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] 
     rows = [vector_P for vector_P in vectors if vector_P is not None]
     assert len(rows) in (0, len(vectors))
     return np.stack(rows) if rows else None
+
+
+def _homes(homes: Sequence[ModelState | None]) -> ModelState | None:
+    """What stays with the clients, as rows: all have some, or none."""
+    own = [home for home in homes if home is not None]
+    assert len(own) in (0, len(homes))
+    if not own:
+        return None
+    weights, buffers, counters = zip(*((one.weights_P, one.buffers_B, one.counters_I) for one in own), strict=True)
+    return ModelState(np.stack(weights), np.stack(buffers), np.stack(counters))
 
 
 def with_trained(states: Sequence[ClientState], trained: TrainedGroup) -> ClientStates:

@@ -7,6 +7,7 @@ and goes out again, so any actor may take any client and a repeated call gives t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking.distance import Squares
 from fedchunk.orchestrator.chunking.scoring import squared_norms
-from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelState, Span
-from fedchunk.orchestrator.contract.named_tensors import Tensors, state_of
+from fedchunk.orchestrator.contract.home_part import apart, joined, shared_part
+from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelSpec, ModelState, Span
+from fedchunk.orchestrator.contract.named_tensors import Tensors, state_of, tensors_by_name
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import generator
@@ -48,6 +50,7 @@ class LocalWorker:
         method: what the settings say of an exchange.
         spec: what the model is made of.
         start: the model that everybody starts from.
+        home: what stays with each client, as everybody starts with it; None where everything is shared.
         verifier: checks what clients sent.
         spans: what was done when.
     """
@@ -64,10 +67,12 @@ class LocalWorker:
         self._test_samples = Samples(dataset.test_x, dataset.test_y, scale, size, self._device)
         self._model = flat_model(settings, dataset.input_shape, dataset.num_classes, self._device)
         self._loss, self._measures = Loss.of(settings), Measures(settings)
-        self.spec = self._model.spec
+        self.spec = shared_part(self._model.spec, settings.training.local_parameters, settings.training.model_type)
         self.method = Method.of(settings, self.spec)
         self._layout = self.method.layout
-        self.start = _start(settings, self._model, data.first)
+        first = _start(settings, self._model, self.spec, data.first)
+        self.start, home = apart(self.spec, first)
+        self.home = home if self.spec.home else None
         self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)
         self.verifier = PayloadVerifier(self.method, self.spec, data.partition.sizes, settings)
         self.spans = SpanRecorder()
@@ -92,8 +97,12 @@ class LocalWorker:
             sums = self._evaluate(model, [part])
         return sums, self.spans.read_out()
 
-    def evaluate_whole(self, model: ModelState) -> EvaluationSums:
-        """Measures a model on the whole test set, part by part as the coordinator's model is."""
+    def evaluate_whole(self, model: ModelState, home: ModelState | None = None) -> EvaluationSums:
+        """Measures a model on the whole test set, part by part as the coordinator's model is.
+
+        ``home``: what stays with the client whose model it is.
+        """
+        model = model if home is None else joined(model, home)
         return self._evaluate(model, shards(len(self._test_samples), self._settings.training.test_batch_size))
 
     def _evaluate(self, model: ModelState, parts: Sequence[slice]) -> EvaluationSums:
@@ -111,8 +120,15 @@ class LocalWorker:
         clients: Sequence[int],
         starts: Sequence[ModelState],
         momenta: Sequence[NDArray[np.float32] | None] = (),
+        homes: Sequence[ModelState | None] = (),
     ) -> TrainedGroup:
-        """Trains the clients of a group, each from its own start; ``momenta`` are as the trainer says."""
+        """Trains the clients of a group, each from its own start.
+
+        ``momenta`` are as the trainer says; ``homes`` is what stays with each client, None before it ever trained.
+        """
+        if self.home is not None:
+            own = [home or self.home for home in homes]
+            starts = [joined(start, home) for start, home in zip(starts, own, strict=True)]
         with self.spans.doing("fetch", len(clients)):
             indices = [self._partition.samples_of(client) for client in clients]
             offsets = np.cumsum([0, *map(len, indices)])
@@ -120,10 +136,25 @@ class LocalWorker:
         with self.spans.doing("train", len(clients)):
             seed = self._settings.federation.random_seed
             rate = self._learning_rate_of(round_index)
-            return self._trainer.train(
+            trained = self._trainer.train(
                 starts, x_S, y_S, offsets.tolist(), clients,
                 seed=seed, round_index=round_index, learning_rate=rate, momenta=momenta,
             )  # fmt: skip
+        return trained if self.home is None else self._without_homes(trained)
+
+    def _without_homes(self, trained: TrainedGroup) -> TrainedGroup:
+        """The same with what stays with the clients apart from what is shared."""
+        whole = ModelState(trained.weights_GP, trained.buffers_GB, trained.counters_GI)
+        shared, homes = apart(self.spec, whole)
+        gradients = trained.gradients
+        return replace(
+            trained,
+            weights_GP=shared.weights_P,
+            buffers_GB=shared.buffers_B,
+            counters_GI=shared.counters_I,
+            gradients=None if gradients is None else gradients[:, : self.spec.num_parameters],
+            homes=homes,
+        )
 
     def changes(
         self, starts: Sequence[ModelState], trained: TrainedGroup, withheld: Sequence[NDArray[np.float32] | None]
@@ -219,10 +250,16 @@ def _usable(name: str, training: TrainingSettings) -> torch.device:
     return device
 
 
-def _start(settings: Sections, model: FlatModel, first: Tensors | None) -> ModelState:
-    """What everybody begins with: the values of a file, or those of the seed."""
+def _start(settings: Sections, model: FlatModel, spec: ModelSpec, first: Tensors | None) -> ModelState:
+    """What everybody begins with: the values of a file, or those of the seed.
+
+    What stays at home may be missing in the file, as it is in the weights of a run: then it is as the seed says.
+    """
     if first is None:
         return model.state()
+    if spec.home is not None:
+        _, home = apart(spec, model.state())
+        first = {**tensors_by_name(spec.home, home), **first}
     try:
         return state_of(model.spec, first)
     except ValueError as error:

@@ -81,7 +81,7 @@ def describe(
     number_of_actors: int,
 ) -> FederationInfo:
     """What is known before the first round."""
-    layout = layout_table(layout_for(settings.chunking, spec.num_parameters), spec)
+    layout = layout_table(layout_for(settings.chunking, spec), spec)
     return FederationInfo(spec, layout, data, samples_per_client, backend, device, number_of_actors)
 
 

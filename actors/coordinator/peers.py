@@ -72,7 +72,7 @@ class PeerCoordinator:
         self._samples = samples_per_client
         self._topology = topology
         self._weights = metropolis_weights(topology)
-        self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._layout = layout_for(settings.chunking, initial.spec)
         self._rule = rule_of(settings)
         self._states: list[Handle | None] = [None] * topology.num_clients
         self._newcomers = frozenset(range(topology.num_clients))

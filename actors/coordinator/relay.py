@@ -50,7 +50,7 @@ class RelayCoordinator:
         self._samples = samples_per_client
         self._topology = topology
         self._test_parts = test_parts
-        self._layout = layout_for(settings.chunking, initial.spec.num_parameters)
+        self._layout = layout_for(settings.chunking, initial.spec)
         self._shared = SharedModel(0, None, np.zeros(self._layout.num_chunks, np.int32))
         self._models: dict[int, Handle | None] = {0: None}
         """The models that somebody knows, by their round."""

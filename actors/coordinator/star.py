@@ -357,6 +357,8 @@ class Coordinator:
             this.round_index, settings.evaluation_interval, settings.federated_learning_rounds
         ):
             return None, NO_SCORES
+        if self._spec.home is not None:  # then the coordinator's model is a part, which gives no answers
+            return None, self._evaluate_clients(this) if settings.evaluate_clients else NO_SCORES
         scores, spans = evaluate_model(
             self._group, self._group.put(self._model.state), self._test_parts, this.round_index, self._max_attempts
         )

@@ -98,13 +98,15 @@ def message_bytes(
     num_selected: int = 0,
     codec: Codec = FLOAT32,
     choice: int = 0,
+    sizes_K: NDArray[np.int64] | None = None,
 ) -> dict[str, int]:
     """Bytes of a message by kind, without compression, where the connection stands; their sum is its length.
 
     ``mask`` and ``choice`` are the bytes of these, which :mod:`fedchunk.orchestrator.chunking.choice_code` tells. The
     first message over a connection has :data:`fedchunk.orchestrator.chunking.header.SETUP_SIZE` bytes more.
-    ``num_selected`` chunks matter only to encodings with scales. Where only an encoding itself can tell the length of
-    values, its bytes for values drawn from a normal distribution are an estimate.
+    ``num_selected`` chunks matter only to encodings with scales, their sizes ``sizes_K`` to those that round for each
+    chunk; None: they are as alike as can be. Where only an encoding itself can tell the length of values, its bytes for
+    values drawn from a normal distribution are an estimate.
     """
     return {
         "header": header.SIZE,
@@ -113,17 +115,21 @@ def message_bytes(
         "scales": codec.scale_bytes(num_selected),
         "shares": 4 * num_shares,
         "buffers": 4 * num_float_buffers + 8 * num_integer_buffers,
-        "values": _value_bytes(codec, num_values, num_selected),
+        "values": _value_bytes(codec, _alike(num_values, num_selected) if sizes_K is None else sizes_K),
     }
 
 
-def _value_bytes(codec: Codec, num_values: int, num_selected: int) -> int:
+def _alike(num_values: int, num_chunks: int) -> NDArray[np.int64]:
+    """Sizes of chunks that differ by at most one; without a chunk that of nothing."""
+    return np.diff(np.arange(max(1, num_chunks) + 1, dtype=np.int64) * num_values // max(1, num_chunks))
+
+
+def _value_bytes(codec: Codec, sizes_K: NDArray[np.int64]) -> int:
     """The length of the values, estimated where it depends on them."""
-    sizes_K = np.diff(np.arange(max(1, num_selected) + 1, dtype=np.int64) * num_values // max(1, num_selected))
     known = codec.value_bytes(sizes_K)
     if known is not None:
         return known
-    values = np.random.default_rng(0).standard_normal(num_values, dtype=np.float32)
+    values = np.random.default_rng(0).standard_normal(int(sizes_K.sum()), dtype=np.float32)
     return len(codec.pack(values, sizes_K)[0])
 
 

@@ -1,14 +1,17 @@
-"""How a flat vector is cut: C balanced contiguous ranges that cover each of P values exactly once."""
+"""How a flat vector is cut: C contiguous ranges that cover each of P values exactly once."""
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.tensor_pieces import cut_evenly, pieces_of
 
 Place = slice | NDArray[np.bool_]
 
@@ -18,17 +21,22 @@ SHORT_CHUNK = 256
 
 @dataclass(frozen=True)
 class Layout:
-    """The cut of ``num_parameters`` values into ``num_chunks`` ranges ``floor(c*P/C) .. floor((c+1)*P/C)``.
+    """The cut of ``num_parameters`` values into ``num_chunks`` ranges.
 
-    Sizes differ by at most one, so no chunk wins a norm by being long. Raises ValueError unless 1 <= C <= P.
+    Without ``tensor_bounds`` they are ``floor(c*P/C) .. floor((c+1)*P/C)``: sizes differ by at most one, so no chunk
+    wins a norm by being long. With them (0, the borders between tensors, P) no range holds values of two tensors, each
+    tensor is cut in the same way, and :func:`pieces_of` says into how many. Raises ValueError unless 1 <= C <= P.
 
     Example:
         >>> Layout(10, 4).bounds.tolist()
         [0, 2, 5, 7, 10]
+        >>> Layout(10, 4, (0, 7, 8, 10)).bounds.tolist()
+        [0, 3, 7, 8, 10]
     """
 
     num_parameters: int
     num_chunks: int
+    tensor_bounds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_chunks <= self.num_parameters:
@@ -37,10 +45,33 @@ class Layout:
                 f"chunking_parts must be between 1 and {self.num_parameters}"
             )
 
+    @classmethod
+    def at_tensors(cls, parameter_bounds: NDArray[np.int64], parts: int) -> Layout:
+        """The cut at tensors' borders into ``parts`` chunks, or into one for each tensor where there are more of them.
+
+        Args:
+            parameter_bounds: where the T tensors begin and end, T + 1 numbers from 0 to P.
+            parts: the number of chunks that is wanted.
+
+        Raises:
+            ValueError: there are fewer values than that.
+
+        Example:
+            >>> Layout.at_tensors(np.array([0, 7, 8, 10]), 1).bounds.tolist()
+            [0, 7, 8, 10]
+        """
+        borders = np.unique(parameter_bounds).tolist()  # a tensor without values has no chunk
+        return cls(borders[-1], max(parts, len(borders) - 1), tuple(borders))
+
     @cached_property
     def bounds(self) -> NDArray[np.int64]:
         """C + 1 borders; chunk c covers ``bounds[c] .. bounds[c + 1]``."""
-        borders = np.arange(self.num_chunks + 1, dtype=np.int64) * self.num_parameters // self.num_chunks
+        if self.tensor_bounds:
+            ends_T = np.array(self.tensor_bounds, np.int64)
+            sizes_T = ends_T[1:] - ends_T[:-1]
+            borders = cut_evenly(sizes_T, pieces_of(sizes_T, self.num_chunks))
+        else:
+            borders = np.arange(self.num_chunks + 1, dtype=np.int64) * self.num_parameters // self.num_chunks
         borders.setflags(write=False)
         return borders
 
@@ -50,9 +81,21 @@ class Layout:
         return np.diff(self.bounds)
 
     @cached_property
+    def shortest(self) -> int:
+        """Values of the shortest chunk."""
+        return int(self.sizes_C.min())
+
+    @cached_property
+    def longest(self) -> int:
+        """Values of the longest chunk."""
+        return int(self.sizes_C.max())
+
+    @cached_property
     def fingerprint(self) -> bytes:
         """Eight bytes that both ends of a message compare: another cut is another fingerprint."""
         text = f"balanced {self.num_parameters} {self.num_chunks}"
+        if self.tensor_bounds:
+            text = f"tensors {self.num_chunks} {self.tensor_bounds}"
         return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
     def num_values(self, mask_C: NDArray[np.bool_]) -> int:
@@ -67,13 +110,14 @@ class Layout:
         return list(zip(edges[::2], edges[1::2], strict=True))
 
     def chunk_blocks(self, mask_C: NDArray[np.bool_], values: int) -> list[tuple[int, int]]:
-        """As :meth:`chunk_runs`, cut into ranges of about ``values`` values each (one chunk at least)."""
-        step = max(1, values * self.num_chunks // self.num_parameters)
-        return [
-            (begin, min(begin + step, last))
-            for first, last in self.chunk_runs(mask_C)
-            for begin in range(first, last, step)
-        ]
+        """As :meth:`chunk_runs`, cut into ranges of at most ``values`` values each (one chunk at least)."""
+        borders, blocks = self._borders, []
+        for first, last in self.chunk_runs(mask_C):
+            while first < last:
+                stop = min(last, max(first + 1, bisect_right(borders, borders[first] + values) - 1))
+                blocks.append((first, stop))
+                first = stop
+        return blocks
 
     def runs(self, mask_C: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """The chunks of ``mask_C`` as few value ranges: neighbours are joined, so that copies are long."""

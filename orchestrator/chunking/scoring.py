@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.tensor_pieces import cut_evenly
 
 
 def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
@@ -42,8 +43,12 @@ def squared_norms(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.
     Returns:
         (C,), or (G, C): a row is what it would be alone.
     """
-    long = layout.num_parameters // layout.num_chunks >= LONG_CHUNK
-    sums_C = _by_cells(vectors_P, layout) if long else _by_chunks(vectors_P, layout)
+    if layout.shortest >= LONG_CHUNK:
+        sums_C = _by_cells(vectors_P, layout)
+    elif layout.longest <= LONG_CHUNK:
+        sums_C = _by_chunks(vectors_P, layout)
+    else:
+        sums_C = _by_runs(vectors_P, layout)
     unsafe_C = ~((sums_C >= SAFE_SQUARES[0]) & (sums_C <= SAFE_SQUARES[1]))
     if unsafe_C.any():
         for first, last in _blocks(layout):
@@ -144,6 +149,8 @@ SAFE_SQUARES = (1e-20, 1e30)
 """Sums of float32 squares that cannot have lost digits below the smallest or above the largest float32."""
 BLOCK_VALUES = 1 << 16
 """Values handled at once: 512 KiB of float64, which fits a core's second-level cache."""
+RUNS_AT_ONCE = BLOCK_VALUES // LONG_CHUNK
+"""Runs handled at once, in :func:`_by_runs`."""
 
 
 @dataclass(frozen=True)
@@ -197,10 +204,38 @@ def _by_chunks(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.flo
     return sums_C
 
 
+def _by_runs(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
+    """Chunks of any length: adds runs of at most ``LONG_CHUNK`` values in float32, and a chunk's runs in float64."""
+    runs = _runs_of(layout)
+    sums_R = np.empty((*vectors_P.shape[:-1], len(runs.bounds) - 1))
+    with np.errstate(over="ignore"):
+        for first in range(0, sums_R.shape[-1], RUNS_AT_ONCE):
+            here = runs.bounds[first : first + RUNS_AT_ONCE + 1]
+            squares = np.square(vectors_P[..., here[0] : here[-1]])
+            sums_R[..., first : first + RUNS_AT_ONCE] = np.add.reduceat(squares, here[:-1] - here[0], axis=-1)
+    sums_C: NDArray[np.float64] = np.add.reduceat(sums_R, runs.firsts_C, axis=-1)
+    return sums_C
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """A layout's chunks, cut into runs of at most ``LONG_CHUNK`` values; found once for a layout."""
+
+    bounds: NDArray[np.int64]
+    """Borders of the runs."""
+    firsts_C: NDArray[np.int64]
+    """The first run of each chunk."""
+
+
+@lru_cache(maxsize=16)
+def _runs_of(layout: Layout) -> _Runs:
+    numbers_C = -(-layout.sizes_C // LONG_CHUNK)
+    return _Runs(cut_evenly(layout.sizes_C, numbers_C), np.cumsum(numbers_C) - numbers_C)
+
+
 def _blocks(layout: Layout) -> list[tuple[int, int]]:
-    """Ranges of whole chunks of about ``BLOCK_VALUES`` values each (one chunk at least)."""
-    per_block = max(1, BLOCK_VALUES * layout.num_chunks // layout.num_parameters)
-    return [(c, min(c + per_block, layout.num_chunks)) for c in range(0, layout.num_chunks, per_block)]
+    """Ranges of whole chunks of at most ``BLOCK_VALUES`` values each (one chunk at least)."""
+    return layout.chunk_blocks(np.ones(layout.num_chunks, np.bool_), BLOCK_VALUES)
 
 
 def _in_range(scores_C: NDArray[np.float64]) -> NDArray[np.float32]:

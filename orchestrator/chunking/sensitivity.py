@@ -116,9 +116,9 @@ def utopia(scores_C: NDArray[np.float32]) -> int:
 def budget(num_chunks: int, available_bytes: int, message_bytes: Callable[[int], int]) -> int:
     """The largest K of at most ``num_chunks`` with ``message_bytes(K) <= available_bytes``; 0 when there is none.
 
-    Chunk sizes differ by one value at most: a length that counts each chunk as the largest keeps the promise whichever
-    chunks are chosen. When every message's share is worked out anew from what remains, what one leaves unused falls to
-    those after it, as in the token accounts of Danner and Hegedus (2018): a total is kept to and can be used up.
+    A length that counts the K chunks that cost most keeps the promise whichever chunks are chosen. When every message's
+    share is worked out anew from what remains, what one leaves unused falls to those after it, as in the token accounts
+    of Danner and Hegedus (2018): a total is kept to and can be used up.
 
     Args:
         num_chunks: C.

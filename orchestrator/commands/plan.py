@@ -31,6 +31,9 @@ class Plan:
     model: str
     parameters: int
     chunks: int
+    shortest_chunk: int
+    """Values of it; all have as many, or one more, but for ``chunk_layout: tensors``."""
+    longest_chunk: int
     chunks_sent: Bounds
     """By one client in one round."""
     encoding: str
@@ -120,6 +123,8 @@ def make_plan(
         model=settings.training.model_type,
         parameters=spec.num_parameters,
         chunks=layout.num_chunks,
+        shortest_chunk=layout.shortest,
+        longest_chunk=layout.longest,
         chunks_sent=traffic.chunks_sent,
         encoding=encoding if compression == "none" else f"{encoding}, {compression}",
         topology=federation.federated_learning_topology,

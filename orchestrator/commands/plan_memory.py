@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.methods import grouping
-from fedchunk.orchestrator.methods.method import Method, keeps_states
+from fedchunk.orchestrator.methods.method import Method, keeps_home_alone, keeps_states
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.sections import TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -60,6 +60,8 @@ def _object_store(
     chunking, vector, num_chunks = settings.chunking, 4 * spec.num_parameters, method.layout.num_chunks
     keeps = topology is not None or keeps_states(settings)
     client, parts = (model + 4 * num_chunks, ["model", "4 C"]) if keeps else (0, [])
+    if keeps_home_alone(settings):
+        client, parts = 4 * num_chunks, ["4 C"]
     if method.rule.relays == "to_all":
         client, parts = 4 * num_chunks, ["4 C"]
     if chunking.agrees:
@@ -75,6 +77,9 @@ def _object_store(
         begins = topology is not None or not (method.rule.keeps_residual or _keeps_start_alone(settings))
         client += vector * (1 + begins)
         parts.append("2 P float32 of momentum" if begins else "P float32 of momentum")
+    if (home := spec.home) is not None:
+        client += 4 * home.num_parameters + 4 * home.num_float_buffers + 8 * home.num_integer_buffers
+        parts.append("what stays at home")
     models, named_models = (1, " + one download") if topology is None else (0, "")
     if method.rule.relays == "to_all":
         models, named_models = 3, " + the shared model three times (now, next, in a checkpoint)"
@@ -140,7 +145,8 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
     if group > 1:
         vectors += 4 * group
         parts.append(f"weights, gradients and states of a group of {group}")
-    size = ACTOR_BASE_BYTES + 4 * spec.num_parameters * vectors
+    values = spec.num_parameters + (spec.home.num_parameters if spec.home else 0)
+    size = ACTOR_BASE_BYTES + 4 * values * vectors
     formula = f"0.6 GB + {vectors} vectors of P float32 ({', '.join(parts)}); activations come on top"
     return Memory("each actor", size, formula)
 

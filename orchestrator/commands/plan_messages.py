@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fedchunk.orchestrator.chunking import choice_code, scale_code
+from fedchunk.orchestrator.chunking.chunk_costs import sizes_by_cost
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ModelSpec
@@ -162,24 +163,21 @@ class Messages:
         return NOTHING if chunks is None else self._mask(chunks, with_mask=True)
 
     def _length(self, chunks: int, packing: Packing, *, shortest: bool, with_shares: bool) -> int:
-        """All but the mask, with the longest chunks of the layout, or the shortest: then values may also vanish when
+        """All but the mask, with the chunks of the layout that cost most, or least: then values may also vanish when
         compressed, and the upper bytes of scales."""
+        by_cost_C = sizes_by_cost(self.layout, packing.codec)
+        sizes_K = by_cost_C[:chunks] if shortest else by_cost_C[len(by_cost_C) - chunks :]
         sizes = message_bytes(
-            self._values(chunks, shortest=shortest),
+            int(sizes_K.sum()),
             self.spec.num_float_buffers,
             self.spec.num_integer_buffers,
             chunks if with_shares else 0,
             mask=0,
             num_selected=chunks,
             codec=packing.codec,
+            sizes_K=sizes_K,
         )
         if shortest and packing.compression != "none":
             sizes["values"] = 0
             sizes["scales"] = scale_code.least_bytes(sizes["scales"] // 2)
         return sum(sizes.values())
-
-    def _values(self, chunks: int, *, shortest: bool) -> int:
-        """Values in so many chunks: sizes differ by one at most, ``long`` chunks have one more."""
-        size, long = divmod(self.layout.num_parameters, self.layout.num_chunks)
-        short = self.layout.num_chunks - long
-        return chunks * size + (max(0, chunks - short) if shortest else min(chunks, long))

@@ -35,7 +35,14 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
             )
     else:
         yield from _downloads(settings, messages)
+    if (home := messages.spec.home) is not None:
+        which = ", ".join(settings.training.local_parameters)
+        yield (
+            f"{home.num_parameters:,} parameters more stay with each client ({which}) and are never sent: no bytes "
+            "here are theirs, of full exchange neither."
+        )
     if settings.chunking.chunking:
+        yield from _cut(settings.chunking, messages)
         yield from _agreement(settings.chunking, messages)
         yield from _counts(messages, peers=peers)
         if (budget_mb := settings.chunking.sensitivity_budget_mb) is not None:
@@ -73,6 +80,21 @@ def _downloads(settings: Settings, messages: Messages) -> Iterator[str]:
         )
     if feeds_back and (federation.client_sampling_rate < 1 or federation.peer_to_peer):
         yield "A client that was away for more than a round is sent what changed meanwhile as full float32 values."
+
+
+def _cut(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:
+    """What balance a cut at tensors' borders loses."""
+    if chunking.chunk_layout != "tensors":
+        return
+    layout = messages.layout
+    more = ""
+    if layout.num_chunks > chunking.chunking_parts:
+        more = f" There are more tensors than chunking_parts: each of the {layout.num_chunks} is a chunk."
+    yield (
+        f"Chunks end at tensors' borders and hold {layout.shortest:,} to {layout.longest:,} values, "
+        f"{layout.num_parameters / layout.num_chunks:,.0f} on average: 'at least' is when the shortest are chosen, "
+        f"'at most' when the longest are.{more}"
+    )
 
 
 def _agreement(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:

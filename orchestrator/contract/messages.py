@@ -60,6 +60,8 @@ class ModelSpec:
 
     parameters: tuple[ParameterSpec, ...]
     buffers: tuple[BufferSpec, ...]
+    home: ModelSpec | None = None
+    """What each client has of its own beside that, which is never sent; None where everything is shared."""
 
     @property
     def num_parameters(self) -> int:
@@ -90,6 +92,10 @@ class ModelState:
     buffers_B: NDArray[np.float32]
     counters_I: NDArray[np.int64]
 
+    def row(self, place: int) -> ModelState:
+        """One of several models that are rows of the arrays, as views."""
+        return ModelState(self.weights_P[place], self.buffers_B[place], self.counters_I[place])
+
 
 @dataclass(frozen=True)
 class InitialModel:
@@ -119,6 +125,8 @@ class ClientState:
     """What its optimizer's momentum starts from, as of its last round. None where it always starts at zero."""
     began_P: NDArray[np.float32] | None = None
     """The model that its last training began from, where that is followed up and is not ``model``."""
+    home: ModelState | None = None
+    """What of the model stays with it, as it last trained it; None where all is shared, or before it ever trained."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,8 @@ class ClientStates:
     choice_C: NDArray[np.bool_] | None
     momentum_GP: NDArray[np.float32] | None = None
     began_GP: NDArray[np.float32] | None = None
+    homes: ModelState | None = None
+    """What stays with each client, as rows of its three arrays."""
 
     def row(self, place: int) -> ClientState:
         """One client's state, as views."""
@@ -145,9 +155,8 @@ class ClientStates:
         withheld_P, momentum_P, began_P = (
             None if rows is None else rows[place] for rows in (self.withheld_GP, self.momentum_GP, self.began_GP)
         )
-        return ClientState(
-            model, self.last_sent_GC[place], withheld_P, self.choice_C, momentum_P=momentum_P, began_P=began_P
-        )
+        home = None if self.homes is None else self.homes.row(place)
+        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C, (), momentum_P, began_P, home)
 
 
 @dataclass(frozen=True)

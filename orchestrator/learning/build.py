@@ -9,6 +9,7 @@ from torch import nn
 
 from fedchunk.orchestrator import registry
 from fedchunk.orchestrator.components import Bound
+from fedchunk.orchestrator.contract.home_part import shared_part
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import torch_seed
@@ -54,24 +55,31 @@ def flat_model(
     bound = settings.bound("model")
     module = build_model(settings, input_shape, num_classes)
     with bound.named():
-        return FlatModel(module, device, bound if bound.is_own else None, num_classes)
+        own, local = bound if bound.is_own else None, settings.training.local_parameters
+        return FlatModel(module, device, own, num_classes, local)
 
 
 def model_spec(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> ModelSpec:
-    """What :func:`build_model` would be made of; raises as it does.
+    """What of :func:`build_model` would be exchanged, and what stays at home; raises as it does.
 
     Allocates no values, but for a user's model that cannot do without.
     """
-    bound = settings.bound("model")
+    training = settings.training
+    whole = _whole_spec(settings, input_shape, num_classes)
+    return shared_part(whole, training.local_parameters, training.model_type)
+
+
+def _whole_spec(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> ModelSpec:
+    bound, local = settings.bound("model"), settings.training.local_parameters
     if not bound.is_own:
         with torch.device("meta"):
-            return spec_of(_new_module(bound, input_shape, num_classes))
+            return spec_of(_new_module(bound, input_shape, num_classes), local)
     try:
         with torch.device("meta"):
-            return spec_of(_new_module(bound, input_shape, num_classes))
+            return spec_of(_new_module(bound, input_shape, num_classes), local)
     except Exception:  # such as a look at the values; what is really wrong comes up again
         with bound.named():
-            return spec_of(build_model(settings, input_shape, num_classes))
+            return spec_of(build_model(settings, input_shape, num_classes), local)
 
 
 def _new_module(bound: Bound, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

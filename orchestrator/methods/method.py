@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import choice_code, header, reconstruction, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import ChunkRule
+from fedchunk.orchestrator.chunking.chunk_costs import sizes_by_cost
 from fedchunk.orchestrator.chunking.codecs import Codec
 from fedchunk.orchestrator.chunking.encoding import PLAIN, Message, Packing, message_bytes
 from fedchunk.orchestrator.chunking.layout import Layout
@@ -49,7 +50,7 @@ class Method:
         Raises:
             ConfigError: more chunks than parameters.
         """
-        layout = layout_for(settings.chunking, spec.num_parameters)
+        layout = layout_for(settings.chunking, spec)
         scorer = Scorer(settings, layout, spec.parameter_bounds)
         return cls(layout, rule_of(settings), scorer, Chooser(settings), packing_of(settings))
 
@@ -64,14 +65,17 @@ class Method:
         return self.packing.codec
 
 
-def layout_for(settings: ChunkingSettings, num_parameters: int) -> Layout:
-    """The cut in force: ``chunking_parts`` chunks, or the whole model as one when chunking is off.
+def layout_for(settings: ChunkingSettings, spec: ModelSpec) -> Layout:
+    """The cut in force: ``chunking_parts`` chunks as ``chunk_layout`` says, or the whole model as one without chunking.
 
     Raises ConfigError when there would be more chunks than parameters.
     """
-    num_chunks = settings.chunking_parts if settings.chunking else 1
+    if not settings.chunking:
+        return Layout(spec.num_parameters, 1)
     try:
-        return Layout(num_parameters, num_chunks)
+        if settings.chunk_layout == "tensors":
+            return Layout.at_tensors(spec.parameter_bounds, settings.chunking_parts)
+        return Layout(spec.num_parameters, settings.chunking_parts)
     except ValueError as error:
         raise ConfigError([Fault("", "chunking_parts", str(error))]) from error
 
@@ -135,7 +139,17 @@ def client_weight(settings: FederationSettings, num_samples: int) -> float:
 
 
 def keeps_states(settings: Sections) -> bool:
-    """Whether clients have anything to remember: in full exchange the next message replaces all that they are."""
+    """Whether clients have anything to remember: in full exchange the next message replaces all that they are, but for
+    what stays at home."""
+    return _keeps_models(settings) or bool(settings.training.local_parameters)
+
+
+def keeps_home_alone(settings: Sections) -> bool:
+    """Whether what stays at home is all that clients have to remember."""
+    return keeps_states(settings) and not _keeps_models(settings)
+
+
+def _keeps_models(settings: Sections) -> bool:
     return settings.chunking.chunking or settings.federation.evaluate_clients or settings.training.carries_momentum
 
 
@@ -144,16 +158,19 @@ def affordable_chunks(
 ) -> int | None:
     """How many chunks fit into a message of ``most_bytes``; None: no limit.
 
-    Counted with the largest chunk and the longest mask, where the connection stands.
+    Counted with the chunks that cost most and the longest mask, where the connection stands. Chunks of nearly one size
+    all count as the longest.
     """
     if most_bytes is None:
         return None
 
+    alike = np.full(layout.num_chunks, layout.longest)
+    dearest_C = sizes_by_cost(layout, codec)[::-1] if layout.tensor_bounds else alike
+
     def length(chunks: int) -> int:
-        mask = choice_code.most_bytes(layout.num_chunks, 0, chunks)
-        values = chunks * int(layout.sizes_C.max())
-        sizes = message_bytes(values, num_float, num_integer, mask=mask, num_selected=chunks, codec=codec)
-        return sum(sizes.values())
+        mask, sizes_K = choice_code.most_bytes(layout.num_chunks, 0, chunks), dearest_C[:chunks]
+        counts = int(sizes_K.sum()), num_float, num_integer
+        return sum(message_bytes(*counts, mask=mask, num_selected=chunks, codec=codec, sizes_K=sizes_K).values())
 
     return sensitivity.budget(layout.num_chunks, most_bytes, length)
 

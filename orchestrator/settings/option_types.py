@@ -36,3 +36,7 @@ Channels = Annotated[Literal[1, 3], Field()]
 """Of pictures: grey or colour."""
 WhenFewer = Annotated[Literal["refuse", "largest", "random", "merged"], Field()]
 """What becomes of the data's own clients where the federation has fewer."""
+Norm = Annotated[Literal["batch", "group"], Field()]
+"""What activations are normalised over."""
+Positions = Annotated[Literal["learned", "rotary"], Field()]
+"""How a model of tokens knows where they stand."""

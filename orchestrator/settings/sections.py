@@ -16,6 +16,7 @@ from fedchunk.orchestrator.settings.values import (
     AnyCase,
     Count,
     NameOf,
+    Names,
     Options,
     Percentages,
     Schedule,
@@ -41,6 +42,9 @@ class ChunkingSettings(Section):
 
     chunking: bool = Field(False, description="Exchange chunks. false: the whole model, every round.")
     chunking_parts: Count = Field(100, ge=1, le=MOST, description="Number of chunks the model is cut into.")
+    chunk_layout: Annotated[Literal["flat", "tensors"], AnyCase()] = Field(
+        "flat", description="flat: chunks of one size. tensors: none holds values of two parameters; one each at least."
+    )
     chunking_with_gradients: bool = Field(
         True, description="Score a chunk by the L2 norm of its gradient; false: by its distance_metric."
     )
@@ -202,6 +206,9 @@ class TrainingSettings(Section):
         "mlp", description="The model, fitted to the data set's channels, size and classes."
     )
     model_options: Options = Field(default_factory=dict, description="Options of the model, such as {width: 24}.")
+    local_parameters: Names = Field(
+        (), description="Names of parameters and buffers that stay with each client of a star, as [head.*, *.bn1.*]."
+    )
     pretrained_models: bool = Field(
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
     )

@@ -23,6 +23,7 @@ def note(flat: Flat, info: FederationInfo) -> str:
     clients = f"**{len(info.samples_per_client)} clients** train `{flat['model_type']}` on `{info.data.name}`"
     facts = [
         f"{info.spec.num_parameters:,} parameters; {_chunks(flat, info.layout.num_rows)}",
+        *_at_home(flat, info),
         *_exchange(flat),
         f"{info.data.train_samples:,} training samples, {info.data.test_samples:,} test samples",
         f"{info.number_of_actors} actors, backend {info.backend}, device {info.device}",
@@ -59,7 +60,17 @@ def _chunks(flat: Flat, num_chunks: int) -> str:
     ceiling = f"{flat['sensitivity_percentage']:g} %"
     sent = ceiling if policy == "fixed" else f"at most {ceiling}, by the policy {_named(flat, 'policy', policy)}"
     budget_mb = flat["sensitivity_budget_mb"]
-    return f"{num_chunks} chunks, of which a client sends {sent}" + (f", {budget_mb:g} MB in all" if budget_mb else "")
+    cut = ", cut at tensors' borders" if flat["chunk_layout"] == "tensors" else ""
+    return f"{num_chunks} chunks{cut}, of which a client sends {sent}" + (
+        f", {budget_mb:g} MB in all" if budget_mb else ""
+    )
+
+
+def _at_home(flat: Flat, info: FederationInfo) -> list[str]:
+    """What stays with the clients, if anything does."""
+    if (home := info.spec.home) is None:
+        return []
+    return [f"{home.num_parameters:,} parameters more stay with each client: {', '.join(flat['local_parameters'])}"]
 
 
 def _exchange(flat: Flat) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.actors.client.experiment_data import prepare
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.build import build_model
@@ -97,6 +98,56 @@ def test_actors_and_order_change_nothing(make_settings, run_local, shuffled_grou
     assert one.summary.weights_sha256 == two.summary.weights_sha256
     for table in ("rounds", "clients", "chunks", "ledger"):
         assert without_times(one.rows(table)) == without_times(two.rows(table))
+
+
+PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "ring"}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"chunk_reconstruction": "contributors"},
+        {"chunk_reconstruction": "own_weights"},
+        {"chunk_reconstruction": "error_feedback", "chunk_encoding": "topk_in_chunk", "client_sampling_rate": 0.6},
+        {"chunk_agreement": "consensus", "chunk_score": "layerwise"},
+        {**PEERS, "chunk_reconstruction": "contributors"},
+        {**PEERS, "chunk_reconstruction": "own_weights"},
+        {**PEERS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
+        {**PEERS, "chunk_reconstruction": "relay", "chunk_encoding": "int4"},
+        {**PEERS, "chunk_reconstruction": "relay_tree"},
+    ],
+)
+def test_chunks_that_end_at_tensors_give_the_same_bits_with_any_actors(
+    make_settings, run_local, shuffled_group, without_times, rules
+):
+    rules = {"chunk_layout": "tensors", "number_of_clients": 5, "sensitivity_percentage": 30.0, **rules}
+    one = run_local(make_settings(number_of_actors=1, **rules))
+    shuffled_group(np.random.default_rng(5))
+    two = run_local(make_settings(number_of_actors=2, **rules))
+    assert one.summary.status == "finished", one.summary.error
+    assert one.summary.weights_sha256 == two.summary.weights_sha256
+    for table in ("rounds", "clients", "chunks", "ledger"):
+        assert without_times(one.rows(table)) == without_times(two.rows(table))
+
+
+def test_the_layout_says_which_tensor_each_chunk_is_of(make_settings, observer):
+    settings = make_settings(chunk_layout="tensors", chunking_parts=12)
+    with LocalFederation(settings, observer) as federation:
+        info = federation.info
+    rows, sizes = info.layout.to_pylist(), [36 * 200, 200, 200 * 200, 200, 200 * 4, 4]
+    covered = {parameter.name: [] for parameter in info.spec.parameters}
+    for row in rows:
+        (name,) = row["parameters"]
+        covered[name].append(row["stop"] - row["start"])
+    assert len(rows) == 12
+    assert [sum(parts) for parts in covered.values()] == sizes
+    assert [len(parts) for parts in covered.values()] == [2, 1, 6, 1, 1, 1]
+
+
+def test_all_chunks_give_the_bits_of_full_exchange_wherever_they_end(make_settings, run_local):
+    dense = run_local(make_settings(chunking=False))
+    tensors = run_local(make_settings(chunk_layout="tensors", sensitivity_percentage=100.0))
+    assert tensors.summary.weights_sha256 == dense.summary.weights_sha256
 
 
 @pytest.mark.parametrize("rules", [{}, {"chunk_reconstruction": "error_feedback"}, {"chunk_agreement": "consensus"}])

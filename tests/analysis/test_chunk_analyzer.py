@@ -88,6 +88,10 @@ def test_many_clients_print_shortly(write_run, realistic_recipe):
         ({"clients": [], "config": {}}, "clients: got none"),
         ({"round_index": 9}, "no chunks of any of the clients are recorded in round 9"),
         ({"config": {"chunking": True, "chunking_parts": 7}}, "chunking_parts is 7, but the clients have 5 chunks"),
+        (
+            {"config": {"chunking": True, "chunking_parts": 7, "chunk_layout": "tensors"}},
+            "chunking_parts is 7, but the",
+        ),
     ],
 )
 def test_distribution_refuses_what_it_cannot_answer(run, arguments, message):
@@ -98,6 +102,8 @@ def test_distribution_refuses_what_it_cannot_answer(run, arguments, message):
 
 def test_settings_with_a_count_typed_as_float_and_without_sensitivity(run):
     found = analyzer.analyze_chunk_distribution(run.recorded_clients, {"chunking": True, "chunking_parts": 5.0})
+    at_tensors = {"chunking": True, "chunking_parts": 2, "chunk_layout": "tensors"}
+    assert str(analyzer.analyze_chunk_distribution(run.recorded_clients, at_tensors)) == str(found)
     assert found.sensitivity_percentage is None
 
 

@@ -18,6 +18,10 @@ FIRST_OWN_ID = 128
 class Codec(Protocol):
     """Turns the values of chunks into bytes and back."""
 
+    def __hash__(self) -> int:
+        """Of its options: what is worked out for an encoding is kept with it."""
+        ...
+
     @property
     def wire_id(self) -> int:
         """What a message calls it, one byte; below :data:`FIRST_OWN_ID` for those that are built in."""

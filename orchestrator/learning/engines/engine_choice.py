@@ -40,8 +40,14 @@ def one_by_one(why: str) -> Plan:
     return Plan("one_by_one", f"one by one: {why}")
 
 
-def plan_training(module: nn.Module, settings: TrainingSettings, loss: Loss, device_type: str) -> Plan:
-    """How to train clients of this module on a device of type ``cpu`` or ``cuda``."""
+def plan_training(
+    module: nn.Module, settings: TrainingSettings, loss: Loss, device_type: str, *, in_order: bool = True
+) -> Plan:
+    """How to train clients of this module on a device of type ``cpu`` or ``cuda``.
+
+    ``in_order``: whether its parameters lie in the flat vector as they come in the module, where stacked products look
+    for them.
+    """
     if settings.vectorize_clients == "off":
         return one_by_one("vectorize_clients is off")
     if loss.smoothing is None:
@@ -52,10 +58,13 @@ def plan_training(module: nn.Module, settings: TrainingSettings, loss: Loss, dev
         return one_by_one(f"{type(dropout).__name__} draws from a stream of its own for each client")
     if settings.mixed_precision != "none":
         return one_by_one(f"in {settings.mixed_precision} other products would round more visibly")
-    if dense_layers(module) is not None:
+    is_dense = dense_layers(module) is not None
+    if is_dense and in_order:
         return DENSE
     if settings.vectorize_clients == "on":
         return VMAP
+    if is_dense:
+        return one_by_one("layers that stay at home lie behind the others, where stacked products do not look")
     name = type(_not_dense(module)).__name__
     return one_by_one(f"vectorize_clients is auto, and at once {name} is not surely faster on {device_type}")
 

@@ -6,13 +6,14 @@ between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from fedchunk.orchestrator.components import Bound
+from fedchunk.orchestrator.contract.home_part import stays_home
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
 from fedchunk.orchestrator.learning.engines.image_order import image_order
 from fedchunk.orchestrator.learning.transfer import fill, host_copy
@@ -22,7 +23,8 @@ class FlatModel:
     """A module on a device, with its trainable values as one vector.
 
     Parameters are those of ``named_parameters()`` that require a gradient, in that order; tied ones come once.
-    Buffers are what a model needs beside them: frozen parameters, then persistent buffers.
+    Buffers are what a model needs beside them: frozen parameters, then persistent buffers. Behind both come those that
+    stay at home, if any do.
 
     Attributes:
         module: the module itself. Its parameters are views of the vector: change them in place only. They have no
@@ -30,7 +32,12 @@ class FlatModel:
     """
 
     def __init__(
-        self, module: nn.Module, device: torch.device | str, bound: Bound | None = None, num_classes: int = 0
+        self,
+        module: nn.Module,
+        device: torch.device | str,
+        bound: Bound | None = None,
+        num_classes: int = 0,
+        local: Sequence[str] = (),
     ) -> None:
         """Moves ``module`` to ``device`` and takes its parameters over.
 
@@ -39,6 +46,7 @@ class FlatModel:
             device: where to.
             bound: whose code it is, where that is the user's: what goes wrong in it is said with its place.
             num_classes: answers that it must give for a sample, at least.
+            local: patterns of the names that stay at home.
 
         Raises:
             ValueError: nothing is trainable, or a value is of a type that cannot be sent (other than float32
@@ -47,8 +55,9 @@ class FlatModel:
         self.module = module.to(device)
         self._bound, self._num_classes = bound, num_classes
         self._image_order = image_order(module, torch.device(device).type)
-        self._spec = spec_of(module)
-        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._local = tuple(local)
+        self._spec = spec_of(module, local)
+        self._parameters = [parameter for _, parameter in _trainable(module, local)]
         initial = [parameter.detach().reshape(-1) for parameter in self._parameters]
         self._place(torch.cat(initial))
 
@@ -56,6 +65,12 @@ class FlatModel:
     def spec(self) -> ModelSpec:
         """Names, shapes and places of parameters and buffers."""
         return self._spec
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether parameters lie in the vector as they come in the module."""
+        names = [name for name, parameter in self.module.named_parameters() if parameter.requires_grad]
+        return names == [place.name for place in self._spec.parameters]
 
     @property
     def weights(self) -> Tensor:
@@ -146,35 +161,35 @@ class FlatModel:
         """Read from the module each time: a module may put a new tensor in a buffer's place."""
         if not self._spec.buffers:
             return ()
-        return zip(self._spec.buffers, (tensor for _, tensor in _other_state(self.module)), strict=True)
+        return zip(self._spec.buffers, (tensor for _, tensor in _other_state(self.module, self._local)), strict=True)
 
     def _buffer_vectors(self) -> tuple[Tensor, Tensor]:
         floats = torch.empty(self._spec.num_float_buffers, dtype=torch.float32, device=self.device)
         return floats, torch.empty(self._spec.num_integer_buffers, dtype=torch.int64, device=self.device)
 
 
-def spec_of(module: nn.Module) -> ModelSpec:
+def spec_of(module: nn.Module, local: Sequence[str] = ()) -> ModelSpec:
     """What ``module`` is made of; allocates nothing, so a module on the meta device will do.
+
+    What stays at home by the patterns ``local`` is part of it, behind all else.
 
     Raises:
         ValueError: as :class:`FlatModel` says.
     """
     parameters, start = [], 0
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
+    for name, parameter in _trainable(module, local):
         if parameter.dtype != torch.float32:
             raise ValueError(f"parameter {name!r} is {parameter.dtype}, allowed is torch.float32: use module.float()")
         parameters.append(ParameterSpec(name, tuple(parameter.shape), start, start + parameter.numel()))
         start += parameter.numel()
     if not start:
         raise ValueError(f"{type(module).__name__} has no trainable values: nothing could be learned or sent")
-    return ModelSpec(tuple(parameters), tuple(_buffer_specs(module)))
+    return ModelSpec(tuple(parameters), tuple(_buffer_specs(module, local)))
 
 
-def _buffer_specs(module: nn.Module) -> Iterable[BufferSpec]:
+def _buffer_specs(module: nn.Module, local: Sequence[str]) -> Iterable[BufferSpec]:
     ends = {False: 0, True: 0}  # of the float and of the integer vector
-    for name, tensor in _other_state(module):
+    for name, tensor in _other_state(module, local):
         is_integer = not tensor.is_floating_point()
         if tensor.is_complex() or not (is_integer or tensor.dtype == torch.float32):
             raise ValueError(f"buffer {name!r} is {tensor.dtype}, allowed are torch.float32 and integers")
@@ -182,12 +197,17 @@ def _buffer_specs(module: nn.Module) -> Iterable[BufferSpec]:
         yield BufferSpec(name, tuple(tensor.shape), is_integer, start, ends[is_integer])
 
 
-def _other_state(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
-    """Frozen parameters, then the buffers that belong to the saved state; tied ones once."""
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            yield name, parameter
+def _trainable(module: nn.Module, local: Sequence[str]) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that are trained, those that stay at home last."""
+    named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    return sorted(named, key=lambda one: stays_home(one[0], local))
+
+
+def _other_state(module: nn.Module, local: Sequence[str]) -> Iterable[tuple[str, Tensor]]:
+    """Frozen parameters, then the buffers that belong to the saved state; tied ones once, those at home last."""
     persistent = module.state_dict(keep_vars=True).keys()
-    for name, buffer in module.named_buffers():
-        if name in persistent:
-            yield name, buffer
+    named: list[tuple[str, Tensor]] = [
+        *((name, parameter) for name, parameter in module.named_parameters() if not parameter.requires_grad),
+        *((name, buffer) for name, buffer in module.named_buffers() if name in persistent),
+    ]
+    return sorted(named, key=lambda one: stays_home(one[0], local))

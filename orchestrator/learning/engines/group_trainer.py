@@ -45,6 +45,12 @@ class TrainedGroup:
     """What trained them: one_by_one, dense or vmap."""
     reason: str
     """How they were trained and why so, in words."""
+    homes: ModelState | None = None
+    """What stays with each client, as rows, where that was taken out of the other arrays."""
+
+    def home_of(self, place: int) -> ModelState | None:
+        """What stays with one client; None where everything is shared."""
+        return None if self.homes is None else self.homes.row(place)
 
     @property
     def gradient_GP(self) -> NDArray[np.float32] | None:
@@ -66,7 +72,7 @@ class GroupTrainer:
         self._model = model
         self._learning_rate = training.learning_rate
         self._with_gradient = with_gradient
-        self.plan = plan_training(model.module, training, loss, model.device.type)
+        self.plan = plan_training(model.module, training, loss, model.device.type, in_order=model.is_in_order)
         self._alone = LocalTrainer(model, training, loss)
         self._stacks = StackTrainer(model, training, self.plan.engine, loss.smoothing or 0.0)
         self._rows = Rows(model.spec, model.device, 0, with_gradient=with_gradient)

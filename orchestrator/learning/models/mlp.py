@@ -11,7 +11,7 @@ from fedchunk.orchestrator.settings.option_types import Count, CountOrNone
 
 
 def mlp(input_shape: tuple[int, ...], num_classes: int, width: Count = 200, depth: CountOrNone = 2) -> nn.Module:
-    """A multilayer perceptron with ReLU over samples of any shape.
+    """A multilayer perceptron with ReLU over samples of any shape: images, or the rows of a table.
 
     Source: McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data" (2017), the 2NN.
 

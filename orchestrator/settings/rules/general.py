@@ -16,7 +16,32 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
     """What cannot be meant, or cannot be run."""
     yield from _data_contradictions(settings)
     yield from _momentum_contradictions(settings)
+    yield from _home_contradictions(settings)
     yield from _device_contradictions(settings)
+
+
+def _home_contradictions(settings: Sections) -> Iterator[Remark]:
+    """Where parameters stay at home."""
+    training, federation = settings.training, settings.federation
+    if not training.local_parameters:
+        return
+    if federation.peer_to_peer:
+        yield Remark(
+            ("local_parameters", "federated_learning_schema"),
+            "got patterns peer to peer, where all of a model is exchanged; allowed here: []",
+        )
+    if training.carries_momentum:
+        yield Remark(
+            ("momentum_start", "local_parameters"),
+            "got quasi_global together with local_parameters, which have no common direction; allowed here: zero",
+        )
+    ends = ("stop_avg_accuracy", "patience")
+    if not federation.evaluate_clients and any(getattr(federation, key) is not None for key in ends):
+        key = next(key for key in ends if getattr(federation, key) is not None)
+        yield Remark(
+            (key, "evaluate_clients", "local_parameters"),
+            "needs evaluate_clients: true where parameters stay at home: the coordinator's model has not all it takes",
+        )
 
 
 def _data_contradictions(settings: Sections) -> Iterator[Remark]:
@@ -104,6 +129,9 @@ def suspicions(settings: Sections) -> Iterator[Remark]:
     federation, runtime = settings.federation, settings.runtime
     if settings.training.proximal_mu == 0 and settings.training.aggregation_strategy == "FedProx":
         yield Remark(("mu", "aggregation_strategy"), "FedProx with mu 0 is FedAvg")
+    if settings.training.local_parameters and not federation.evaluate_clients:
+        message = "leaves the coordinator a part of the model, which cannot be measured: set evaluate_clients: true"
+        yield Remark(("local_parameters", "evaluate_clients"), message)
     rounds = federation.federated_learning_rounds
     if federation.stop_avg_accuracy is not None and federation.evaluation_interval >= rounds > 1:
         message = f"has no effect: with evaluation_interval {federation.evaluation_interval} only the last round counts"

@@ -23,7 +23,11 @@ NOTHING = (np.empty(0, np.float32), np.empty(0, np.int64))
 @st.composite
 def messages(draw):
     num_parameters = draw(st.integers(1, 200) | st.integers(600, 700))
-    layout = Layout(num_parameters, draw(st.integers(1, num_parameters if num_parameters < 600 else 2)))
+    num_chunks = draw(st.integers(1, num_parameters if num_parameters < 600 else 2))
+    borders = draw(st.none() | st.lists(st.integers(0, num_parameters), max_size=5))
+    layout = Layout(num_parameters, num_chunks)
+    if borders is not None:
+        layout = Layout.at_tensors(np.array([0, *sorted(borders), num_parameters]), num_chunks)
     mask_C = draw(hnp.arrays(np.bool_, layout.num_chunks))
     shares = draw(hnp.arrays(np.float32, int(mask_C.sum()), elements=st.floats(2**-10, 1, width=32)))
     buffers_B = draw(hnp.arrays(np.float32, st.integers(0, 5), elements=FLOATS))
@@ -94,6 +98,7 @@ def test_sizes_are_what_len_says_at_both_ends_and_need_no_encoding(message):
         num_selected=count,
         codec=fields["packing"].codec,
         choice=0 if fields["choice_C"] is None else choice_code.most_bytes(layout.num_chunks, others, others),
+        sizes_K=layout.sizes_C[mask_C] if layout.tensor_bounds else None,
     )
     length = sum(told.values()) + (0 if expected.stands else SETUP_SIZE)
     if fields["packing"].compression == "none":
@@ -241,7 +246,7 @@ def test_buffers_that_are_not_finite_are_refused():
         decode(example(buffers=(np.array([1, np.nan], np.float32), np.array([5]))), LAYOUT, EXPECTED, 2, 1)
 
 
-@pytest.mark.parametrize("other", [Layout(100, 11), Layout(101, 10)])
+@pytest.mark.parametrize("other", [Layout(100, 11), Layout(101, 10), Layout(100, 10, (0, 100))])
 def test_a_message_of_another_layout_is_refused(other):
     with pytest.raises(PayloadError, match=f"another layout than {other.num_parameters} values"):
         decode(example(), other, EXPECTED, 2, 1)

@@ -34,6 +34,25 @@ def test_norms_are_the_l2_norms_of_the_chunks_whatever_their_length(num_paramete
     np.testing.assert_allclose(scoring.norms(vector_P, layout), np.sqrt(expected_C), rtol=1e-6)
 
 
+@given(st.lists(st.integers(1, 9) | st.integers(500, 70_000), min_size=1, max_size=5), st.data(), st.integers(0, 9))
+def test_norms_of_chunks_of_very_different_lengths(sizes, data, seed):
+    layout = Layout.at_tensors(np.cumsum([0, *sizes]), data.draw(st.integers(1, min(sum(sizes), 400))))
+    rows_GP = np.random.default_rng(seed).normal(size=(2, layout.num_parameters)).astype(np.float32)
+    squares_GC = scoring.squared_norms(rows_GP, layout)
+    np.testing.assert_allclose(squares_GC[0], exact_squared_norms(rows_GP[0], layout), rtol=1e-6)
+    assert np.array_equal(squares_GC[1], scoring.squared_norms(rows_GP[1], layout))
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e12, 3e38])
+def test_short_and_long_chunks_keep_their_digits_side_by_side(scale):
+    layout = Layout.at_tensors(np.cumsum([0, 3, 9000, 5, 700, 2000]), 9)
+    vector_P = np.random.default_rng(1).uniform(0.3, 1, size=layout.num_parameters).astype(np.float32)
+    vector_P[layout.bounds[2] : layout.bounds[4]] *= np.float32(scale)
+    np.testing.assert_allclose(
+        scoring.squared_norms(vector_P, layout), exact_squared_norms(vector_P, layout), rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize("chunk_values", [40, 511, 512, 513, 5000])
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-12, 1e12, 3e38])
 def test_norms_keep_their_digits_where_float32_squares_would_lose_them(chunk_values, scale):

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -80,6 +81,24 @@ def test_bytes_by_hand():
         2 * plan.first_download + 4 * plan.download.low, 2 * plan.first_download + 4 * plan.download.high
     )
     assert plan.dense == 6 * plan.dense_message + 2 * SETUP
+
+
+def test_bytes_of_chunks_at_tensors_by_hand():
+    """Tensors of 1, 10 and 4 values: in 4 chunks of 1, 5, 5 and 4 values, of which 2 are sent."""
+    bounds = (0, 1, 11, 15)
+    parameters = tuple(ParameterSpec(str(i), (), *ends) for i, ends in enumerate(pairwise(bounds)))
+    spec = ModelSpec(parameters, ())
+    chunks = {"chunk_layout": "tensors", "chunking_parts": 4, "sensitivity_percentage": 50.0}
+    plan = make_plan(settings(2, 3, **chunks), spec, actors=1)
+
+    assert (plan.chunks, plan.shortest_chunk, plan.longest_chunk) == (4, 1, 5)
+    assert plan.upload == Bounds(HEADER + MASK + 4 * 5, SETUP + HEADER + MASK + 4 * 10)
+    assert "hold 1 to 5 values, 4 on average" in " ".join(plan_text(plan).split())
+    assert "more tensors than chunking_parts" not in plan_text(plan)
+    few = make_plan(settings(2, 3, **{**chunks, "chunking_parts": 2}), spec, actors=1)
+    assert (few.chunks, few.shortest_chunk, few.longest_chunk) == (3, 1, 10)
+    assert "There are more tensors than chunking_parts: each of the 3" in " ".join(plan_text(few).split())
+    assert "tensors" not in plan_text(make_plan(settings(chunking_parts=4), spec, actors=1))
 
 
 def test_own_weights_adds_a_share_per_chunk_on_the_way_down_only():

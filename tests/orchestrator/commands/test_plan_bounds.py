@@ -23,6 +23,7 @@ SMALL = {
 }  # fmt: skip
 EVEN = {"chunking_parts": 4, "sensitivity_percentage": 50.0}
 """The model's 48,404 values in chunks of one size."""
+TENSORS = {"chunk_layout": "tensors"}
 FEEDBACK = {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"}
 CONSENSUS = {"chunk_agreement": "consensus"}
 FORESEEN = {**CONSENSUS, "agreement_scores": "none"}
@@ -59,6 +60,7 @@ UPLINK_EXACT = {
 }  # fmt: skip
 EXACT = {
     "full exchange": {"chunking": False, "evaluate_clients": True, "evaluation_interval": 3},
+    "full exchange but for heads": {"chunking": False, "local_parameters": ("5.*",), **SOME},
     "full exchange of some": {"chunking": False, **SOME},
     "full exchange of buffers": {"chunking": False, **BATCH_NORM},
     "full exchange of peers": {"chunking": False, **PEERS, "federated_learning_topology": "ring", "k_value": None},
@@ -137,6 +139,31 @@ WITHIN = {
     "ages of some": {**SOME, "chunk_max_age": 1, "sensitivity_percentage": 5.0, "chunk_encoding": "int4"},
     "ages of peers": {**PEERS, "chunk_max_age": 2, "sensitivity_percentage": 5.0, "federated_learning_rounds": 9},
     "ages above a budget": {"chunk_max_age": 1, "sensitivity_percentage": 5.0, "sensitivity_budget_mb": 0.3},
+    "tensors": TENSORS,
+    "fewer chunks than tensors": {**TENSORS, "chunking_parts": 3, "model_options": {"depth": 4, "width": 30}},
+    "few of tensors of some": {**SOME, **TENSORS, **FEEDBACK, "chunk_encoding": "topk_in_chunk"},
+    "tensors that are filled up": {**TENSORS, **FEEDBACK, "chunk_encoding": "drive", "chunk_compression": "zstd"},
+    "own weights of tensors": {**SOME, **TENSORS, "chunk_reconstruction": "own_weights", "evaluate_clients": True},
+    "tensors that are agreed": {**TENSORS, **FORESEEN, **FEEDBACK, "chunk_encoding": "ternary", "chunk_max_age": 3},
+    "budget of tensors": {**TENSORS, "sensitivity_policy": "budget", "sensitivity_budget_mb": 0.9},
+    "ages of tensors above a budget": {
+        **TENSORS, **FEEDBACK, "chunk_max_age": 1, "sensitivity_percentage": 5.0, "sensitivity_budget_mb": 0.4,
+        "chunk_encoding": "int4", "federated_learning_rounds": 9,
+    },
+    "tensors of peers": {**PEERS, **TENSORS},
+    "tensors of peers that relay": {**PEERS, **TENSORS, "chunk_reconstruction": "relay", "chunk_encoding": "int4"},
+    "tensors of peers with a root": {
+        **PEERS, **TENSORS, **FEEDBACK, "chunk_reconstruction": "relay_tree", "downlink_sensitivity_percentage": 10.0,
+    },
+    "stale copies of tensors of peers and an average": {
+        **PEERS, **TENSORS, "chunk_reconstruction": "stale_copies", "chunk_encoding": "int8", "final_average": True,
+    },
+    "heads at home": {"local_parameters": ("5.*",), "evaluate_clients": True},
+    "first layers at home with feedback of some": {
+        **SOME, **FEEDBACK, "local_parameters": ("1.*",), "chunk_encoding": "int4", "chunk_layout": "tensors",
+    },
+    "batch norms at home": {**BATCH_NORM, "local_parameters": ("*bn*", "*downsample.1*"), **CONSENSUS},
+    "batch norms as tensors": {**BATCH_NORM, **TENSORS, "chunk_encoding": "int8", **FEEDBACK},
 }  # fmt: skip
 
 
@@ -222,6 +249,14 @@ def test_a_client_keeps_within_its_plan_in_every_round(name):
         if row["client"] in took_part:
             assert run.plan.download.low <= row["downlink_bytes"] <= run.plan.download.high
         took_part.add(row["client"])
+
+
+def test_a_plan_knows_the_shortest_and_the_longest_chunk():
+    even, uneven = run_and_plan("seed").plan, run_and_plan("fewer chunks than tensors").plan
+    inputs = 6 * 6
+
+    assert (even.shortest_chunk, even.longest_chunk) == (48_404 // 4, 48_404 // 4)
+    assert (uneven.shortest_chunk, uneven.longest_chunk, uneven.chunks) == (4, 30 * inputs, 10)
 
 
 @pytest.mark.parametrize("name", UPLINK_EXACT | EXACT)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from fedchunk.orchestrator.core.errors import ConfigError, DataError
 from fedchunk.orchestrator.learning.build import build_model, model_spec
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.training import train_local
+from fedchunk.orchestrator.registry import KINDS, builtin_names, load_builtin
 from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -27,6 +30,8 @@ SMALL: list[tuple[str, tuple[int, int, int], int]] = [
     ("lenet", (3, 13, 13), 7),
     ("resnet18", (1, 8, 8), 10),
     ("resnet18", (3, 32, 32), 5),
+    ("resnet20", (1, 8, 8), 10),
+    ("resnet20", (3, 32, 32), 10),
     ("mobilenet", (1, 17, 17), 10),
     ("resnet50", (2, 8, 8), 3),
 ]
@@ -85,6 +90,7 @@ def test_a_large_model_passes_its_images_forward_and_back(
         ("lenet", (1, 28, 28), 10, 61_706),
         ("lenet", (1, 32, 32), 10, 61_706),
         ("resnet18", (3, 224, 224), 1000, 11_689_512),
+        ("resnet20", (3, 32, 32), 10, 269_722),
         ("resnet50", (3, 224, 224), 1000, 25_557_032),
         ("mobilenet", (3, 224, 224), 1000, 3_504_872),
         ("vgg16", (3, 224, 224), 1000, 138_357_544),
@@ -96,7 +102,16 @@ def test_published_sizes(model_type: str, shape: tuple[int, int, int], classes: 
     assert model_spec(whole(named(model_type)), shape, classes).num_parameters == num_parameters
 
 
-@pytest.mark.parametrize("model_type", ["mlp", "resnet18"])
+def test_a_perceptron_takes_the_rows_of_a_table() -> None:
+    settings = whole(named("mlp", model_options={"width": 5, "depth": 1}))
+    assert model_spec(settings, (7,), 1).num_parameters == 7 * 5 + 5 + 5 + 1
+    module = build_model(settings, (7,), 1)
+    first, last = (part for part in module.children() if isinstance(part, nn.Linear))
+    x_S = torch.randn(3, 7)
+    torch.testing.assert_close(module(x_S), (x_S @ first.weight.T + first.bias).relu() @ last.weight.T + last.bias)
+
+
+@pytest.mark.parametrize("model_type", ["mlp", "resnet18", "resnet20"])
 def test_the_seed_alone_makes_the_values_and_torch_s_state_stays(model_type: str) -> None:
     def values(seed: int) -> bytes:
         return FlatModel(build_model(whole(named(model_type), seed), (1, 8, 8), 10), "cpu").state().weights_P.tobytes()
@@ -197,11 +212,29 @@ def test_pretrained_weights_that_cannot_be_read_are_named(weights_folder: Path) 
     assert str(file) in str(caught.value)
 
 
-@pytest.mark.parametrize("model_type", ["logistic", "mlp", "cnn", "lenet"])
+@pytest.mark.parametrize("model_type", ["logistic", "mlp", "cnn", "lenet", "resnet20"])
 def test_our_own_models_have_no_pretrained_weights(model_type: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build_model(Sections(training=named(model_type, pretrained_models=True)), (1, 8, 8), 10)
     assert caught.value.faults[0].key == "pretrained_models"
+
+
+def test_the_page_has_every_model_with_its_options() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    told = {}
+    for line in page.splitlines():
+        if line.startswith("| `"):
+            _, names, _, options, _ = line.split("|")
+            for name in re.findall(r"`(\w+)`", names):
+                told[name] = dict(re.findall(r"`(\w+): ([^`]+)`", options))
+    kind, written = KINDS["model"], {"True": "true", "False": "false"}
+    ours = {}
+    for name in builtin_names(kind):
+        parameters = inspect.signature(load_builtin(kind, name)).parameters.values()
+        own = {one.name: str(one.default) for one in parameters if one.name not in kind.on_offer}
+        ours[name] = {option: written.get(value, value) for option, value in own.items()}
+
+    assert told == ours
 
 
 def test_our_own_models_need_no_torchvision() -> None:
