@@ -88,8 +88,8 @@ COUNTS = st.integers(1, 300)
 NO_NUMBERS = {
     "str": WORDS, "Columns": st.lists(WORDS, min_size=1, max_size=3), "Channels": st.sampled_from([1, 3]),
     "ImageShape": st.lists(COUNTS, min_size=3, max_size=3), "SampleShape": st.lists(COUNTS, min_size=1, max_size=3),
-    "WhenFewer": st.sampled_from(["refuse", "largest", "random", "merged"]), "Norm": st.sampled_from(["batch", "group"]),
-    "Positions": st.sampled_from(["learned", "rotary"]),
+    "WhenFewer": st.sampled_from(["refuse", "largest", "random", "merged"]),
+    "Norm": st.sampled_from(["batch", "group"]), "Positions": st.sampled_from(["learned", "rotary"]),
 }  # fmt: skip
 
 
