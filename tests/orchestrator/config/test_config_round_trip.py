@@ -46,6 +46,12 @@ def numbers_of(schema):
     return st.floats(least, most, exclude_max="exclusiveMaximum" in schema)
 
 
+def items_of(schema):
+    if schema.get("type") == "string":
+        return st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=schema.get("maxLength", 300))
+    return numbers_of(schema)
+
+
 def values_of(key):
     schema, kind = field_schemas()[key], component_of(key)
     if kind and kind.many:
@@ -65,7 +71,7 @@ def values_of(key):
     elif "integer" in kinds(key):
         values = st.integers(schema["minimum"], schema.get("maximum", 2**63 - 1))
     elif "array" in kinds(key):
-        values = st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
+        values = st.lists(items_of(schema["items"]), max_size=5).map(tuple)
     else:
         values = numbers_of(schema)
     return values | st.none() if "null" in kinds(key) else values
