@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
 from fedchunk.orchestrator.learning.engines.image_order import image_order
+from fedchunk.orchestrator.learning.tasks._task import Answers
 from fedchunk.orchestrator.learning.transfer import fill, host_copy
 
 
@@ -30,7 +31,11 @@ class FlatModel:
     """
 
     def __init__(
-        self, module: nn.Module, device: torch.device | str, bound: Bound | None = None, num_classes: int = 0
+        self,
+        module: nn.Module,
+        device: torch.device | str,
+        bound: Bound | None = None,
+        answers: Answers | None = None,
     ) -> None:
         """Moves ``module`` to ``device`` and takes its parameters over.
 
@@ -38,14 +43,14 @@ class FlatModel:
             module: the module.
             device: where to.
             bound: whose code it is, where that is the user's: what goes wrong in it is said with its place.
-            num_classes: answers that it must give for a sample, at least.
+            answers: what it must answer to a sample; looked at where it is the user's.
 
         Raises:
             ValueError: nothing is trainable, or a value is of a type that cannot be sent (other than float32
                 parameters, float32 buffers and integers).
         """
         self.module = module.to(device)
-        self._bound, self._num_classes = bound, num_classes
+        self._bound, self._answers = bound, answers
         self._image_order = image_order(module, torch.device(device).type)
         self._spec = spec_of(module)
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -68,7 +73,7 @@ class FlatModel:
         return self._weights.device
 
     def logits(self, x_B: Tensor) -> Tensor:
-        """The module's answers to a batch of samples, (B, classes).
+        """The module's answers to a batch of samples, (B, classes), or what the task asks for.
 
         Raises:
             ComponentFailed: a user's module raised, or answers with something else.
@@ -81,10 +86,12 @@ class FlatModel:
         with self._bound.named():
             answers = self.module(x_B)
         shape = tuple(answers.shape) if isinstance(answers, Tensor) else ()
-        if len(shape) != 2 or shape[0] != len(x_B) or shape[1] < self._num_classes:
+        wanted = self._answers
+        if shape[:1] != (len(x_B),) or (wanted is not None and not wanted.fit(shape[1:])):
             found = f"shape {shape}" if isinstance(answers, Tensor) else type(answers).__name__
-            expected = f"({len(x_B)}, {self._num_classes or 'classes'})"
-            raise self._bound.failed(f"answered {len(x_B)} samples with {found}, expected a tensor {expected}")
+            expected = (len(x_B), *(wanted.shape if wanted else ("...",)))
+            text = ", ".join(map(str, expected))
+            raise self._bound.failed(f"answered {len(x_B)} samples with {found}, expected a tensor ({text})")
         return answers
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:

@@ -5,12 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fedchunk.orchestrator.commands.progress import MEASURED, ProgressLine, Totals
+from fedchunk.orchestrator.commands.progress import ProgressLine, Totals
 from fedchunk.orchestrator.commands.run_summary import summary_dict, summary_text
 from fedchunk.orchestrator.contract.messages import RoundResult
 from fedchunk.orchestrator.contract.ports import RunSummary
 from fedchunk.orchestrator.experiment import never_started
 
+MEASURED = ("accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max", "consensus_distance")
 FIRST = {
     "round": 1, "accuracy": 0.5, "client_accuracy_mean": 0.4, "client_accuracy_min": 0.3, "client_accuracy_max": 0.5,
     "consensus_distance": None, "uplink_bytes": 1000, "downlink_bytes": 3000, "dense_bytes": 8000,
