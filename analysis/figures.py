@@ -46,8 +46,8 @@ OFF_SCALE = 3.0
 """Full exchange is drawn beside the bytes if it costs at most so many times as much; beyond, it flattens them."""
 
 FIGURES = (
-    "accuracy", "target", "metrics", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap", "age",
-    "sensitivity", "residual", "consensus",
+    "accuracy", "target", "metrics", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap",
+    "age", "sensitivity", "residual", "consensus",
 )  # fmt: skip
 """Names of all figures that a run may have, in the report's order."""
 
@@ -134,8 +134,7 @@ def save_data(data: Mapping[str, pa.Table], folder: Path) -> tuple[Path, ...]:
 
 
 def draw_accuracy(accuracy: pa.Table) -> Figure:
-    """Accuracy, or what else counts, per round and per megabyte of both directions; the mark is what full exchange would
-    have cost."""
+    """Accuracy, or what else counts, per round, and per megabyte of both directions with a mark at full exchange."""
     other = accuracy["metric"][0].as_py() if "metric" in accuracy.column_names else None
     name = other or "accuracy"
     drawn, (per_round, per_megabyte) = figure(2, 11, 4.4, sharey=True)

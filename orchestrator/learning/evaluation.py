@@ -24,7 +24,7 @@ def evaluate(
         loss: the loss of the settings, with the task that says what outputs and targets are.
         measures: the metrics of the settings.
     """
-    has_labels = loss.task.facts.one_label
+    has_labels = loss.task.facts.has_accuracy
     correct = torch.zeros((), dtype=torch.int64, device=model.device)
     loss_sum = torch.zeros((), dtype=torch.float64, device=model.device)
     parts: Parts = {}

@@ -35,6 +35,12 @@ class TaskInForce:
             raise bound.failed(f"returned {type(task).__name__}, expected a fedchunk Task")
         return cls(bound, task, settings.task_facts)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether losses get one label for each sample just as the data set has it: all that clients trained at once
+        can be trained on."""
+        return self.facts.has_accuracy and type(self.task).prepared is Task.prepared
+
     def targets(self, field: str, targets: NDArray[Any], samples: NDArray[Any]) -> NDArray[Any]:
         """As :meth:`Task.targets`."""
         with self._named():

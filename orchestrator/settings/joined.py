@@ -99,7 +99,7 @@ class Sections(Section):
         """The metrics that are measured: those of the task, of ``metrics``, and ``target_metric``; each once."""
         kind, facts = KINDS["metric"], self.task_facts
         target = spelling(kind, self.federation.target_metric or facts.target_metric)
-        has_columns = facts.one_label and target == "accuracy"
+        has_columns = facts.has_accuracy and target == "accuracy"
         wanted = (*facts.metrics, *self.tracking.metrics, *(() if target is None or has_columns else (target,)))
         return tuple(dict.fromkeys(wanted))
 

@@ -21,6 +21,11 @@ class TaskFacts:
     one_label: bool = False
     per_token: bool = False
 
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether the answer to a sample is one label, right or wrong."""
+        return self.one_label and self.targets == "labels"
+
 
 def task_facts(components: Components, name: str) -> TaskFacts:
     """Of the task of this name: from a built-in's file, or from a user's class."""

@@ -44,8 +44,8 @@ class Task:
     """What losses and metrics are given: labels (N,) with outputs (N, classes), values or flags (N, d) with outputs
     (N, d); empty: something else, and no built-in loss or metric is held against it."""
     ONE_LABEL: bool = False
-    """Whether it is one label for each sample: then partitions may go by labels, accuracy has columns of its own, and
-    clients may be trained at once."""
+    """Whether the data have one whole number for each sample: then partitions may go by it. Where losses get just that,
+    accuracy has columns of its own, and clients may be trained at once."""
     PER_TOKEN: bool = False
     """Whether a model answers at each place of a sample."""
 

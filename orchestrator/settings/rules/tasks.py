@@ -82,7 +82,7 @@ def _target_contradictions(settings: Sections) -> Iterator[Remark]:
     name = target.partition("/")[0]
     built_in = spelling(metric, name) is not None
     called = [one.rpartition(":")[2] if is_place(one) else one for one in settings.measured]
-    if name not in (*called, *settings.measured) and not (built_in and facts.one_label and name == "accuracy"):
+    if name not in (*called, *settings.measured) and not (built_in and facts.has_accuracy and name == "accuracy"):
         yield Remark(
             ("target_metric", "metrics"),
             f"got {target}, which is not measured; allowed: {', '.join(builtin_names(metric))}, or one of metrics",
@@ -109,5 +109,5 @@ def _stop_contradictions(settings: Sections) -> Iterator[Remark]:
 
 def idle(settings: Sections) -> Iterator[Idle]:
     """Settings that nothing reads as things are, with the reason."""
-    if not settings.task_facts.one_label:
+    if not settings.task_facts.has_accuracy:
         yield ("vectorize_clients",), f"with task {settings.data.task} clients are trained one by one"
