@@ -1,4 +1,4 @@
-"""Runs of each task: chunks with error feedback, exact bytes, the same bits with two actors, resumed, on Ray; records."""
+"""Runs of each task: chunks with error feedback, exact bytes, the same bits with two actors, resumed, on Ray."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ class Tokens(nn.Module):
         return logits_BTV
 
 
+# Numbers of chunks that divide those of the parameters, so that a plan knows the bytes exactly.
 TASKS: dict[str, dict[str, Any]] = {
-    "regression": {"learning_rate": 0.05},
-    "multilabel": {"learning_rate": 0.5},
+    "regression": {"learning_rate": 0.05, "model_options": {"width": 13, "depth": 1}, "chunking_parts": 15},
+    "multilabel": {"learning_rate": 0.5, "model_options": {"width": 12, "depth": 1}, "chunking_parts": 16},
     "language_model": {"model_type": Tokens, "learning_rate": 2.0},
 }
 
