@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from torch import Tensor, nn
 
 import fedchunk
 from fedchunk.analysis.judged import best_round
+from fedchunk.orchestrator.commands.housekeeping import find_runs, runs_text
 from fedchunk.orchestrator.commands.plan import make_plan
 from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.core.records import SCHEMAS
@@ -183,6 +185,25 @@ def test_one_label_a_sample_is_what_it_always_was(tmp_path: Any) -> None:
     (tmp_path / "said" / "manifest.json").unlink()
     (group,) = fedchunk.compare([plain, tmp_path / "said"]).groups
     assert group.metric == "accuracy"
+
+
+def test_a_run_from_before_there_were_targets_goes_on(tmp_path: Any) -> None:
+    whole = played("classification", tmp_path / "whole", federated_learning_rounds=3)
+    played("classification", tmp_path / "older", federated_learning_rounds=2)
+    file = tmp_path / "older" / "tables" / "rounds.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns([name for name in table.column_names if "target" in name]), file)
+    (tmp_path / "older" / "manifest.json").unlink()
+    further = fedchunk.resume(tmp_path / "older", local=True, progress=False, federated_learning_rounds=3)
+    assert_same(further, whole)
+
+
+def test_the_list_of_runs_says_what_each_is_judged_by(tmp_path: Any) -> None:
+    played("multilabel", tmp_path / "flags", federated_learning_rounds=1)
+    (found,) = find_runs(tmp_path)
+    assert found.accuracy is None
+    assert found.target_metric == "f1_macro"
+    assert f"f1_macro {found.target:.4g}" in runs_text([found])
 
 
 @pytest.mark.ray

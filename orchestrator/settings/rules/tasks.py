@@ -84,14 +84,14 @@ def _target_contradictions(settings: Sections) -> Iterator[Remark]:
     called = [one.rpartition(":")[2] if is_place(one) else one for one in settings.measured]
     if name not in (*called, *settings.measured) and not (built_in and facts.has_accuracy and name == "accuracy"):
         yield Remark(
-            ("target_metric", "metrics"),
+            ("target_metric", "metrics", "task"),
             f"got {target}, which is not measured; allowed: {', '.join(builtin_names(metric))}, or one of metrics",
         )
     elif built_in and not _suits(settings, metric, name):
         yield _unsuited(settings, ("target_metric", "task"), metric, name)
     if not built_in and federation.target_direction is None:
         yield Remark(
-            ("target_direction", "target_metric"),
+            ("target_direction", "target_metric", "task"),
             f"is missing; of {target} only you know what is better: higher or lower",
         )
 
