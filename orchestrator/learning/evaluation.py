@@ -8,7 +8,7 @@ from torch import Tensor
 from fedchunk.orchestrator.contract.messages import EvaluationSums, add_parts
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.loss import Loss
-from fedchunk.orchestrator.learning.measures import NO_MEASURES, Measures, Parts
+from fedchunk.orchestrator.learning.measures import NO_MEASURES, Measures, Parts, num_classes_of
 
 
 def evaluate(
@@ -42,7 +42,7 @@ def evaluate(
                 loss_sum += loss_N
                 num_answers += len(targets_N)
                 if measures:
-                    num_classes = outputs_N.shape[1]
+                    num_classes = num_classes_of(outputs_N)
                     parts = add_parts(parts, measures.of(outputs_N, targets_N, loss_N))
     finally:
         model.module.train(was_training)

@@ -58,7 +58,7 @@ class Measures:
         Raises:
             ComponentFailed: a metric raised, or gave back something else.
         """
-        classes = outputs.shape[1]
+        classes = num_classes_of(outputs)
         offered = {"outputs": outputs, "targets": targets, "num_classes": classes, "loss_sum": loss_sum}
         offered["token_bytes_V"] = self._token_bytes_V
         found: dict[str, NDArray[np.float64]] = {}
@@ -116,6 +116,11 @@ class Measures:
             value = made.value(parts)
         by_suffix = value if isinstance(value, Mapping) else {"": value}
         return {f"{name}/{suffix}" if suffix != "" else name: _number(bound, one) for suffix, one in by_suffix.items()}
+
+
+def num_classes_of(outputs: Any) -> int:
+    """Outputs of a row, (N, classes); 1 where a task leaves no second axis."""
+    return int(outputs.shape[1]) if outputs.ndim > 1 else 1
 
 
 NO_MEASURES = Measures(None)

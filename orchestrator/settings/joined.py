@@ -9,7 +9,7 @@ from pydantic import Field, InstanceOf
 
 from fedchunk.orchestrator.components import Bound, Components
 from fedchunk.orchestrator.core.target import Target
-from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants, spelling
+from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants, is_place, spelling
 from fedchunk.orchestrator.settings.running import RuntimeSettings, TrackingSettings
 from fedchunk.orchestrator.settings.sections import (
     ChunkingSettings,
@@ -107,7 +107,7 @@ class Sections(Section):
     def target(self) -> Target:
         """What the run is judged by."""
         metric = self.federation.target_metric or self.task_facts.target_metric
-        metric = spelling(KINDS["metric"], metric) or metric
+        metric = spelling(KINDS["metric"], metric) or (metric.rpartition(":")[2] if is_place(metric) else metric)
         direction = self.federation.target_direction
         return Target(metric, self.is_lower_better(metric) if direction is None else direction == "lower")
 
