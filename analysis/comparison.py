@@ -14,9 +14,10 @@ import pyarrow as pa
 from fedchunk.analysis.intervals import Interval
 from fedchunk.analysis.run_curve import RunCurve
 from fedchunk.analysis.text import bytes_text, table_text, time_text
+from fedchunk.orchestrator.core.target import ACCURACY, Target
 
 Axis = Literal["bytes", "time"]
-"""What accuracy is held against."""
+"""What accuracy, or another metric, is held against."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,17 @@ class Group:
     runs: tuple[RunCurve, ...]
     target: float
     on_front: bool
-    """Whether no other group is as accurate with as few bytes (or in as little time), and better in one of them."""
+    """Whether no other group is as good with as few bytes (or in as little time), and better in one of them."""
 
     @cached_property
-    def accuracy(self) -> Interval:
-        """Of the final accuracies."""
-        return Interval.of([run.final_accuracy for run in self.runs])
+    def value(self) -> Interval:
+        """Of the final values of what is compared."""
+        return Interval.of([run.final_value for run in self.runs])
+
+    @property
+    def metric(self) -> str:
+        """What is compared."""
+        return self.runs[0].metric.metric
 
     @property
     def mean_seconds(self) -> float:
@@ -93,8 +99,8 @@ class Group:
         return {
             "label": self.label,
             "seeds": len(self.runs),
-            "accuracy": self.accuracy.mean,
-            "accuracy_half_width": self.accuracy.half_width,
+            self.metric: self.value.mean,
+            f"{self.metric}_half_width": self.value.half_width,
             **{name: self.mean_bytes(name) for name in ("uplink_bytes", "downlink_bytes", "total_bytes")},
             "share_of_full_exchange": self.share,
             "seeds_that_reached": len(self.reached),
@@ -108,7 +114,6 @@ class Group:
 
 
 ROW = {
-    "label": pa.string(), "seeds": pa.int32(), "accuracy": pa.float64(), "accuracy_half_width": pa.float64(),
     "uplink_bytes": pa.float64(), "downlink_bytes": pa.float64(), "total_bytes": pa.float64(),
     "share_of_full_exchange": pa.float64(), "seeds_that_reached": pa.int32(), "bytes_to_target": pa.float64(),
     "seconds": pa.float64(), "seconds_to_target": pa.float64(),
@@ -121,17 +126,19 @@ class Comparison:
     """Groups of runs, side by side."""
 
     target: float
-    """The accuracy to reach, 0 to 1."""
+    """The accuracy to reach, 0 to 1, or the value of another metric."""
     target_source: str
     """Where the target comes from."""
     groups: tuple[Group, ...]
-    """Most accurate first."""
+    """The best first."""
     notes: tuple[str, ...]
     """What a reader must know: runs that ended early, runs that count once."""
     axis: Axis = "bytes"
     """What the front is about."""
     links: str | None = None
     """The links that seconds are counted over; None: they are those of the machines that the runs ran on."""
+    metric: Target = ACCURACY
+    """What is compared."""
 
     @property
     def shows_time(self) -> bool:
@@ -147,13 +154,17 @@ class Comparison:
         """The same as JSON's types."""
         rows = [{**group.row(), "settings": dict(group.settings)} for group in self.groups]
         return {
+            "metric": self.metric.recorded(),
             "target": self.target, "target_source": self.target_source, "axis": self.axis, "links": self.links,
             "groups": rows, "notes": list(self.notes),
         }  # fmt: skip
 
     def to_arrow(self) -> pa.Table:
         """A row per group; bytes are means over seeds, ``settings`` is JSON."""
-        return pa.Table.from_pylist([group.row() for group in self.groups], schema=pa.schema(list(ROW.items())))
+        name = self.metric.metric
+        first = {"label": pa.string(), "seeds": pa.int32(), name: pa.float64(), f"{name}_half_width": pa.float64()}
+        schema = pa.schema(list((first | ROW).items()))
+        return pa.Table.from_pylist([group.row() for group in self.groups], schema=schema)
 
     def runs_to_arrow(self) -> pa.Table:
         """A row per run."""
@@ -164,42 +175,54 @@ class Comparison:
             totals = {"uplink_bytes": run.uplink_bytes, "downlink_bytes": run.downlink_bytes}
             reached = {"target_round": at[0] if at else None, "bytes_to_target": at[1] if at else None}
             times = {"seconds": run.seconds, "seconds_to_target": run.seconds_to(self.target)}
-            rows.append(row | {"accuracy": run.final_accuracy} | totals | reached | times)
+            rows.append(row | {self.metric.metric: run.final_value} | totals | reached | times)
         kinds = dict.fromkeys(("label", "run", "status"), pa.string())
-        kinds |= dict.fromkeys(("accuracy", "seconds", "seconds_to_target"), pa.float64())
+        kinds |= dict.fromkeys((self.metric.metric, "seconds", "seconds_to_target"), pa.float64())
         return pa.Table.from_pylist(rows, schema=pa.schema([(name, kinds.get(name, pa.int64())) for name in rows[0]]))
 
     def curves_to_arrow(self) -> pa.Table:
-        """A row per group and round that all its seeds evaluated: accuracy over seeds; mean MB and hours so far."""
+        """A row per group and round that all its seeds evaluated: the metric over seeds; mean MB and hours so far."""
         return pa.concat_tables([_curve(group) for group in self.groups])
 
     def __str__(self) -> str:
         lines = [
             table_text(self.headers, [self.cells(group) for group in self.groups]),
             "",
-            f"target {100 * self.target:.2f} %: {self.target_source}",
+            f"target {self.target_text}: {self.target_source}",
             *([f"time: {self.time_source}"] if self.shows_time else []),
             *self.notes,
         ]
         return "\n".join(lines)
 
     @property
+    def target_text(self) -> str:
+        """The target in words."""
+        return self.metric.text(self.target, digits=2)
+
+    @property
     def headers(self) -> tuple[str, ...]:
         """Of the table for people."""
         time = ("time", "time to target") if self.shows_time else ()
         return (
-            "settings", "seeds", "accuracy %", "up", "down", "both", "of full exchange", "to target", *time,
+            "settings", "seeds", self._metric_header, "up", "down", "both", "of full exchange", "to target", *time,
             "Pareto front",
         )  # fmt: skip
 
+    @property
+    def _metric_header(self) -> str:
+        return "accuracy %" if self.metric.metric == "accuracy" else self.metric.metric
+
     def cells(self, group: Group) -> tuple[str, ...]:
         """A group's row for people, under :attr:`headers`."""
-        half = group.accuracy.half_width
+        half = group.value.half_width
+        parts = [group.value.mean, *([] if half is None else [half])]
+        is_share = self.metric.metric == "accuracy"
+        value = " \u00b1 ".join(f"{100 * part:.2f}" if is_share else f"{part:.4g}" for part in parts)
         time = (time_text(group.mean_seconds), group.time_to_target_text) if self.shows_time else ()
         return (
             group.label,
             str(len(group.runs)),
-            f"{100 * group.accuracy.mean:.2f}" + ("" if half is None else f" \u00b1 {100 * half:.2f}"),
+            value,
             *(bytes_text(group.mean_bytes(name)) for name in ("uplink_bytes", "downlink_bytes", "total_bytes")),
             f"{100 * group.share:.3g} %",
             group.to_target_text,
@@ -214,7 +237,8 @@ def _curve(group: Group) -> pa.Table:
         common = np.intersect1d(common, run.rounds_E)
     rows = [np.searchsorted(run.rounds_E, common) for run in group.runs]
     pairs = list(zip(group.runs, rows, strict=True))
-    accuracy = np.stack([run.accuracy_E[own] for run, own in pairs])
+    values = np.stack([run.value_E[own] for run, own in pairs])
+    name = group.metric
     up, down, seconds = (
         np.mean([getattr(run, name)[own] for run, own in pairs], axis=0)
         for name in ("uplink_E", "downlink_E", "seconds_E")
@@ -223,9 +247,9 @@ def _curve(group: Group) -> pa.Table:
         {
             "label": pa.array([group.label] * len(common), pa.string()),
             "round": pa.array(common, pa.int32()),
-            "accuracy": accuracy.mean(axis=0),
-            "accuracy_min": accuracy.min(axis=0),
-            "accuracy_max": accuracy.max(axis=0),
+            name: values.mean(axis=0),
+            f"{name}_min": values.min(axis=0),
+            f"{name}_max": values.max(axis=0),
             "uplink_mb": up / 1e6,
             "downlink_mb": down / 1e6,
             "total_mb": (up + down) / 1e6,

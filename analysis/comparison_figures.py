@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,24 +16,34 @@ from fedchunk.analysis.mpl import Axes, Figure, FuncFormatter, NullFormatter, ow
 
 SHOWN_BELOW = 0.25
 """Accuracy further below the target is off the axis: it would flatten the differences that matter."""
+SHOWN_WORSE = 0.5
+"""The same of other metrics, as a share of the target."""
 
 LETTERS = 11
 """Letters of legend text to an inch."""
 
 
 def draw_comparison(comparison: Comparison) -> dict[str, Figure]:
-    """``accuracy_bytes``, ``pareto`` and ``bytes_to_target``; ``accuracy_time`` and ``time_to_target`` where asked."""
+    """``accuracy_bytes``, ``pareto`` and ``bytes_to_target``; ``accuracy_time`` and ``time_to_target`` where asked.
+
+    Of another metric its name stands in the place of ``accuracy``.
+    """
     with own_style():
-        time = time_of(comparison) if comparison.shows_time else None
+        time, name = time_of(comparison) if comparison.shows_time else None, file_name(comparison)
         figures = {
-            "accuracy_bytes": draw_accuracy_bytes(comparison),
+            f"{name}_bytes": draw_accuracy_bytes(comparison),
             "pareto": draw_pareto(comparison, time if comparison.axis == "time" and time else BYTES),
             "bytes_to_target": draw_to_target(comparison, BYTES),
         }
         if time is not None:
-            figures["accuracy_time"] = draw_accuracy_time(comparison, time)
+            figures[f"{name}_time"] = draw_accuracy_time(comparison, time)
             figures["time_to_target"] = draw_to_target(comparison, time)
         return figures
+
+
+def file_name(comparison: Comparison) -> str:
+    """The metric as a part of the names of figures' files."""
+    return re.sub(r"[^\w.-]", "_", comparison.metric.metric)
 
 
 def draw_accuracy_bytes(comparison: Comparison) -> Figure:
@@ -43,7 +54,7 @@ def draw_accuracy_bytes(comparison: Comparison) -> Figure:
         _draw_curves(ax, comparison, name, 1e6)
         _cost_axis(ax, BYTES)
         ax.set_title(title, loc="left")
-    return _labelled(drawn, axes[0])
+    return _labelled(drawn, axes[0], comparison)
 
 
 def draw_accuracy_time(comparison: Comparison, time: Cost) -> Figure:
@@ -51,54 +62,68 @@ def draw_accuracy_time(comparison: Comparison, time: Cost) -> Figure:
     drawn, axes = _figure(comparison, 1, 10.5, 4.8)
     _draw_curves(axes[0], comparison, "hours", 3600 / time.unit)
     _cost_axis(axes[0], time)
-    axes[0].set_title("Accuracy and time", loc="left")
-    return _labelled(drawn, axes[0])
+    axes[0].set_title(f"{_name(comparison).capitalize()} and time", loc="left")
+    return _labelled(drawn, axes[0], comparison)
 
 
 def _draw_curves(ax: Axes, comparison: Comparison, name: str, factor: float) -> None:
     """A line for each group over a column of its curve, times ``factor``."""
-    curves = comparison.curves_to_arrow()
-    lowest, highest = pc.min(curves["accuracy_min"]).as_py(), pc.max(curves["accuracy"]).as_py()
-    lowest = max(lowest, min(comparison.target, highest) - SHOWN_BELOW)
-    curves = curves.filter(pc.greater_equal(curves["accuracy_max"], lowest))
+    curves, metric, target = comparison.curves_to_arrow(), comparison.metric.metric, comparison.target
+    far = SHOWN_BELOW if metric == "accuracy" else SHOWN_WORSE * abs(target)
+    if comparison.metric.lower:
+        best, worst = pc.min(curves[metric]).as_py(), pc.max(curves[f"{metric}_max"]).as_py()
+        worst = min(worst, max(target, best) + far)
+        curves = curves.filter(pc.less_equal(curves[f"{metric}_min"], worst))
+    else:
+        best, worst = pc.max(curves[metric]).as_py(), pc.min(curves[f"{metric}_min"]).as_py()
+        worst = max(worst, min(target, best) - far)
+        curves = curves.filter(pc.greater_equal(curves[f"{metric}_max"], worst))
     for i, group in enumerate(comparison.groups):
         own = curves.filter(pc.equal(curves["label"], group.label))
         spent = own[name].to_numpy() * factor
-        low, high = own["accuracy_min"].to_numpy(), own["accuracy_max"].to_numpy()
+        low, high = own[f"{metric}_min"].to_numpy(), own[f"{metric}_max"].to_numpy()
         color, line, _ = look(i)
-        ax.plot(spent, own["accuracy"].to_numpy(), line, color=color, linewidth=1.7, label=group.label)
+        ax.plot(spent, own[metric].to_numpy(), line, color=color, linewidth=1.7, label=group.label)
         ax.fill_between(spent, low, high, color=color, alpha=0.16, linewidth=0)
     ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
-    ax.set_ylim(bottom=lowest - 0.01)
+    room = 0.01 if metric == "accuracy" else 0.02 * abs(worst - best)
+    ax.set_ylim(top=worst + room) if comparison.metric.lower else ax.set_ylim(bottom=worst - room)
 
 
-def _labelled(drawn: Figure, ax: Axes) -> Figure:
-    ax.set_ylabel("accuracy (band: worst to best seed)")
-    share_axis(ax.yaxis)
+def _name(comparison: Comparison) -> str:
+    """The metric in words."""
+    return comparison.metric.metric
+
+
+def _labelled(drawn: Figure, ax: Axes, comparison: Comparison) -> Figure:
+    ax.set_ylabel(f"{_name(comparison)} (band: worst to best seed)")
+    if comparison.metric.metric == "accuracy":
+        share_axis(ax.yaxis)
     _legend(drawn, ax)
     return drawn
 
 
 def draw_pareto(comparison: Comparison, cost: Cost) -> Figure:
-    """Final accuracy against all that was spent, with 95 % intervals; the line joins what nothing beats."""
+    """Final values against all that was spent, with 95 % intervals; the line joins what nothing beats."""
     drawn, (ax,) = _figure(comparison, 1, 10.5, 4.8)
     for i, group in enumerate(comparison.groups):
         color, _, mark = look(i)
         ax.errorbar(
-            cost.of_run(group) / cost.unit, group.accuracy.mean, yerr=group.accuracy.half_width or None,
+            cost.of_run(group) / cost.unit, group.value.mean, yerr=group.value.half_width or None,
             fmt="s" if group.dense else mark, color=color, markersize=8, capsize=3, elinewidth=1.1,
             markerfacecolor=color if group.on_front else "white", label=group.label, zorder=3,
         )  # fmt: skip
-    front = sorted((cost.of_run(g) / cost.unit, g.accuracy.mean) for g in comparison.groups if g.on_front)
+    front = sorted((cost.of_run(g) / cost.unit, g.value.mean) for g in comparison.groups if g.on_front)
     ax.step(*zip(*front, strict=True), where="post", color=GREY, linewidth=1.2, label="Pareto front", zorder=2)
     ax.axhline(comparison.target, color=GREY, linestyle="--", linewidth=1, label=_target_label(comparison))
     _cost_axis(ax, cost)
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, 0.0), min(high, 1.01))  # an interval of two seeds may reach beyond what can be
-    share_axis(ax.yaxis)
-    ax.set_ylabel("final accuracy, mean over seeds with 95 % interval")
+    if comparison.metric.metric == "accuracy":
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, 0.0), min(high, 1.01))  # an interval of two seeds may reach beyond what can be
+        share_axis(ax.yaxis)
+    ax.set_ylabel(f"final {_name(comparison)}, mean over seeds with 95 % interval")
     what = "bytes (both directions; " if cost is BYTES else "time ("
-    ax.set_title(f"Accuracy and {what}square: full exchange, filled: on the front)", loc="left")
+    ax.set_title(f"{_name(comparison).capitalize()} and {what}square: full exchange, filled: on the front)", loc="left")
     _legend(drawn, ax)
     return drawn
 
@@ -127,7 +152,8 @@ def draw_to_target(comparison: Comparison, cost: Cost) -> Figure:
     ax.set_yticks(range(len(groups)), [group.label for group in groups], parse_math=False, fontsize=9)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
-    ax.set_title(f"{cost.name.capitalize()} until {100 * comparison.target:.2f} % accuracy (dots: seeds)", loc="left")
+    goal = f"{comparison.target_text} {_name(comparison)}"
+    ax.set_title(f"{cost.name.capitalize()} until {goal} (dots: seeds)", loc="left")
     return drawn
 
 
@@ -157,7 +183,7 @@ def _first(count: float) -> int:
 
 
 def _target_label(comparison: Comparison) -> str:
-    return f"target {100 * comparison.target:.2f} %"
+    return f"target {comparison.target_text}"
 
 
 def _figure(comparison: Comparison, panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

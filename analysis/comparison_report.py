@@ -9,15 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from fedchunk.analysis.comparison import Comparison
-from fedchunk.analysis.comparison_figures import draw_comparison
+from fedchunk.analysis.comparison_figures import draw_comparison, file_name
 from fedchunk.analysis.figures import save_all, save_data
 from fedchunk.analysis.page import Section, image, page, table
 
 TITLES = {
-    "accuracy_bytes": "Accuracy against bytes",
     "pareto": "Pareto front",
     "bytes_to_target": "Bytes to the target",
-    "accuracy_time": "Accuracy against time",
     "time_to_target": "Time to the target",
 }
 
@@ -58,12 +56,14 @@ def write_comparison(comparison: Comparison, output: str | Path) -> ComparisonRe
 
 def comparison_html(comparison: Comparison, runs: pa.Table, figures: tuple[Path, ...]) -> str:
     """The page: everything in it is inline and escaped."""
-    target = [("target", f"{100 * comparison.target:.2f} %: {comparison.target_source}")]
+    target = [("target", f"{comparison.target_text}: {comparison.target_source}")]
+    metric, name = comparison.metric.metric.capitalize(), file_name(comparison)
+    titles = TITLES | {f"{name}_{cost}": f"{metric} against {cost}" for cost in ("bytes", "time")}
     time = [("time", comparison.time_source)] if comparison.shows_time else []
     sections = [
         Section("In short", table(comparison.headers, [comparison.cells(group) for group in comparison.groups])),
         Section("Notes", table(("", ""), [*target, *time, *(("note", note) for note in comparison.notes)])),
-        *(Section(TITLES[path.stem], image(path, TITLES[path.stem])) for path in figures),
+        *(Section(titles[path.stem], image(path, titles[path.stem])) for path in figures),
     ]
     differ = [{"group": group.label, **group.settings} for group in comparison.groups]
     sections.append(Section("Settings in which the groups differ", _rows(differ)))

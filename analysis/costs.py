@@ -1,4 +1,4 @@
-"""What a comparison holds accuracy against: bytes, or time; how each is read off a group, and put on an axis."""
+"""What a comparison holds a metric against: bytes, or time; how each is read off a group, and put on an axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS_S = ((120.0, 1.0, "seconds"), (7200.0, 60.0, "minutes"), (48 * 3600.0, 360
 
 @dataclass(frozen=True)
 class Cost:
-    """One thing that accuracy is paid with."""
+    """One thing that is paid with."""
 
     name: str
     label: str

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fedchunk.analysis.chunk_study import ChunkStudy
 from fedchunk.analysis.chunk_summary import SummaryStudy
 from fedchunk.analysis.importance import Importance
+from fedchunk.analysis.judged import target_of
 from fedchunk.analysis.layers import layer_marks
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.metric_data import metric_data
@@ -29,6 +30,7 @@ from fedchunk.analysis.round_data import (
     summary_age_data,
 )
 from fedchunk.orchestrator.core.records import QUANTILES
+from fedchunk.orchestrator.core.target import ACCURACY
 
 COORDINATOR = -1
 """The coordinator in the ledger's ``sender`` and ``receiver`` columns; see the schema."""
@@ -38,7 +40,8 @@ def figure_data(run: Run) -> dict[str, pa.Table]:
     """The tables behind the figures of a run, by name. What was not recorded is left out, and so is what says
     nothing because every client always sent every chunk.
 
-    - ``accuracy``: a row per evaluated round, with megabytes spent until then, also by full exchange;
+    - ``accuracy`` (of runs that are judged by something else ``target``, with its name in ``metric``): a row per
+      evaluated round, with megabytes spent until then, also by full exchange;
     - ``metrics``: a row per further metric and round;
     - ``bytes`` and ``full_exchange``: bytes of a round by direction (and kind);
     - ``chunk_selection``: a row per cell of the heat map, share of the participants that sent the chunk;
@@ -58,7 +61,8 @@ def figure_data(run: Run) -> dict[str, pa.Table]:
     of the quantiles of each round.
     """
     clients = run.clients
-    data = {"accuracy": accuracy_data(run), "metrics": metric_data(run.metrics)} | byte_data(run)
+    judged = "accuracy" if target_of(run) == ACCURACY else "target"
+    data = {judged: accuracy_data(run), "metrics": metric_data(run.metrics)} | byte_data(run)
     study = run.chunk_study
     if study is not None:
         data |= _choice_data(run, study) | importance_data(study.importance)
@@ -119,9 +123,9 @@ def _marks(run: Run) -> pa.Table:
 
 
 def accuracy_data(run: Run) -> pa.Table:
-    """Accuracy of the evaluated rounds beside the megabytes of both directions, summed up to the round."""
-    rounds = run.rounds
-    names = ("round", "accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max")
+    """Accuracy, or what else counts, of evaluated rounds beside the megabytes of both directions up to the round."""
+    rounds, target = run.rounds, target_of(run)
+    names = ("round", *target.columns)
     sums = {
         "uplink_mb": _megabytes_so_far(rounds["uplink_bytes"]),
         "downlink_mb": _megabytes_so_far(rounds["downlink_bytes"]),
@@ -129,7 +133,10 @@ def accuracy_data(run: Run) -> pa.Table:
         "dense_mb": _megabytes_so_far(rounds["dense_bytes"]),
     }
     table = pa.table({name: rounds[name] for name in names} | sums)
-    return table.filter(pc.or_(pc.is_valid(table["accuracy"]), pc.is_valid(table["client_accuracy_mean"])))
+    if target != ACCURACY:
+        table = table.append_column("metric", pa.array([target.metric] * table.num_rows, pa.string()))
+    own, mean, *_ = (table[column] for column in target.columns)
+    return table.filter(pc.or_(pc.is_valid(own), pc.is_valid(mean)))
 
 
 def _megabytes_so_far(column: pa.ChunkedArray) -> pa.Array:

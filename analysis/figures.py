@@ -27,6 +27,7 @@ from fedchunk.analysis.round_figures import (
 from fedchunk.analysis.summaries import missing_figures
 from fedchunk.analysis.text import bytes_text
 from fedchunk.orchestrator.core.errors import RecordsError
+from fedchunk.orchestrator.core.target import ACCURACY_COLUMNS, TARGET_COLUMNS
 
 __all__ = [
     "FIGURES",
@@ -45,8 +46,8 @@ OFF_SCALE = 3.0
 """Full exchange is drawn beside the bytes if it costs at most so many times as much; beyond, it flattens them."""
 
 FIGURES = (
-    "accuracy", "metrics", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap", "age",
-    "sensitivity", "residual", "consensus",
+    "accuracy", "target", "metrics", "bytes", "chunk_selection", "layers", "importance", "overlap", "client_overlap",
+    "age", "sensitivity", "residual", "consensus",
 )  # fmt: skip
 """Names of all figures that a run may have, in the report's order."""
 
@@ -98,6 +99,7 @@ def _drawings() -> Mapping[str, tuple[Callable[..., Figure], tuple[str, ...], tu
     """What draws a figure, from which tables, and from which others where they are there: of these at least one."""
     return {
         "accuracy": (draw_accuracy, ("accuracy",), ()),
+        "target": (draw_accuracy, ("target",), ()),
         "metrics": (draw_metrics, ("metrics",), ()),
         "bytes": (draw_bytes, ("bytes", "full_exchange"), ()),
         "chunk_selection": (draw_selection, ("chunk_selection", "layers"), ()),
@@ -132,15 +134,18 @@ def save_data(data: Mapping[str, pa.Table], folder: Path) -> tuple[Path, ...]:
 
 
 def draw_accuracy(accuracy: pa.Table) -> Figure:
-    """Accuracy per round, and per megabyte of both directions; the mark is what full exchange would have cost."""
+    """Accuracy, or what else counts, per round, and per megabyte of both directions with a mark at full exchange."""
+    other = accuracy["metric"][0].as_py() if "metric" in accuracy.column_names else None
+    name = other or "accuracy"
     drawn, (per_round, per_megabyte) = figure(2, 11, 4.4, sharey=True)
     rounds, total = accuracy["round"].to_numpy(), accuracy["total_mb"].to_numpy()
     _accuracy_lines(per_round, rounds, accuracy)
     _accuracy_lines(per_megabyte, total, accuracy)
     round_axis(per_round, int(rounds[0]), int(rounds[-1]))
-    per_round.set_ylabel("accuracy on the test set")
-    per_round.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    per_round.set_title("Accuracy per round", loc="left")
+    per_round.set_ylabel(f"{name} on the test set")
+    if other is None:
+        per_round.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    per_round.set_title(f"{name.capitalize()} per round", loc="left")
     dense = float(accuracy["dense_mb"].to_numpy()[-1])
     per_megabyte.axvline(dense, color=GREY, linestyle="--", label="full exchange, same rounds")
     if total[0] > 0 and dense > OFF_SCALE * total[-1]:
@@ -150,7 +155,8 @@ def draw_accuracy(accuracy: pa.Table) -> Figure:
         per_megabyte.set_xlim(left=0)
         per_megabyte.set_xlabel("megabytes up and down so far")
     per_megabyte.set_title(
-        f"Accuracy per megabyte ({bytes_text(total[-1] * 1e6)}; full exchange {bytes_text(dense * 1e6)})", loc="left"
+        f"{name.capitalize()} per megabyte ({bytes_text(total[-1] * 1e6)}; full exchange {bytes_text(dense * 1e6)})",
+        loc="left",
     )
     legend_below(drawn, per_megabyte)
     return drawn
@@ -158,15 +164,16 @@ def draw_accuracy(accuracy: pa.Table) -> Figure:
 
 def _accuracy_lines(ax: Axes, x: np.ndarray, accuracy: pa.Table) -> None:
     """The coordinator's model and the clients' mean, each where it was measured."""
+    own, mean, least, most = ACCURACY_COLUMNS if "accuracy" in accuracy.column_names else TARGET_COLUMNS
     for column, color, label in (
-        ("accuracy", BLUE, "coordinator's model"),
-        ("client_accuracy_mean", ORANGE, "clients' own models, mean"),
+        (own, BLUE, "coordinator's model"),
+        (mean, ORANGE, "clients' own models, mean"),
     ):
         values = accuracy[column].to_numpy()
         known = ~np.isnan(values)
         if known.any():
             ax.plot(x[known], values[known], color=color, marker=marker(len(x)), markersize=4, label=label)
-    low, high = (accuracy[f"client_accuracy_{end}"].to_numpy() for end in ("min", "max"))
+    low, high = (accuracy[column].to_numpy() for column in (least, most))
     if not np.isnan(low).all():
         known = ~np.isnan(low)
         ax.fill_between(

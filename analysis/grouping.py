@@ -16,12 +16,16 @@ NOT_COMPARED = frozenset({
     "transport", "ray_dashboard",
     "ray_dashboard_port", "clients_per_call", "profile", "stop_timeout_s", "checkpoint_interval",
     "checkpoints_to_keep", "max_run_restarts", "mlflow_finish_timeout_s",
-    "record_chunks", "metrics", "recorders", "mlflow_enabled", "mlflow_tracking_uri", "mlflow_experiment_prefix",
+    "record_chunks", "metrics", "target_metric", "target_direction", "recorders",
+    "mlflow_enabled", "mlflow_tracking_uri", "mlflow_experiment_prefix",
 })  # fmt: skip
 """Settings that make no other experiment: the seed, names and places, those of processes, and what is recorded."""
 
-NO_SETTINGS = ("method", "components")
+NO_SETTINGS = ("method", "components", "target")
 """Other things that ``config.json`` holds. ``components`` counts, as part of the settings that name them."""
+
+BEFORE = {"task": "classification", "loss_function": "CrossEntropy"}
+"""What runs did before there was a choice, or before null said it: the same as null."""
 
 ORIGIN = "forked_from"
 """What a fork branched off. It counts: its first rounds had other settings."""
@@ -84,7 +88,7 @@ def _meaning(config: Mapping[str, Any], name: str) -> Any:
     value, source = config.get(name), _source(config, name)
     if source:
         return [str(value).rpartition(":")[2], source]
-    return None if value in ({}, [], ()) else value
+    return None if value in ({}, [], ()) or (name in BEFORE and value == BEFORE[name]) else value
 
 
 def _value(config: Mapping[str, Any], name: str) -> Any:

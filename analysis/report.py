@@ -25,13 +25,14 @@ from fedchunk.analysis.summaries import (
 )
 from fedchunk.analysis.written import Report
 
-NO_SETTINGS = ("method", "components", "forked_from")
+NO_SETTINGS = ("method", "components", "forked_from", "target")
 """What ``config.json`` holds beside the settings."""
 CSV_ROWS = 500
 """Rows of clients.csv at most: MLflow shows no more of a CSV file."""
 
 FIGURE_TITLES = {
     "accuracy": "Accuracy",
+    "target": "What the run is judged by",
     "metrics": "Metrics, round by round",
     "bytes": "Bytes per round",
     "chunk_selection": "Which chunks are sent",
@@ -104,9 +105,7 @@ def report_html(run: Run, figures: tuple[Path, ...], times: LinkTimes | None = N
     components = component_rows(run)
     if components:
         sections.append(Section("Components of your own", table(("setting", "name", "place", "SHA-256"), components)))
-    settings = {
-        name: value for name, value in run.config.items() if name not in ("method", "components", "forked_from")
-    }
+    settings = {name: value for name, value in run.config.items() if name not in NO_SETTINGS}
     sections.append(Section("Settings", _mapping(settings)))
     if run.summary:
         sections.append(Section("Summary", _mapping(run.summary)))

@@ -1,4 +1,4 @@
-"""A run's accuracy beside what had been spent until then: bytes, and time where that is asked for."""
+"""How a run did, by accuracy or what else is compared, beside what had been spent until then: bytes, and time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fedchunk.analysis.judged import measured
 from fedchunk.analysis.link_rounds import link_times
 from fedchunk.analysis.load import Run
-from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.core.links import Links
+from fedchunk.orchestrator.core.target import ACCURACY, Target
 
 WINDOW = 5
 """Evaluated rounds of a running mean: one lucky round reaches no target."""
@@ -20,13 +20,13 @@ WINDOW = 5
 
 @dataclass(frozen=True, eq=False)
 class RunCurve:
-    """A run's accuracy beside the bytes spent until then. Letters: E evaluated rounds."""
+    """The values of a metric beside the bytes spent until then. Letters: E evaluated rounds."""
 
     path: Path
     seed: int | None
     status: str
     rounds_E: NDArray[np.int64]
-    accuracy_E: NDArray[np.float64]
+    value_E: NDArray[np.float64]
     """Of the coordinator's model; of peers without one the mean of the clients' own models."""
     uplink_E: NDArray[np.int64]
     """Bytes that clients sent in all rounds up to this one."""
@@ -42,6 +42,8 @@ class RunCurve:
     """Of all rounds."""
     averaged: bool = False
     """Whether the last round is of another kind: peers' models apart until then, their exact mean in it."""
+    metric: Target = ACCURACY
+    """What the values are of."""
 
     @property
     def total_bytes(self) -> int:
@@ -49,12 +51,12 @@ class RunCurve:
         return self.uplink_bytes + self.downlink_bytes
 
     @property
-    def final_accuracy(self) -> float:
+    def final_value(self) -> float:
         """Mean of the last :data:`WINDOW` evaluated rounds, or of all if there are fewer; that of a final average."""
-        return float(self.accuracy_E[-1 if self.averaged else -WINDOW :].mean())
+        return float(self.value_E[-1 if self.averaged else -WINDOW :].mean())
 
     def reaches(self, target: float) -> tuple[int, int] | None:
-        """Round and bytes (both directions) at which a running mean first is ``target`` or more; None if never.
+        """Round and bytes (both directions) at which a running mean first is ``target`` or better; None if never.
 
         The mean is over :data:`WINDOW` evaluated rounds, or over all of a run that has fewer. After a final average the
         last round counts alone.
@@ -68,27 +70,26 @@ class RunCurve:
         return None if at is None else float(self.seconds_E[at])
 
     def _reached_at(self, target: float) -> int | None:
-        alike_E = self.accuracy_E[: len(self.accuracy_E) - self.averaged]
+        gain_E, goal = (-self.value_E, -target) if self.metric.lower else (self.value_E, target)
+        alike_E = gain_E[: len(gain_E) - self.averaged]
         window = min(WINDOW, len(alike_E))
         means = np.lib.stride_tricks.sliding_window_view(alike_E, window).mean(axis=1) if window else alike_E
-        there = [*(np.flatnonzero(means >= target) + window - 1)]
-        if self.averaged and self.accuracy_E[-1] >= target:
+        there = [*(np.flatnonzero(means >= goal) + window - 1)]
+        if self.averaged and gain_E[-1] >= goal:
             there.append(len(alike_E))
         return int(there[0]) if there else None
 
 
-def run_curve(run: Run, links: Links | None = None) -> RunCurve:
-    """The accuracy, bytes and seconds of a run: over ``links``, or as they were measured.
+def run_curve(run: Run, links: Links | None = None, metric: Target = ACCURACY) -> RunCurve:
+    """The values of ``metric``, bytes and seconds of a run: over ``links``, or as they were measured.
 
     Raises:
-        RecordsError: no round was evaluated, or a table cannot be read.
+        RecordsError: it was measured in no round, or a table cannot be read.
         ConfigError: the links lack a client.
     """
     rounds = run.rounds
-    name = "accuracy" if rounds["accuracy"].null_count < rounds.num_rows else "client_accuracy_mean"
-    evaluated = pc.is_valid(rounds[name]).to_numpy()
-    if not evaluated.any():
-        raise RecordsError(f"{run.path}: no round was evaluated, so there is no accuracy to compare; leave the run out")
+    rounds_E, value_E = measured(run, metric.metric)
+    evaluated = np.isin(rounds["round"].to_numpy(), rounds_E)
     up, down, dense = (
         np.cumsum(rounds[column].to_numpy()) for column in ("uplink_bytes", "downlink_bytes", "dense_bytes")
     )
@@ -97,8 +98,8 @@ def run_curve(run: Run, links: Links | None = None) -> RunCurve:
         path=run.path,
         seed=run.config.get("random_seed"),
         status=run.status,
-        rounds_E=rounds["round"].to_numpy()[evaluated].astype(np.int64),
-        accuracy_E=rounds[name].to_numpy()[evaluated],
+        rounds_E=rounds_E,
+        value_E=value_E,
         uplink_E=up[evaluated],
         downlink_E=down[evaluated],
         uplink_bytes=int(up[-1]),
@@ -107,4 +108,5 @@ def run_curve(run: Run, links: Links | None = None) -> RunCurve:
         seconds_E=seconds[evaluated],
         seconds=float(seconds[-1]),
         averaged=bool(run.config.get("final_average")) and run.status == "finished",
+        metric=metric,
     )

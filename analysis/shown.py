@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from html import escape
 
+from fedchunk.analysis.judged import target_of
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.page import table
-from fedchunk.analysis.summaries import byte_rows, ended, last_known, last_percent
-
-NAMES = {"accuracy": "accuracy of the coordinator's model", "client_accuracy_mean": "mean accuracy of the clients"}
+from fedchunk.analysis.summaries import byte_rows, ended, last_known, last_value
 
 
 def run_text(run: Run) -> str:
     """One line: where it is, how it ended, how accurate it was and what it sent."""
     parts = [f"{run.num_rounds} round" + ("" if run.num_rounds == 1 else "s")]
-    accuracy = next((known for name in NAMES if (known := last_known(run.rounds, name))), None)
-    parts += [f"accuracy {100 * accuracy[0]:.2f} %"] if accuracy else []
+    target = target_of(run)
+    value = next((known for name in target.columns[:2] if (known := last_known(run.rounds, name))), None)
+    parts += [f"{target.metric} {target.text(value[0], digits=2)}"] if value else []
     if run.num_rounds:
         _, sent, dense, saved = byte_rows(run)[-1]
         parts.append(f"{sent} up and down, full exchange {dense}, saved {saved}")
@@ -30,7 +30,7 @@ def run_html(run: Run) -> str:
     loss = last_known(run.rounds, "loss")
     rows = [
         ("finished rounds", str(run.num_rounds)),
-        *((text, last_percent(run.rounds, column)) for column, text in NAMES.items() if _shown(run, column)),
+        *((text, last_value(run, column)) for column, text in _names(run).items() if _shown(run, column)),
         *([("loss of the coordinator's model", f"{loss[0]:.4g} (round {loss[1]})")] if loss else []),
         *((way, f"{sent}; full exchange {dense}, saved {saved}") for way, sent, dense, saved in byte_rows(run)),
         ("folder", str(run.path)),
@@ -38,6 +38,13 @@ def run_html(run: Run) -> str:
     return f"<div><p><strong>{escape(line)}</strong></p>\n{table(('', ''), rows)}</div>"
 
 
+def _names(run: Run) -> dict[str, str]:
+    """The columns of what the run is judged by, in words."""
+    target = target_of(run)
+    own, mean, *_ = target.columns
+    return {own: f"{target.metric} of the coordinator's model", mean: f"mean {target.metric} of the clients"}
+
+
 def _shown(run: Run, column: str) -> bool:
     """Of clients' own models nothing is said where they were not measured."""
-    return column == "accuracy" or last_known(run.rounds, column) is not None
+    return column == target_of(run).columns[0] or last_known(run.rounds, column) is not None

@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 
 from fedchunk.analysis.chunk_analyzer import distribution_of, importance_of
 from fedchunk.analysis.chunk_study import ChunkStudy
+from fedchunk.analysis.judged import best_round, target_of
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.method import Method, method_of
 from fedchunk.analysis.overlap import chance_corrected
 from fedchunk.analysis.round_data import reason_data
 from fedchunk.analysis.text import bytes_text, list_text, number_text, table_text
+from fedchunk.orchestrator.core.target import ACCURACY
 
 
 def headline(run: Run) -> list[tuple[str, str]]:
@@ -28,14 +30,21 @@ def headline(run: Run) -> list[tuple[str, str]]:
         ("clients that took part", str(pc.count_distinct(clients["client"]).as_py())),
         ("updates that did not count", str(lost)),
         ("chunks", str(run.num_chunks)),
-        ("accuracy of the coordinator's model", last_percent(rounds, "accuracy")),
-        ("mean accuracy of the clients' own models", last_percent(rounds, "client_accuracy_mean")),
+        *target_rows(run),
         ("time of all rounds", f"{pc.sum(rounds['wall_s']).as_py() or 0.0:.1f} s"),
     ]
     if (origin := run.config.get("forked_from")) is not None:
         lines.append(("forked from", f"{origin['run']} after round {origin['round']}"))
     error = run.summary.get("error")
     return [*lines, ("error", str(error))] if error else lines
+
+
+def target_rows(run: Run) -> list[tuple[str, str]]:
+    """The last values of what the run is judged by, and the round in which it was at its best."""
+    target, best = target_of(run), best_round(run)
+    names = (f"{target.metric} of the coordinator's model", f"mean {target.metric} of the clients' own models")
+    rows = [(name, last_value(run, column)) for name, column in zip(names, target.columns[:2], strict=True)]
+    return rows if best is None else [*rows, ("best round", f"{best[0]} ({target.text(best[1], digits=2)})")]
 
 
 def ended(run: Run) -> str:
@@ -51,10 +60,10 @@ def last_known(rounds: pa.Table, column: str) -> tuple[float, int] | None:
     return known[column][-1].as_py(), known["round"][-1].as_py()
 
 
-def last_percent(rounds: pa.Table, column: str) -> str:
-    """The same as a percentage, in words."""
-    known = last_known(rounds, column)
-    return f"{100 * known[0]:.2f} % (round {known[1]})" if known else "not measured"
+def last_value(run: Run, column: str) -> str:
+    """The same of a column of what the run is judged by, in words."""
+    known = last_known(run.rounds, column)
+    return f"{target_of(run).text(known[0], digits=2)} (round {known[1]})" if known else "not measured"
 
 
 def byte_rows(run: Run) -> list[tuple[str, str, str, str]]:
@@ -91,7 +100,8 @@ def missing_figures(run: Run, drawn: Collection[str], names: Collection[str]) ->
     """Which of the figures ``names`` are not ``drawn``, and why."""
     if not run.num_rounds:
         return [("all", "no round has finished")]
-    return [(name, _why_missing(run, name)) for name in names if name not in drawn]
+    other = "target" if target_of(run) == ACCURACY else "accuracy"
+    return [(name, _why_missing(run, name)) for name in names if name not in (*drawn, other)]
 
 
 def _why_missing(run: Run, name: str) -> str:
@@ -100,7 +110,7 @@ def _why_missing(run: Run, name: str) -> str:
         return f"{f'chunk_reconstruction is {rule}' if rule else 'chunking is off'}: nothing is kept back"
     if name == "metrics":
         return "nothing was measured beside accuracy and loss; name metrics in the setting of this name"
-    if name == "accuracy":
+    if name in ("accuracy", "target"):
         return "no round was evaluated"
     if name == "consensus":
         return "clients do not exchange peer to peer, or no round was evaluated"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fedchunk.orchestrator.core.links import Links
     from fedchunk.orchestrator.fork import fork
     from fedchunk.orchestrator.learning.data.dataset import Dataset
+    from fedchunk.orchestrator.learning.tasks._task import Task
     from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule
     from fedchunk.orchestrator.run import load_settings, resume, run
     from fedchunk.orchestrator.settings.links_file import load_links
@@ -55,6 +56,7 @@ _PLACES = {
     "Sweep": "orchestrator.sweep",
     "run": "orchestrator.run",
     "sweep": "orchestrator.sweep",
+    "Task": "orchestrator.learning.tasks._task",
 }
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "RunSummary",
     "Settings",
     "Sweep",
+    "Task",
     "compare",
     "fork",
     "load_links",

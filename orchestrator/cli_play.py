@@ -23,7 +23,7 @@ def played(answer: Answer, stop: Stop, settings: Settings, launch: Launch) -> No
     from fedchunk.orchestrator.run import execute
 
     stop.limit_s = settings.runtime.stop_timeout_s
-    with ProgressLine(settings.federation.federated_learning_rounds) as progress:
+    with ProgressLine(settings.federation.federated_learning_rounds, settings.target) as progress:
         stop.say = progress.stage
         ended = execute(settings, launch, progress, stop)
     from fedchunk.orchestrator.commands.run_summary import summary_dict, summary_text  # not at the start
@@ -31,7 +31,9 @@ def played(answer: Answer, stop: Stop, settings: Settings, launch: Launch) -> No
     uri = launch.tracking_uri or settings.tracking.mlflow_tracking_uri or environment_uri()
     answer.give(
         summary_dict(ended.summary, ended.folder, ended.run_id),
-        summary_text(ended.summary, ended.folder, ended.report, _how_to_open(uri) if ended.run_id else None),
+        summary_text(
+            ended.summary, ended.folder, ended.report, _how_to_open(uri) if ended.run_id else None, settings.target
+        ),
     )
     if ended.summary.error is not None:
         print(ended.summary.error, file=sys.stderr)

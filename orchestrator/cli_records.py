@@ -76,21 +76,33 @@ def compare(
         float | None,
         typer.Option(metavar="ACCURACY", help="Accuracy to reach, 0 to 1; without: half a point below full exchange."),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What is compared, such as loss; without: what the runs are judged by."),
+    ] = None,
+    better: Annotated[
+        Literal["higher", "lower"] | None,
+        typer.Option(help="Which way a metric goes, where the runs do not say it."),
+    ] = None,
     x: Annotated[
         Literal["bytes", "time"], typer.Option("--x", help="What accuracy is held against in the Pareto front.")
     ] = "bytes",
     links: LinksOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare runs: accuracy beside bytes and time, over seeds."""
+    """Compare runs: accuracy, or another metric, beside bytes and time, over seeds."""
     with answering(as_json) as answer:
-        if target is not None and not 0 < target <= 1:
-            message = f"got {target:g}; allowed: an accuracy above 0 and at most 1, such as 0.83"
-            raise ConfigError([Fault("--target", "", message)])
         from fedchunk.analysis.compare import compare as compared
         from fedchunk.analysis.comparison_report import write_comparison
 
-        result = compared([_run_folder(run, None) for run in runs], target, x=x, links=_links(links))
+        folders = [_run_folder(run, None) for run in runs]
+        try:
+            result = compared(folders, target, x=x, links=_links(links), metric=metric, better=better)
+        except ValueError as error:
+            option, _, message = str(error).partition(": ")
+            if option not in ("target", "metric", "better"):
+                raise
+            raise ConfigError([Fault(f"--{option}", "", message)]) from None
         report = write_comparison(result, output)
         answer.give({**result.to_dict(), **report.to_dict()}, f"{result}\n\n{report}")
 

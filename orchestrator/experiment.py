@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary, Snapshot
 from fedchunk.orchestrator.core.errors import CoordinatorLost, FedchunkError, StatesLost
+from fedchunk.orchestrator.core.target import ACCURACY, TARGET_COLUMNS, Target
 from fedchunk.orchestrator.recording.background import End, Recording
 from fedchunk.orchestrator.recording.checkpoints import Checkpoints
 from fedchunk.orchestrator.settings.sections import FederationSettings
@@ -24,9 +25,10 @@ def run_experiment(
     recorders: Sequence[Recorder],
     observer: Observer,
     stop: Stop | None = None,
+    target: Target = ACCURACY,
 ) -> RunSummary:
     """Runs an experiment in a federation that is entered already, without checkpoints: see :class:`Experiment`."""
-    experiment = Experiment(settings, recorders, observer, stop or Stop(), max_restarts=0)
+    experiment = Experiment(settings, recorders, observer, stop or Stop(), max_restarts=0, target=target)
     return experiment.play(federation)
 
 
@@ -47,6 +49,7 @@ class Experiment:
         *,
         past: Sequence[Mapping[str, object]] = (),
         max_restarts: int,
+        target: Target = ACCURACY,
     ) -> None:
         """
         Args:
@@ -57,11 +60,13 @@ class Experiment:
             checkpoints: where to go on from, and what to write on the way; None: the beginning, and nothing.
             past: rows of the ``rounds`` table that are recorded already.
             max_restarts: how often rounds may be played again.
+            target: what the run is judged by.
         """
         self._settings, self._recorders, self._observer, self._stop = settings, recorders, observer, stop
         self._checkpoints, self._restarts_left = checkpoints, max_restarts
         self._rows = list(past)
-        self._enough = Enough(settings.stop_avg_accuracy, settings.patience)
+        self._target = target
+        self._enough = Enough(settings.stop_at, settings.patience, target)
         self._done = any([self._enough.after(row) for row in self._rows][-1:])
         self._recording: Recording | None = None
         self._spec: ModelSpec | None = None
@@ -121,7 +126,7 @@ class Experiment:
         if self._recording is None or self._recording.refused:
             return
         model, of_round = self._kept_model()
-        summary = summarise(self._rows, *_how_ended(error), model, self._wall_s, of_round)
+        summary = summarise(self._rows, *_how_ended(error), model, self._wall_s, of_round, self._target)
         self._recording.finish(End(summary, self._spec if model else None, model), lambda: self._stop.hurried)
 
     def _play_rounds(self, federation: Federation, watching: _Watching) -> None:
@@ -191,7 +196,7 @@ class Experiment:
     def _compare(self, result: RoundResult) -> None:
         """A round that is recorded already was played again: it must have come out the same."""
         was, now = self._rows[result.round_index - 1], result.summary
-        for column in ("accuracy", "loss", "train_loss", "uplink_bytes", "downlink_bytes"):
+        for column in (self._target.columns[0], "loss", "train_loss", "uplink_bytes", "downlink_bytes"):
             if not _same(was[column], now[column]):
                 logger.warning(
                     "round %d was played again, and its %s is %s, not %s as recorded: other versions, or another kind "
@@ -204,7 +209,7 @@ class Experiment:
         model, of_round = self._last_model(federation)
         kept = _last_snapshot(federation, len(self._rows)) if self._checkpoints and self._rows else None
         with self._stop.deferred():
-            summary = summarise(self._rows, status, error, model, self._wall_s, of_round)
+            summary = summarise(self._rows, status, error, model, self._wall_s, of_round, self._target)
             recording.finish(End(summary, federation.info.spec if model else None, model), lambda: self._stop.hurried)
             if self._checkpoints is not None:
                 self._observer.stage("writing the last checkpoint")
@@ -274,29 +279,31 @@ class _Watching:
 class Enough:
     """Whether a run has got where it was to get, or gets no further."""
 
-    def __init__(self, stop_avg_accuracy: float | None, patience: int | None) -> None:
-        self._wanted, self._patience = stop_avg_accuracy, patience
+    def __init__(self, stop_at: float | None, patience: int | None, target: Target) -> None:
+        self._wanted, self._patience, self._target = stop_at, patience, target
         self._best = float("-inf")
         self._rounds_since = 0
 
     def after(self, row: Mapping[str, object]) -> bool:
         """Whether to stop after a round: its row of the ``rounds`` table. Rounds without evaluation do not count.
 
-        The accuracy is that of the coordinator's model, or the peers' on average.
+        What counts is the coordinator's model, or the peers' on average.
         """
-        measured = row["accuracy"] if row["accuracy"] is not None else row["client_accuracy_mean"]
+        measured = self._target.of(row)
         if measured is None:
             return False
-        accuracy = float(str(measured))
-        self._rounds_since = 0 if accuracy > self._best else self._rounds_since + 1
-        self._best = max(self._best, accuracy)
-        reached = self._wanted is not None and accuracy >= self._wanted
+        gain = self._target.gain(measured)
+        self._rounds_since = 0 if gain > self._best else self._rounds_since + 1
+        self._best = max(self._best, gain)
+        reached = self._wanted is not None and self._target.reached(measured, self._wanted)
         return reached or (self._patience is not None and self._rounds_since >= self._patience)
 
 
-def never_started(error: BaseException, past: Sequence[Mapping[str, object]] = ()) -> RunSummary:
+def never_started(
+    error: BaseException, past: Sequence[Mapping[str, object]] = (), target: Target = ACCURACY
+) -> RunSummary:
     """Of a run that ended before its first round, or before the first since it was resumed."""
-    return summarise(past, *_how_ended(error), None, 0.0)
+    return summarise(past, *_how_ended(error), None, 0.0, target=target)
 
 
 def _how_ended(error: BaseException) -> tuple[str, str]:
@@ -312,11 +319,12 @@ def summarise(
     model: ModelState | None,
     wall_s: float,
     weights_round: int | None = None,
+    target: Target = ACCURACY,
 ) -> RunSummary:
     """The run in one line: last evaluated figures, sums of bytes, digest of the final weights."""
 
     def last(column: str) -> float | None:
-        values = [row[column] for row in rows if row[column] is not None]
+        values = [row[column] for row in rows if row.get(column) is not None]
         return float(str(values[-1])) if values else None
 
     def total(column: str) -> int:
@@ -337,6 +345,9 @@ def summarise(
         error=error,
         actors_busy=_mean_busy(rows),
         weights_round=weights_round if model else None,
+        target_metric=target.metric,
+        target=last(TARGET_COLUMNS[0]),
+        client_target_mean=last(TARGET_COLUMNS[1]),
     )
 
 

@@ -88,8 +88,9 @@ KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("model", "model_type", "learning/models", ("input_shape", "num_classes", "task"), "an nn.Module"),
+        Kind("task", "task", "learning/tasks", (), "a Task"),
         Kind(
-            "dataset", "dataset_type", "learning/datasets", ("data_dir", "seed", "download"), "a Dataset",
+            "dataset", "dataset_type", "learning/datasets", ("data_dir", "seed", "download", "task"), "a Dataset",
             settings=("synthetic_samples", "synthetic_test_samples", "synthetic_classes", "synthetic_channels",
                       "synthetic_size"),
         ),
@@ -105,7 +106,7 @@ KINDS: Mapping[str, Kind] = {
             spelled={"CrossEntropy": "cross_entropy", "SmoothCrossEntropy": "smooth_cross_entropy"},
         ),
         Kind(
-            "metric", "metrics", "learning/metrics", ("outputs", "targets", "num_classes", "loss_sum"),
+            "metric", "metrics", "learning/metrics", ("outputs", "targets", "num_classes", "loss_sum", "token_bytes_V"),
             "(sum, weight)", many=True,
         ),
         Kind("score", "chunk_score", "methods/scores", _SCORE_OFFERS, "scores (C,), finite; larger goes first"),

@@ -18,7 +18,7 @@ from fedchunk.orchestrator.settings.whole import Settings
 
 ROUNDS = "federated_learning_rounds"
 MAY_CHANGE = (RuntimeSettings.model_fields.keys() - {"device", "torch_threads"}) | {
-    "data_dir", "download", "patience", "stop_avg_accuracy", "recorders",
+    "data_dir", "download", "patience", "stop_avg_accuracy", "stop_target", "recorders",
     "mlflow_enabled", "mlflow_tracking_uri", "mlflow_finish_timeout_s",
 }  # fmt: skip
 """Settings that no finished round depends on."""

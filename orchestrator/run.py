@@ -119,7 +119,7 @@ def execute(settings: Settings, launch: Launch, observer: Observer, stop: Stop |
                 if experiment is not None and not folder.finished:
                     experiment.give_up(error)
                 if not folder.finished:
-                    folder.finish(never_started(error, folder.rows), None, None)
+                    folder.finish(never_started(error, folder.rows, settings.target), None, None)
                 folder.close()
                 raise
         report = None
@@ -178,6 +178,7 @@ def _experiment(
         checkpoints,
         past=folder.rows,
         max_restarts=runtime.max_run_restarts,
+        target=settings.target,
     )
 
 

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, FedchunkError, TrackingError
+from fedchunk.orchestrator.core.target import ACCURACY, Target
 from fedchunk.orchestrator.run import Launch, Resume, execute, load_settings
 from fedchunk.orchestrator.settings.loading import load
 from fedchunk.orchestrator.settings.whole import Settings
@@ -177,7 +178,8 @@ def _standing_of(trial: Trial) -> Standing:
         return Standing("waiting", 0, rounds)
     found = trial.summary
     num_bytes = found["uplink_bytes"] + found["downlink_bytes"]
-    return Standing("there", found["rounds_completed"], rounds, found["accuracy"], num_bytes)
+    target = trial.settings.target
+    return Standing("there", found["rounds_completed"], rounds, target.of(found), num_bytes, None, target)
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,12 @@ class Player:
         from fedchunk.orchestrator.learning.data.cache import DatasetCache
 
         self._cache = DatasetCache()
-        self._watch = _Watch(0)
+        self._watch = _Watch(0, ACCURACY)
         self._stop = Stop()
 
     def play(self, job: Job, stop: Stop | None = None) -> Standing:
         """What became of a trial. Never raises: a trial that fails does not stop the others."""
-        self._watch = watch = _Watch(job.settings.federation.federated_learning_rounds)
+        self._watch = watch = _Watch(job.settings.federation.federated_learning_rounds, job.settings.target)
         self._stop = stop or Stop(job.settings.runtime.stop_timeout_s)
         launch = Launch(
             output=None if job.goes_on else job.folder,
@@ -238,9 +240,10 @@ class _Watch:
     """Sees how far a trial is (an observer)."""
 
     rounds: int
+    target: Target
     row: Mapping[str, Any] = field(default_factory=dict)
     num_bytes: int = 0
-    accuracy: float | None = None
+    value: float | None = None
 
     def stage(self, name: str) -> None:
         """Nothing that a table of trials has room for."""
@@ -252,12 +255,13 @@ class _Watch:
         """A round ended."""
         self.row = row = result.summary
         self.num_bytes += int(str(row["uplink_bytes"])) + int(str(row["downlink_bytes"]))
-        measured = row["accuracy"] if row["accuracy"] is not None else row["client_accuracy_mean"]
-        self.accuracy = self.accuracy if measured is None else float(str(measured))
+        measured = self.target.of(row)
+        self.value = self.value if measured is None else measured
 
     def standing(self, status: str, error: str | None = None) -> Standing:
         """As it is shown."""
-        return Standing(status, int(str(self.row.get("round", 0))), self.rounds, self.accuracy, self.num_bytes, error)
+        done = int(str(self.row.get("round", 0)))
+        return Standing(status, done, self.rounds, self.value, self.num_bytes, error, self.target)
 
 
 def _play_here(trials: Sequence[Trial], folder: Path, how: How, board: _Board, stop: Stop) -> None:

@@ -135,7 +135,9 @@ def test_analysis_knows_only_the_tables_and_the_errors():
         if within(imported, "fedchunk.orchestrator") or within(imported, "fedchunk.actors")
     }
 
-    assert ours <= {f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts", *LINKS)}
+    assert ours <= {
+        f"fedchunk.orchestrator.core.{name}" for name in ("records", "errors", "manifest", "parts", "target", *LINKS)
+    }
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items(), ids=list(HOMES))

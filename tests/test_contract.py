@@ -45,7 +45,24 @@ import json
 import numpy as np
 import torch
 from torch import nn
-from fedchunk import Dataset
+from fedchunk import Dataset, Task
+
+
+class task(Task):
+    LOSS, TARGETS, TARGET_METRIC, ONE_LABEL = "CrossEntropy", "labels", "accuracy", True
+
+    def prepared(self, outputs, targets):
+        return outputs / 2, targets
+
+
+class tokens(nn.Module):
+    def __init__(self, num_classes, task):
+        super().__init__()
+        assert task == "language_model"
+        self.layers = nn.Sequential(nn.Embedding(num_classes, 8), nn.Linear(8, num_classes))
+
+    def forward(self, x):
+        return self.layers(x)
 
 
 class model(nn.Module):
@@ -162,6 +179,14 @@ def overrides_for(kind, name):
             "federated_learning_topology": "ring",
             "sensitivity_budget_mb": None,
         }
+    fit = {"values": "regression", "flags": "multilabel"}
+    if kind in ("loss", "metric"):
+        suits = constants(KINDS[kind], name).get("TARGETS", ("labels",))
+        values |= {} if "labels" in suits else {"task": fit[suits[0]]}
+    if name == "language_model" or constants(KINDS["model"], name).get("PER_TOKEN"):
+        values |= {"task": "language_model"}
+    if name == "language_model":
+        values |= {"model_type": "./mine.py:tokens"}
     if kind == "model" and name in HEAVY:
         values |= {"synthetic_size": 32, "synthetic_samples": 12, "synthetic_test_samples": 4, "local_steps": 1,
                    "federated_learning_rounds": 1, "number_of_clients": 2}  # fmt: skip
@@ -249,6 +274,7 @@ def test_a_built_in_component(kind, name, tmp_path, monkeypatch):
         pytest.skip("its files are not here by themselves; tests/orchestrator/learning reads them from files it makes")
     values = SMALL | adjacency(tmp_path) | overrides_for(kind, name)
     values |= own_files(name, tmp_path) if name in FROM_OWN_FILES else {}
+    (tmp_path / "mine.py").write_text(OWN)
     settings = settings_of(values, tmp_path).settings
     assert help_of(KINDS[kind], name), "the first line of its docstring is its line of help"
     assert not builtin_signature(KINDS[kind], name).takes_any
@@ -257,7 +283,7 @@ def test_a_built_in_component(kind, name, tmp_path, monkeypatch):
     summary = ran(settings, tmp_path / "run", local=True)
     run = load_run(tmp_path / "run")
     assert run.summary["weights_sha256"] == summary.weights_sha256
-    assert run.config["components"] == {}
+    assert run.config["components"].keys() == ({"model_type"} if name == "language_model" else set())
     within_plan(run, plan)
 
 
@@ -286,14 +312,21 @@ def test_a_component_of_a_user(kind, tmp_path):
 
 
 SPLITS = [name for name in NAMES["partition"] if name not in FROM_OWN_FILES]
+LIGHT_MODELS = [
+    name for name in NAMES["model"] if name not in HEAVY and not constants(KINDS["model"], name).get("PER_TOKEN")
+]
+
+
+def of_labels(kind):
+    return [name for name in NAMES[kind] if "labels" in constants(KINDS[kind], name).get("TARGETS", ("labels",))]
 
 
 def combinations():
     """Settings in which every light built-in component is in force at least once, many at a time."""
     turning = {
-        "model": [name for name in NAMES["model"] if name not in HEAVY], "partition": SPLITS,
-        "loss": NAMES["loss"], "score": NAMES["score"], "policy": NAMES["policy"], "encoding": NAMES["encoding"],
-        "exchange_rule": STAR_RULES, "aggregation": NAMES["aggregation"], "metric": NAMES["metric"],
+        "model": LIGHT_MODELS, "partition": SPLITS,
+        "loss": of_labels("loss"), "score": NAMES["score"], "policy": NAMES["policy"], "encoding": NAMES["encoding"],
+        "exchange_rule": STAR_RULES, "aggregation": NAMES["aggregation"], "metric": of_labels("metric"),
         "server_optimizer": NAMES["server_optimizer"], "learning_rate_schedule": NAMES["learning_rate_schedule"],
         "server_learning_rate_schedule": NAMES["server_learning_rate_schedule"], "recorder": NAMES["recorder"],
     }  # fmt: skip
@@ -305,6 +338,8 @@ def combinations():
         if values["chunk_encoding"].startswith("int"):
             values["chunk_reconstruction"] = "error_feedback"
         yield values
+    for task in ("regression", "multilabel"):
+        yield {"task": task, "chunk_reconstruction": "error_feedback"}
     for rule, topology in zip(
         ("contributors", "own_weights", "stale_copies", "contributors"), NAMES["topology"][:4], strict=False
     ):

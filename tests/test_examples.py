@@ -117,6 +117,13 @@ def _(done):
     assert min(done.clients["samples"].to_pylist()) >= 2 * 30
 
 
+@seen_by("task")
+def _(done):
+    assert done.layout["stop"][-1].as_py() == 64 * 200 + 200 + 200 * 200 + 200 + 200 * 9 + 9  # a step between grades
+    assert set(done.metrics["name"].to_pylist()) == {"f1_micro"}
+    assert done.rounds["target"].null_count == 0
+
+
 @seen_by("loss")
 def _(done):
     assert done.rounds["train_loss"][0].as_py() < 0.9 * np.log(10)  # of cross entropy it would be more

@@ -172,7 +172,7 @@ class RayFederation:
     def _plays_on(self) -> bool:
         """Whether the next round is sure to come, so that the coordinator need not wait to be asked for it."""
         federation = self._settings.federation
-        may_stop = federation.stop_avg_accuracy is not None or federation.patience is not None
+        may_stop = federation.stop_at is not None or federation.patience is not None
         return not may_stop and not federation.peer_to_peer
 
     def _start(self) -> None:

@@ -66,7 +66,7 @@ class LocalWorker:
         self._train_samples = Samples(dataset.train_x, dataset.train_y, scale, size, self._device)
         self._test_samples = Samples(dataset.test_x, dataset.test_y, scale, size, self._device)
         self._model = flat_model(settings, dataset.input_shape, dataset.num_classes, self._device)
-        self._loss, self._measures = Loss.of(settings), Measures(settings)
+        self._loss, self._measures = Loss.of(settings), Measures(settings, dataset.token_bytes_V)
         self.spec = shared_part(self._model.spec, settings.training.local_parameters, settings.training.model_type)
         self.method = Method.of(settings, self.spec)
         self._layout = self.method.layout

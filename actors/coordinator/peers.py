@@ -151,6 +151,7 @@ class PeerCoordinator:
             client_scores=this.scores,
             metrics={},
             client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
+            target=self._settings.target,
             consensus_distance=distance,
             dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),
             record_chunks=self._settings.tracking.record_chunks,

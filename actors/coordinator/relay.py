@@ -266,6 +266,7 @@ class RelayCoordinator:
             client_scores=dict.fromkeys(this.payloads, scores) if scores else {},
             metrics=self._measures.values(scores) if scores else {},
             client_metrics={},
+            target=self._settings.target,
             consensus_distance=0.0 if scores else None,
             dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),
             record_chunks=self._settings.tracking.record_chunks,

@@ -15,6 +15,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import group_reasons
 from fedchunk.orchestrator.core.records import QUANTILES, SCHEMAS, table_from_columns, table_from_rows
+from fedchunk.orchestrator.core.target import ACCURACY_COLUMNS, TARGET_COLUMNS, Target
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class RoundFacts:
     """What else was measured of the coordinator's model, by name."""
     client_metrics: Mapping[int, Mapping[str, float]]
     """The same of clients' own models."""
+    target: Target
+    """What the run is judged by."""
     consensus_distance: float | None
     dense_bytes_each_way: int
     """What full exchange would have cost in each direction."""
@@ -90,7 +93,6 @@ def busy_share(spans: Iterable[Span], wall_s: float, actors: int) -> float:
 
 def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
     counted = facts.counted
-    accuracies = [sums.accuracy for sums in facts.client_scores.values()]
     sent_C = np.any([report.selected_C for report in counted], axis=0)
     dense = facts.dense_bytes_each_way
     residuals = [report.residual_norm for report in counted if report.residual_norm is not None]
@@ -98,11 +100,9 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
         "round": facts.round_index,
         "participants": len(counted),
         "failed": len(facts.samples) - len(counted),
-        "accuracy": facts.scores.accuracy if facts.scores else None,
+        **_judged(ACCURACY_COLUMNS, facts, "accuracy"),
         "loss": facts.scores.loss if facts.scores else None,
-        "client_accuracy_mean": float(np.mean(accuracies)) if accuracies else None,
-        "client_accuracy_min": min(accuracies, default=None),
-        "client_accuracy_max": max(accuracies, default=None),
+        **_judged(TARGET_COLUMNS, facts, "" if facts.target.metric == "accuracy" else facts.target.metric),
         "consensus_distance": facts.consensus_distance,
         "residual_norm": float(np.mean(residuals)) if residuals else None,
         "train_loss": float(np.average([r.train_loss for r in counted], weights=[r.num_samples for r in counted])),
@@ -119,6 +119,22 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
         "actors_busy": facts.busy,
         "wall_s": facts.wall_s,
     }
+
+
+def _judged(columns: tuple[str, ...], facts: RoundFacts, metric: str) -> dict[str, float | None]:
+    """A metric of the coordinator's model, and of the clients' own models mean, least and most; nulls without one."""
+    clients = [
+        _measured(sums, facts.client_metrics.get(c, facts.metrics), metric) for c, sums in facts.client_scores.items()
+    ]
+    known = [value for value in clients if value is not None]
+    own = _measured(facts.scores, facts.metrics, metric) if facts.scores else None
+    of_clients = (float(np.mean(known)), min(known), max(known)) if known else (None, None, None)
+    return dict(zip(columns, (own, *of_clients), strict=True))
+
+
+def _measured(sums: EvaluationSums, metrics: Mapping[str, float], metric: str) -> float | None:
+    """A metric of one model. Of one label a sample accuracy is known without being asked for."""
+    return sums.accuracy if metric == "accuracy" and sums.accuracy is not None else metrics.get(metric)
 
 
 def _client_row(facts: RoundFacts, ledger: Ledger, client: int) -> dict[str, Any]:

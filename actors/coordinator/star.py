@@ -190,6 +190,7 @@ class Coordinator:
             client_scores=client_scores,
             metrics=self._measures.values(scores) if scores else {},
             client_metrics={client: self._measures.values(sums) for client, sums in client_scores.items()},
+            target=self._settings.target,
             consensus_distance=None,
             dense_bytes_each_way=dense_bytes(self._spec, len(this.cohort), len(this.newcomers)),
             record_chunks=self._settings.tracking.record_chunks,

@@ -14,6 +14,7 @@ from typing import Any
 from fedchunk.orchestrator.commands.console import percent, size, table
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.parts import parts_of
+from fedchunk.orchestrator.core.target import Target
 from fedchunk.orchestrator.recording.checkpoints import FOLDER as CHECKPOINTS
 from fedchunk.orchestrator.recording.run_folder import is_in_use
 
@@ -38,6 +39,10 @@ class RecordedRun:
     """Of that."""
     changed: str
     """When something was last written, ISO 8601 in UTC."""
+    target_metric: str = "accuracy"
+    """What it is judged by."""
+    target: float | None = None
+    """Of that, where it is not accuracy."""
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -62,7 +67,7 @@ def runs_text(runs: Sequence[RecordedRun]) -> str:
             run.folder,
             run.status,
             str(run.rounds),
-            percent(run.accuracy),
+            _judged(run),
             size(run.num_bytes),
             size(run.size),
             size(run.checkpoints),
@@ -70,6 +75,12 @@ def runs_text(runs: Sequence[RecordedRun]) -> str:
         for run in runs
     ]
     return table(rows)
+
+
+def _judged(run: RecordedRun) -> str:
+    if run.target_metric == "accuracy":
+        return percent(run.accuracy)
+    return f"{run.target_metric} {Target(run.target_metric).text(run.target)}"
 
 
 @dataclass(frozen=True)
@@ -117,11 +128,14 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def _look_at(run: Path) -> RecordedRun:
     accuracy: float | None
+    metric, target = "accuracy", None
     try:
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
         status, rounds = str(summary["status"]), int(summary["rounds_completed"])
         sent = int(summary["uplink_bytes"]) + int(summary["downlink_bytes"])
-        accuracy = summary["accuracy"] if summary["accuracy"] is not None else summary["client_accuracy_mean"]
+        accuracy = Target().of(summary)
+        metric = str(summary.get("target_metric", "accuracy"))
+        target = None if metric == "accuracy" else Target(metric).of(summary)
     except (OSError, ValueError, KeyError, TypeError):
         status, rounds, sent, accuracy = "damaged", 0, 0, None
     if status == "running" and not is_in_use(run):
@@ -131,7 +145,7 @@ def _look_at(run: Path) -> RecordedRun:
         rounds = _rounds_of(run)
     changed = datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
     checkpoints = _sizes(run / CHECKPOINTS)[0]
-    return RecordedRun(str(run), status, rounds, accuracy, sent, sizes, checkpoints, changed)
+    return RecordedRun(str(run), status, rounds, accuracy, sent, sizes, checkpoints, changed, metric, target)
 
 
 def _rounds_of(run: Path) -> int:

@@ -54,8 +54,9 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
             yield (
                 "How small compression makes the values is in the data: 'at least' counts none of them, 'at most' all."
             )
-    if settings.federation.stop_avg_accuracy is not None:
-        yield "stop_avg_accuracy may end the run before its last round; 'at least' is for all rounds."
+    if settings.federation.stop_at is not None:
+        key = "stop_avg_accuracy" if settings.federation.stop_target is None else "stop_target"
+        yield f"{key} may end the run before its last round; 'at least' is for all rounds."
 
 
 def _downloads(settings: Settings, messages: Messages) -> Iterator[str]:

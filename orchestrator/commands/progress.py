@@ -18,13 +18,10 @@ from rich.text import Text
 
 from fedchunk.orchestrator.commands.console import duration, percent, size
 from fedchunk.orchestrator.contract.messages import RoundResult
+from fedchunk.orchestrator.core.target import ACCURACY, Target
 
 WIDE = 140
 """Columns of a terminal that has room for a bar before the line; on a narrow one the line itself takes two."""
-
-
-MEASURED = ("accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max", "consensus_distance")
-"""Columns that only evaluated rounds have."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +29,28 @@ class Totals:
     """What the finished rounds have come to."""
 
     round_index: int = 0
-    accuracy: float | None = None
-    client_accuracy_mean: float | None = None
+    value: float | None = None
+    """Of what the run is judged by; the coordinator's model."""
+    client_mean: float | None = None
     uplink_bytes: int = 0
     downlink_bytes: int = 0
     dense_bytes: int = 0
-    client_accuracy_min: float | None = None
-    client_accuracy_max: float | None = None
+    client_worst: float | None = None
+    client_best: float | None = None
     consensus_distance: float | None = None
+    target: Target = ACCURACY
 
     def after(self, row: Mapping[str, Any]) -> Totals:
         """With one more row of the ``rounds`` table; a round that was not evaluated keeps the last figures."""
-        measured = {column: row[column] for column in MEASURED if row[column] is not None}
+        worst, best = self.target.spread(row)
+        found = {
+            "value": self.target.of_coordinator(row),
+            "client_mean": self.target.of_clients(row),
+            "client_worst": worst,
+            "client_best": best,
+            "consensus_distance": row["consensus_distance"],
+        }
+        measured: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
         return replace(
             self,
             **measured,
@@ -54,17 +61,18 @@ class Totals:
         )
 
     def line(self) -> str:
-        """Accuracy and bytes so far. Peers differ, unless they share one model."""
-        if self.consensus_distance is not None and self.accuracy is None:
-            spread = f"{percent(self.client_accuracy_min)} to {percent(self.client_accuracy_max)}"
+        """What the run is judged by, and bytes so far. Peers differ, unless they share one model."""
+        text = self.target.text
+        if self.consensus_distance is not None and self.value is None:
+            name = "peers" if self.target == ACCURACY else f"{self.target.metric} of peers"
             parts = [
-                f"peers {percent(self.client_accuracy_mean)} ({spread})",
+                f"{name} {text(self.client_mean)} ({text(self.client_worst)} to {text(self.client_best)})",
                 f"distance {self.consensus_distance:.3g}",
             ]
         else:
-            parts = [f"accuracy {percent(self.accuracy)}"]
-            if self.client_accuracy_mean is not None and self.consensus_distance is None:
-                parts.append(f"clients {percent(self.client_accuracy_mean)}")
+            parts = [f"{self.target.metric} {text(self.value)}"]
+            if self.client_mean is not None and self.consensus_distance is None:
+                parts.append(f"clients {text(self.client_mean)}")
         parts.append(f"up {size(self.uplink_bytes)}")
         parts.append(f"down {size(self.downlink_bytes)}")
         if self.dense_bytes:
@@ -89,9 +97,9 @@ def error_console() -> LineConsole:
 class ProgressLine:
     """Shows a run to people. A context manager and an :class:`fedchunk.orchestrator.contract.ports.Observer`."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, target: Target = ACCURACY) -> None:
         self._rounds = rounds
-        self._totals = Totals()
+        self._totals = Totals(target=target)
         self._console = error_console()
         self._live = self._console.is_terminal
         text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False))

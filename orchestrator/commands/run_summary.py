@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from fedchunk.orchestrator.commands.console import duration, percent, size, table
 from fedchunk.orchestrator.commands.profile_text import profile_text, trace_place
 from fedchunk.orchestrator.contract.ports import RunSummary
+from fedchunk.orchestrator.core.target import ACCURACY, Target
 from fedchunk.orchestrator.recording.summary_file import summary_json
 
 
@@ -20,7 +22,9 @@ def summary_dict(summary: RunSummary, folder: Path, run_id: str | None) -> dict[
     return {"run_id": run_id, "output_dir": str(folder), **fields}
 
 
-def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_with: str | None) -> str:
+def summary_text(
+    summary: RunSummary, folder: Path, report: Path | None, open_with: str | None, target: Target = ACCURACY
+) -> str:
     """What people want to know at the end.
 
     Args:
@@ -28,11 +32,12 @@ def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_wi
         folder: the run's folder.
         report: the report in it, None if there is none.
         open_with: the command that shows the run in MLflow's UI, None if it is not there.
+        target: what the run is judged by.
     """
     rounds = f"{summary.rounds_completed} round{'' if summary.rounds_completed == 1 else 's'}"
     busy = "" if summary.actors_busy is None else f", actors busy {percent(summary.actors_busy, digits=0)}"
     lines = [f"{summary.status} after {rounds} in {duration(summary.wall_s)}{busy}"]
-    lines += _accuracies(summary, folder)
+    lines += _measured(summary, folder, target)
     if summary.rounds_completed:
         lines += ["", _traffic(summary)]
     if (profile := profile_text(folder)) is not None:
@@ -46,35 +51,36 @@ def summary_text(summary: RunSummary, folder: Path, report: Path | None, open_wi
     return "\n".join([*lines, "", *(f"{name:8} {place}" for name, place in places if place)])
 
 
-def _accuracies(summary: RunSummary, folder: Path) -> list[str]:
-    if summary.client_accuracy_mean is None:
-        return [] if summary.accuracy is None else [_of_coordinator(summary.accuracy)]
-    mean = f"accuracy {percent(summary.client_accuracy_mean)}"
-    row = _last_measured(folder)
+def _measured(summary: RunSummary, folder: Path, target: Target) -> list[str]:
+    values = dataclasses.asdict(summary)
+    own, mean = target.of_coordinator(values), target.of_clients(values)
+    if mean is None:
+        return [] if own is None else [_of_coordinator(own, target)]
+    of_clients = f"{target.metric} {target.text(mean)}"
+    row = _last_measured(folder, target)
     shared = row is not None and row["consensus_distance"] == 0
-    if summary.accuracy is not None and shared:
-        return [f"accuracy {percent(summary.accuracy)} (the model that all peers share, whole test set)"]
-    if summary.accuracy is not None:
-        return [_of_coordinator(summary.accuracy), f"{mean} (mean of the clients' own models)"]
+    if own is not None and shared:
+        return [f"{target.metric} {target.text(own)} (the model that all peers share, whole test set)"]
+    if own is not None:
+        return [_of_coordinator(own, target), f"{of_clients} (mean of the clients' own models)"]
     if row is None:
-        return [f"{mean} (mean of the peers' models, whole test set)"]
-    worst, best = percent(row["client_accuracy_min"]), percent(row["client_accuracy_max"])
-    lines = [f"{mean} (mean of the peers' models, whole test set; worst {worst}, best {best})"]
+        return [f"{of_clients} (mean of the peers' models, whole test set)"]
+    worst, best = map(target.text, target.spread(row))
+    lines = [f"{of_clients} (mean of the peers' models, whole test set; worst {worst}, best {best})"]
     if row["consensus_distance"] is not None:
         lines.append(f"consensus distance {row['consensus_distance']:.3g} (mean squared distance from the mean model)")
     return lines
 
 
-def _of_coordinator(accuracy: float) -> str:
-    return f"accuracy {percent(accuracy)} (the coordinator's model, whole test set)"
+def _of_coordinator(value: float, target: Target) -> str:
+    return f"{target.metric} {target.text(value)} (the coordinator's model, whole test set)"
 
 
-def _last_measured(folder: Path) -> dict[str, Any] | None:
+def _last_measured(folder: Path, target: Target) -> dict[str, Any] | None:
     """The last row of the recorded ``rounds`` in which the clients were measured; None if it could not be recorded."""
     path = folder / "tables" / "rounds.parquet"
-    columns = ["client_accuracy_mean", "client_accuracy_min", "client_accuracy_max", "consensus_distance"]
-    rows = pq.read_table(path, columns=columns).to_pylist() if path.exists() else []
-    measured: list[dict[str, Any]] = [row for row in rows if row["client_accuracy_mean"] is not None]
+    rows = pq.read_table(path).to_pylist() if path.exists() else []
+    measured: list[dict[str, Any]] = [row for row in rows if target.of_clients(row) is not None]
     return measured[-1] if measured else None
 
 

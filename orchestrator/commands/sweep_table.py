@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fedchunk.orchestrator.commands.console import percent, size
+from fedchunk.orchestrator.commands.console import size
 from fedchunk.orchestrator.commands.progress import error_console
 from fedchunk.orchestrator.sweeping.standing import Shown, Standing
 
@@ -59,15 +59,17 @@ class SweepTable(Shown):
 
 def table_of(standings: Mapping[str, Standing]) -> Table:
     """The trials, those that run first."""
-    table = Table("trial", "status", "round", "accuracy", "bytes", box=None, pad_edge=False)
+    metrics = sorted({standing.target.metric for standing in standings.values()})
+    table = Table("trial", "status", "round", ", ".join(metrics) or "accuracy", "bytes", box=None, pad_edge=False)
     rows = sorted(standings.items(), key=lambda item: ORDER.index(item[1].status))
     for name, standing in rows[:MOST_ROWS]:
         done = f"{standing.round_index}/{standing.rounds}" if standing.rounds else "-"
-        table.add_row(name, standing.status, done, percent(standing.accuracy), size(standing.num_bytes))
+        table.add_row(name, standing.status, done, standing.target.text(standing.value), size(standing.num_bytes))
     if len(rows) > MOST_ROWS:
         table.caption = f"and {len(rows) - MOST_ROWS} more"
     return table
 
 
 def _reached(standing: Standing) -> str:
-    return f"{standing.round_index} rounds, accuracy {percent(standing.accuracy)}, {size(standing.num_bytes)}"
+    reached = f"{standing.target.metric} {standing.target.text(standing.value)}"
+    return f"{standing.round_index} rounds, {reached}, {size(standing.num_bytes)}"

@@ -16,7 +16,7 @@ def shown(settings: Settings, progress: bool) -> AbstractContextManager[Observer
     """A line of progress on standard error, or nothing."""
     if not progress:
         return nullcontext(Silent())
-    return ProgressLine(settings.federation.federated_learning_rounds)
+    return ProgressLine(settings.federation.federated_learning_rounds, settings.target)
 
 
 class Silent:

@@ -299,9 +299,11 @@ def add_parts(
 class EvaluationSums:
     """Sums over test samples; shards of a test set add up, the mean is taken once."""
 
-    correct: int
+    correct: int | None
+    """Samples whose label is the answer; None where samples have not one label each."""
     loss_sum: float
     num_samples: int
+    """Answers that were asked for: one a sample, or one for each of its tokens."""
     parts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Of each further metric, by its name, what adds up."""
     num_classes: int = 0
@@ -309,7 +311,7 @@ class EvaluationSums:
 
     def __add__(self, other: EvaluationSums) -> EvaluationSums:
         return EvaluationSums(
-            self.correct + other.correct,
+            None if self.correct is None or other.correct is None else self.correct + other.correct,
             self.loss_sum + other.loss_sum,
             self.num_samples + other.num_samples,
             add_parts(self.parts, other.parts),
@@ -317,13 +319,13 @@ class EvaluationSums:
         )
 
     @property
-    def accuracy(self) -> float:
-        """Share of correct answers, 0 to 1."""
-        return self.correct / self.num_samples
+    def accuracy(self) -> float | None:
+        """Share of correct answers, 0 to 1; None where samples have not one label each."""
+        return None if self.correct is None else self.correct / self.num_samples
 
     @property
     def loss(self) -> float:
-        """Mean loss of a sample."""
+        """Mean loss of an answer."""
         return self.loss_sum / self.num_samples
 
 

@@ -95,6 +95,12 @@ class RunSummary:
     """What could not be written into the run's folder, in words."""
     forked_from: Mapping[str, Any] | None = None
     """The run, round and state that it branched off; None where it began at the beginning."""
+    target_metric: str = "accuracy"
+    """What the run is judged by."""
+    target: float | None = None
+    """Of the coordinator's model at the last evaluated round; None if none was, or where it is accuracy."""
+    client_target_mean: float | None = None
+    """The same of the clients' own models."""
 
 
 class Stored(Protocol):

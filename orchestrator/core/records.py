@@ -29,7 +29,7 @@ ROUNDS = [
     _field("failed", pa.int32(), "clients", "Clients of the cohort whose update did not count."),
     _field(
         "accuracy", pa.float64(), "share", "Accuracy of the coordinator's model on the whole test set.",
-        null="the round was not evaluated",
+        null="the round was not evaluated, or the task has no accuracy",
     ),
     _field(
         "loss", pa.float64(), "nat", "Mean loss of the coordinator's model on the whole test set.",
@@ -38,10 +38,21 @@ ROUNDS = [
     _field(
         "client_accuracy_mean", pa.float64(), "share",
         "Mean accuracy, on the whole test set, of the cohort's own models after reconstruction.",
-        null="evaluate_clients is off, or the round was not evaluated",
+        null="evaluate_clients is off, the round was not evaluated, or the task has no accuracy",
     ),
     _field("client_accuracy_min", pa.float64(), "share", "The worst of them.", null="as client_accuracy_mean"),
     _field("client_accuracy_max", pa.float64(), "share", "The best of them.", null="as client_accuracy_mean"),
+    _field(
+        "target", pa.float64(), "", "target_metric of the coordinator's model on the whole test set.",
+        null="it is accuracy, or the round was not evaluated",
+    ),
+    _field(
+        "client_target_mean", pa.float64(), "",
+        "Mean target_metric, on the whole test set, of the cohort's own models after reconstruction.",
+        null="it is accuracy, evaluate_clients is off, or the round was not evaluated",
+    ),
+    _field("client_target_min", pa.float64(), "", "The least of them.", null="as client_target_mean"),
+    _field("client_target_max", pa.float64(), "", "The most of them.", null="as client_target_mean"),
     _field(
         "consensus_distance", pa.float64(), "", "Mean squared distance of the clients' models from their mean.",
         null="not peer to peer, or the round was not evaluated",

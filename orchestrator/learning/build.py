@@ -15,11 +15,9 @@ from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import torch_seed
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel, spec_of
 from fedchunk.orchestrator.learning.preprocess import seeded
+from fedchunk.orchestrator.learning.task import TaskInForce
 from fedchunk.orchestrator.registry import KINDS
 from fedchunk.orchestrator.settings.joined import Sections
-
-TASK = "classification"
-"""What models are told that they are for."""
 
 
 def build_model(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -28,7 +26,7 @@ def build_model(settings: Sections, input_shape: tuple[int, ...], num_classes: i
     Args:
         settings: the model, its options, ``pretrained_models``, ``random_seed``, ``download``.
         input_shape: of one sample, after ``transform_input_size``.
-        num_classes: number of outputs.
+        num_classes: number of outputs (of numbers, labels or tokens, as the task says).
 
     Raises:
         ConfigError: the samples do not suit the model, or it has no pretrained weights.
@@ -38,7 +36,7 @@ def build_model(settings: Sections, input_shape: tuple[int, ...], num_classes: i
     bound = settings.bound("model")
     load_pretrained = _pretrained(bound) if settings.training.pretrained_models else None
     with seeded(torch_seed(settings.federation.random_seed, "model"), torch.device("cpu")):
-        module = _new_module(bound, input_shape, num_classes)
+        module = _new_module(settings, input_shape, num_classes)
     if load_pretrained is not None:
         load_pretrained(module, input_shape, num_classes, settings.data.download)
     return module
@@ -54,9 +52,10 @@ def flat_model(
     """
     bound = settings.bound("model")
     module = build_model(settings, input_shape, num_classes)
+    answers = TaskInForce.of(settings).answers(input_shape, num_classes)
     with bound.named():
         own, local = bound if bound.is_own else None, settings.training.local_parameters
-        return FlatModel(module, device, own, num_classes, local)
+        return FlatModel(module, device, own, answers, local)
 
 
 def model_spec(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> ModelSpec:
@@ -73,17 +72,18 @@ def _whole_spec(settings: Sections, input_shape: tuple[int, ...], num_classes: i
     bound, local = settings.bound("model"), settings.training.local_parameters
     if not bound.is_own:
         with torch.device("meta"):
-            return spec_of(_new_module(bound, input_shape, num_classes), local)
+            return spec_of(_new_module(settings, input_shape, num_classes), local)
     try:
         with torch.device("meta"):
-            return spec_of(_new_module(bound, input_shape, num_classes), local)
+            return spec_of(_new_module(settings, input_shape, num_classes), local)
     except Exception:  # such as a look at the values; what is really wrong comes up again
         with bound.named():
             return spec_of(build_model(settings, input_shape, num_classes), local)
 
 
-def _new_module(bound: Bound, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    module = bound(input_shape=input_shape, num_classes=num_classes, task=TASK)
+def _new_module(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    bound = settings.bound("model")
+    module = bound(input_shape=input_shape, num_classes=num_classes, task=settings.task_facts.name)
     if not isinstance(module, nn.Module):
         raise bound.failed(f"returned {type(module).__name__}, expected an nn.Module")
     return module

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from fedchunk.orchestrator import registry
 from fedchunk.orchestrator.components import Bound
+from fedchunk.orchestrator.learning.task import TaskInForce
 from fedchunk.orchestrator.registry import KINDS
 from fedchunk.orchestrator.settings.joined import Sections
 
@@ -21,6 +22,8 @@ class Loss:
     smoothing: float | None
     """Of a cross entropy, how much of a label is spread over all classes; None for any other loss. The engines that
     train many clients at once know cross entropy alone."""
+    task: TaskInForce
+    """What outputs and targets are."""
 
     @classmethod
     def of(cls, settings: Sections) -> Loss:
@@ -29,7 +32,7 @@ class Loss:
         if not bound.is_own:
             known = registry.load_beside(KINDS["loss"], bound.name, "label_smoothing")
             smoothing = known(**settings.training.loss_options) if known else None
-        return cls(bound, smoothing)
+        return cls(bound, smoothing, TaskInForce.of(settings))
 
     def __call__(self, outputs_B: Tensor, targets_B: Tensor) -> Tensor:
         """The mean loss of a training batch, a scalar with a gradient.
@@ -37,22 +40,28 @@ class Loss:
         Raises:
             ComponentFailed: a user's loss raised, or gave back something else.
         """
-        loss = self._mean(outputs_B.float(), targets_B)
+        loss = self._mean(*self.task.prepared(outputs_B.float(), targets_B))
         if self.smoothing is None and not loss.requires_grad:
             raise self.bound.failed("returned a tensor without a gradient: compute it from the outputs, in torch")
         return loss
 
-    def sum(self, outputs_B: Tensor, targets_B: Tensor) -> Tensor:
-        """The loss of a test batch times its samples, so that batches add up; float64, without a gradient.
+    def sum(self, outputs_N: Tensor, targets_N: Tensor) -> Tensor:
+        """The loss of a test batch times its answers, so that batches add up; float64, without a gradient.
 
-        For a cross entropy it is that without smoothing, in nats, added in float64.
+        For a cross entropy it is that without smoothing, in nats; all that is built in is added in float64.
+
+        Args:
+            outputs_N: as the task prepared them, (N, ...), a row for each answer.
+            targets_N: likewise.
         """
         if self.smoothing is not None:
-            return functional.cross_entropy(outputs_B.double(), targets_B, reduction="sum")
-        return self._mean(outputs_B.float(), targets_B).detach().double() * len(targets_B)
+            return functional.cross_entropy(outputs_N.double(), targets_N, reduction="sum")
+        if not self.bound.is_own:
+            return self._mean(outputs_N.double(), targets_N.double()).detach() * len(targets_N)
+        return self._mean(outputs_N.float(), targets_N).detach().double() * len(targets_N)
 
-    def _mean(self, outputs_B: Tensor, targets_B: Tensor) -> Tensor:
-        loss = self.bound(outputs=outputs_B, targets=targets_B)
+    def _mean(self, outputs_N: Tensor, targets_N: Tensor) -> Tensor:
+        loss = self.bound(outputs=outputs_N, targets=targets_N)
         if self.smoothing is not None:
             mean: Tensor = loss
             return mean

@@ -35,10 +35,11 @@ class Measures:
             would be called the same.
     """
 
-    def __init__(self, settings: Sections | None) -> None:
-        self._settings = settings
+    def __init__(self, settings: Sections | None, token_bytes_V: NDArray[np.int64] | None = None) -> None:
+        """``token_bytes_V`` are the bytes of each token of a vocabulary, where a token is not a byte."""
+        self._settings, self._token_bytes_V = settings, token_bytes_V
         self._made: dict[tuple[str, int], Any] = {}
-        words = list(dict.fromkeys(settings.tracking.metrics)) if settings else []
+        words = settings.measured if settings else ()
         counts = Counter(word.rpartition(":")[2] for word in words)
         shorts = ((word, word.rpartition(":")[2]) for word in words)
         self.names = tuple(short if counts[short] == 1 else word for word, short in shorts)
@@ -50,15 +51,16 @@ class Measures:
         """What the metrics make of a batch.
 
         Args:
-            outputs: (B, classes), a tensor; metrics are told of as many classes as it has.
-            targets: (B,), labels, likewise.
-            loss_sum: the batch's loss times its samples.
+            outputs: (N, classes), a tensor, as the task prepared it; metrics are told of as many classes as it has.
+            targets: (N, ...), likewise.
+            loss_sum: the batch's loss times its answers.
 
         Raises:
             ComponentFailed: a metric raised, or gave back something else.
         """
-        classes = outputs.shape[1]
+        classes = num_classes_of(outputs)
         offered = {"outputs": outputs, "targets": targets, "num_classes": classes, "loss_sum": loss_sum}
+        offered["token_bytes_V"] = self._token_bytes_V
         found: dict[str, NDArray[np.float64]] = {}
         for name, bound in self._bounds.items():
             if bound.is_own:  # what it writes into is not what others are measured by
@@ -114,6 +116,11 @@ class Measures:
             value = made.value(parts)
         by_suffix = value if isinstance(value, Mapping) else {"": value}
         return {f"{name}/{suffix}" if suffix != "" else name: _number(bound, one) for suffix, one in by_suffix.items()}
+
+
+def num_classes_of(outputs: Any) -> int:
+    """Outputs of a row, (N, classes); 1 where a task leaves no second axis."""
+    return int(outputs.shape[1]) if outputs.ndim > 1 else 1
 
 
 NO_MEASURES = Measures(None)

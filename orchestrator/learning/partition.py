@@ -16,12 +16,12 @@ from fedchunk.orchestrator.settings.joined import Sections
 
 
 def partition(
-    targets_S: NDArray[np.int64], clients_S: NDArray[Any] | None, num_classes: int, settings: Sections
+    targets_S: NDArray[Any], clients_S: NDArray[Any] | None, num_classes: int, settings: Sections
 ) -> tuple[NDArray[np.int64], ...]:
     """The samples of each client as sorted indices; no sample belongs to two.
 
     Args:
-        targets_S: the label of each training sample, 0 to ``num_classes`` - 1.
+        targets_S: the target of each training sample; of one label a sample 0 to ``num_classes`` - 1.
         clients_S: whom each sample comes from, where the data say so.
         num_classes: how many labels there are.
         settings: the partition, its options, how many clients, ``random_seed``.

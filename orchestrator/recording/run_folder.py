@@ -99,6 +99,7 @@ class RunFolder:
             config = mask_settings(settings.flat()) | {
                 "method": settings.method_facts(),
                 "components": settings.components.described,
+                "target": settings.target_record(),
             }
             if (first := settings.federation.initial_file) is not None and Path(first).expanduser().is_file():
                 config["initial_model_sha256"] = manifest.digest_of(Path(first).expanduser())

@@ -21,6 +21,9 @@ def summary_json(summary: RunSummary) -> str:
     values = dataclasses.asdict(summary)
     if summary.forked_from is None:
         del values["forked_from"]
+    if summary.target_metric == "accuracy":
+        for name in ("target_metric", "target", "client_target_mean"):
+            del values[name]
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             values[key] = None

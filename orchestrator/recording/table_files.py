@@ -181,8 +181,16 @@ def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 def _read(part: Path) -> pa.Table:
+    """A part file. Nullable columns that are younger than it are null: a run may go on in a later version."""
     with pq.ParquetFile(part, page_checksum_verification=True) as parquet:
-        return parquet.read()
+        table = parquet.read()
+    schema = SCHEMAS[part.parent.stem]
+    if table.schema.equals(schema):
+        return table
+    missing = [field.name for field in schema if field.nullable and field.name not in table.column_names]
+    for name in missing:
+        table = table.append_column(schema.field(name), pa.nulls(table.num_rows, schema.field(name).type))
+    return table.select(schema.names) if missing else table
 
 
 def _column(part: Path, name: str) -> list[Any]:

@@ -15,7 +15,7 @@ from fedchunk.orchestrator.settings.fault_texts import shorten, shown
 from fedchunk.orchestrator.settings.schema import field_schemas
 from fedchunk.orchestrator.settings.yaml_source import Entry
 
-IN_FORCE = {"score": "gradient", "policy": "fixed"}
+IN_FORCE = {"score": "gradient", "policy": "fixed", "loss": "CrossEntropy"}
 """What null stands for where nothing else is said."""
 
 

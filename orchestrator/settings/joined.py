@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field, InstanceOf
 
 from fedchunk.orchestrator.components import Bound, Components
-from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants
+from fedchunk.orchestrator.core.target import Target
+from fedchunk.orchestrator.registry import KINDS, Kind, Signature, constants, is_place, spelling
 from fedchunk.orchestrator.settings.running import RuntimeSettings, TrackingSettings
 from fedchunk.orchestrator.settings.sections import (
     ChunkingSettings,
@@ -17,6 +18,7 @@ from fedchunk.orchestrator.settings.sections import (
     Section,
     TrainingSettings,
 )
+from fedchunk.orchestrator.settings.task_facts import TaskFacts, task_facts
 
 TELL_LATER = ("error_feedback", "relay_tree")
 """Exchange rules in which ``downlink_sensitivity_percentage`` is in force."""
@@ -44,6 +46,8 @@ class Sections(Section):
             return self.chunking.score
         if kind.name == "policy":
             return self.chunking.policy
+        if kind.name == "loss":
+            return self.training.loss_function or self.task_facts.loss
         value = self._value(kind.key)
         return value if isinstance(value, str) else "constant"
 
@@ -82,7 +86,40 @@ class Sections(Section):
     def all_bound(self, kind: str) -> tuple[Bound, ...]:
         """The components of a kind that may have several, in the order of the settings."""
         one = KINDS[kind]
-        return tuple(self.components.bind(one, name) for name in self._value(one.key))
+        names = self.measured if kind == "metric" else self._value(one.key)
+        return tuple(self.components.bind(one, name) for name in names)
+
+    @property
+    def task_facts(self) -> TaskFacts:
+        """What the task says of losses, metrics, partitions and engines."""
+        return task_facts(self.components, self.data.task)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The metrics that are measured: those of the task, of ``metrics``, and ``target_metric``; each once."""
+        kind, facts = KINDS["metric"], self.task_facts
+        target = spelling(kind, self.federation.target_metric or facts.target_metric)
+        has_columns = facts.has_accuracy and target == "accuracy"
+        wanted = (*facts.metrics, *self.tracking.metrics, *(() if target is None or has_columns else (target,)))
+        return tuple(dict.fromkeys(wanted))
+
+    @property
+    def target(self) -> Target:
+        """What the run is judged by."""
+        metric = self.federation.target_metric or self.task_facts.target_metric
+        metric = spelling(KINDS["metric"], metric) or (metric.rpartition(":")[2] if is_place(metric) else metric)
+        direction = self.federation.target_direction
+        return Target(metric, self.is_lower_better(metric) if direction is None else direction == "lower")
+
+    def is_lower_better(self, metric: str) -> bool:
+        """Whether a built-in metric says that less of it is better; of a user's nothing is known."""
+        return bool(constants(KINDS["metric"], metric.partition("/")[0]).get("LOWER_IS_BETTER"))
+
+    def target_record(self) -> dict[str, Any]:
+        """The same for the records, with which way each built-in metric goes that is measured."""
+        known = [name for name in ("accuracy", "loss", *self.measured) if spelling(KINDS["metric"], name) is not None]
+        directions = {name: "lower" if self.is_lower_better(name) else "higher" for name in known}
+        return {**self.target.recorded(), "directions": directions | {self.target.metric: self.target.better}}
 
     def method_facts(self) -> dict[str, Any]:
         """What is in force of the exchange, resolved: for the records, so that no reader need guess."""

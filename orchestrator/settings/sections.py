@@ -7,10 +7,12 @@ Ranges of single fields are here; rules that join several fields are in :mod:`se
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from fedchunk.orchestrator.settings.federation import FederationSettings
+from fedchunk.orchestrator.settings.section import Section, options_of
 from fedchunk.orchestrator.settings.values import (
     MOST,
     AnyCase,
@@ -20,21 +22,10 @@ from fedchunk.orchestrator.settings.values import (
     Options,
     Percentages,
     Schedule,
-    Text,
-    WordOrFile,
     text_of,
 )
 
-
-class Section(BaseModel):
-    """Base of the sections: frozen, strict, no unknown fields, no nan and no inf."""
-
-    # Built when it is first used: fedchunk --help uses none.
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
-
-
-def _options(component: str) -> Any:
-    return Field(default_factory=dict, description=f"Options of the {component}, by the names of its parameters.")
+__all__ = ["ChunkingSettings", "DataSettings", "FederationSettings", "Section", "TrainingSettings"]
 
 
 class ChunkingSettings(Section):
@@ -55,7 +46,7 @@ class ChunkingSettings(Section):
         "accumulated: norm of the change since the chunk was last sent. relative: update over weight norm. "
         "layerwise: accumulated in units of each layer. fisher: gradient times weight. round_robin: in turn.",
     )
-    chunk_score_options: Options = _options("score")
+    chunk_score_options: Options = options_of("score")
     chunk_age_exponent: float = Field(
         0.0, ge=0, le=10, description="Multiply a score by (rounds since sent + 1) to this power."
     )
@@ -81,7 +72,7 @@ class ChunkingSettings(Section):
         description="How many chunks go; null: energy if dynamic_sensitivity_percentage, else fixed. "
         "sensitivity_percentage stays the ceiling of every policy.",
     )
-    sensitivity_options: Options = _options("policy")
+    sensitivity_options: Options = options_of("policy")
     sensitivity_threshold: float | None = Field(
         None, gt=0, description="Policy threshold: send chunks whose score is at least this."
     )
@@ -107,7 +98,7 @@ class ChunkingSettings(Section):
         "whole cohort, and keep what was not sent. stale_copies (peer to peer): neighbours add up what they hear. "
         "relay (peer to peer): error_feedback without a star, messages are handed on to all; relay_tree: to a root.",
     )
-    reconstruction_options: Options = _options("exchange rule")
+    reconstruction_options: Options = options_of("exchange rule")
     stale_copy_step: Annotated[Literal["auto"], AnyCase()] | Annotated[float, Field(gt=0, le=1)] = Field(
         "auto",
         description="Step of stale_copies towards the neighbours, above 0 and at most 1. auto: 1.7 times the share of "
@@ -163,7 +154,7 @@ class ChunkingSettings(Section):
         "few levels and a scale per chunk. sign, drive, stc: one bit each. topk_in_chunk: the largest of each chunk. "
         "qsgd: drawn levels.",
     )
-    chunk_encoding_options: Options = _options("encoding")
+    chunk_encoding_options: Options = options_of("encoding")
     chunk_compression: Annotated[Literal["none", "lz4", "zstd"], AnyCase()] = Field(
         "none", description="Lossless compression of a message's values, used where it makes them smaller."
     )
@@ -230,10 +221,10 @@ class TrainingSettings(Section):
         "has moved between its rounds, per step; costs no bytes, and wants a lower learning_rate.",
     )
     weight_decay: float | None = Field(None, ge=0, description="Weight decay; null is 0.")
-    loss_function: Annotated[str, NameOf("loss")] = Field(
-        "CrossEntropy", description="SmoothCrossEntropy smooths labels by 0.1."
+    loss_function: Annotated[str, NameOf("loss")] | None = Field(
+        None, description="null: that of the task, such as CrossEntropy. SmoothCrossEntropy smooths labels by 0.1."
     )
-    loss_options: Options = _options("loss")
+    loss_options: Options = options_of("loss")
     number_of_epochs: Count = Field(1, ge=1, le=MOST, description="Local epochs in a round.")
     local_steps: Count | None = Field(
         None, ge=1, le=MOST, description="Batches of local training in a round; null: number_of_epochs."
@@ -275,12 +266,18 @@ class TrainingSettings(Section):
 class DataSettings(Section):
     """Which samples there are, and who holds which."""
 
+    task: Annotated[str, NameOf("task")] = Field(
+        "classification",
+        description="What the targets of samples are. classification: a label each. regression: numbers. multilabel: 0 "
+        "or 1 for each label. language_model: the next token at each place. Loss, metrics and target_metric follow.",
+    )
+    task_options: Options = options_of("task")
     dataset_type: Annotated[str, NameOf("dataset")] = Field(
         "digits",
         description="digits is shipped with fedchunk; synthetic is made on the spot; imagefolder, table, arrays, leaf "
         "read your own files.",
     )
-    dataset_options: Options = _options("data set")
+    dataset_options: Options = options_of("data set")
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
     download: bool = Field(False, description="Allow a download of data or weights that are not there.")
     transform_input_size: Count | None = Field(
@@ -291,111 +288,10 @@ class DataSettings(Section):
         description="10..90: each client holds that percentage of the labels (lower is more uneven); dir: Dirichlet "
         "over labels; iid-diff-quantity: Dirichlet over sizes; natural: the data's own clients; file: as a file says.",
     )
-    partition_options: Options = _options("partition")
+    partition_options: Options = options_of("partition")
     dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
     synthetic_samples: Count = Field(2000, ge=1, le=MOST, description="Training samples of the synthetic data set.")
     synthetic_test_samples: Count = Field(500, ge=1, le=MOST, description="Test samples of the synthetic data set.")
     synthetic_classes: Count = Field(10, ge=2, le=MOST, description="Classes of the synthetic data set.")
     synthetic_channels: Count = Field(1, ge=1, le=MOST, description="Channels of the synthetic images.")
     synthetic_size: Count = Field(8, ge=1, le=4096, description="Side of the synthetic images in pixels.")
-
-
-class FederationSettings(Section):
-    """Who takes part, for how long, and how their updates count."""
-
-    federation_id: Text = Field("", max_length=200, description="A name for the run.")
-    random_seed: Count = Field(42, ge=0, lt=2**63, description="All randomness comes from this number.")
-    number_of_clients: Count = Field(10, ge=1, le=MOST, description="Clients of the federation.")
-    client_sampling_rate: float = Field(1.0, gt=0, le=1, description="Share of the clients that takes part in a round.")
-    federated_learning_rounds: Count = Field(8, ge=1, le=MOST, description="Rounds at most.")
-    federated_learning_schema: Annotated[
-        Literal["TraditionalFederatedLearning", "DecentralizedFederatedLearning"], AnyCase()
-    ] = Field(
-        "TraditionalFederatedLearning",
-        description="Traditional: a coordinator aggregates (star). Decentralized: peers exchange with neighbours.",
-    )
-    federated_learning_topology: Annotated[str, NameOf("topology")] = Field(
-        "star", description="Who may send to whom; all but star are for DecentralizedFederatedLearning."
-    )
-    topology_options: Options = _options("topology")
-    k_value: Count | None = Field(None, ge=1, le=MOST, description="Neighbours of each client in k_connected.")
-    adjacency_matrix_file_name: str | None = Field(
-        None, min_length=1, description="CSV file of 0 and 1, one row per client, for topology custom."
-    )
-    server_learning_rate: float = Field(
-        1.0, gt=0, le=100, description="Step of the coordinator's model towards the clients' mean."
-    )
-    server_learning_rate_schedule: Schedule = Field(
-        "constant",
-        description="How server_learning_rate changes over rounds: a name, or a list of the first rounds' rates.",
-    )
-    server_learning_rate_schedule_options: Options = _options("schedule")
-    server_optimizer: Annotated[str, NameOf("server_optimizer")] = Field(
-        "none", description="What the coordinator makes of the clients' mean change before its step."
-    )
-    server_optimizer_options: Options = Field(
-        default_factory=dict, description="Options of the server optimizer, such as {beta_1: 0.9}."
-    )
-    initial_model: Annotated[str, WordOrFile(".safetensors", "broadcast", "seed")] = Field(
-        "broadcast",
-        description="broadcast: clients download the initial model. seed: they make it themselves from random_seed. "
-        "A .safetensors file, such as a run's weights: its values, which clients download.",
-    )
-    initial_model_known: bool = Field(
-        False, description="Clients have the file of initial_model already, and do not download it."
-    )
-    aggregation_sample_scaling: bool = Field(False, description="Weigh a client by its number of samples.")
-    stop_avg_accuracy: float | None = Field(
-        None, gt=0, le=1, description="Stop once the coordinator's model (or the mean of all peers') is this accurate."
-    )
-    patience: Count | None = Field(
-        None, ge=1, le=MOST, description="Stop after so many evaluated rounds without a better accuracy; null: never."
-    )
-    evaluate_clients: bool = Field(
-        False, description="Also measure the clients' own models after each round; peer to peer this is always done."
-    )
-    evaluation_interval: Count = Field(
-        1, ge=1, le=MOST, description="Evaluate every so many rounds, and after the last."
-    )
-    final_average: bool = Field(
-        False,
-        description="Peer to peer: after the last round all get the exact mean of their models, which goes up and down "
-        "a spanning tree of the topology and is billed to that round.",
-    )
-    final_average_encoding: Annotated[Literal["float32", "float16"], AnyCase()] = Field(
-        "float32", description="How the values of final_average travel."
-    )
-    clients_per_group: Count | None = Field(
-        None,
-        ge=1,
-        le=MOST,
-        description="Consecutive clients of a round that are trained at once and whose updates are added to each other "
-        "first; null: by the number of parameters. Part of what makes bits repeat.",
-    )
-    max_update_value: float = Field(
-        1e6, gt=0, description="Largest absolute value in a client's update; one with a larger value is left out."
-    )
-    max_update_ratio: float | None = Field(
-        50.0,
-        gt=1,
-        description="star, relay: how many times the median of a round the largest value of an update may be (of "
-        "changes: for each local step); one with a larger value is left out; null: no limit.",
-    )
-    min_completion_rate: float = Field(
-        0.0, ge=0, le=1, description="Share of a round's clients that must finish; at least one always must."
-    )
-
-    @property
-    def initial_file(self) -> str | None:
-        """The file with the first model's values; None where they come from the seed."""
-        return None if self.initial_model in ("broadcast", "seed") else self.initial_model
-
-    @property
-    def clients_have_first_model(self) -> bool:
-        """Whether clients need not download the first model."""
-        return self.initial_model == "seed" or (self.initial_file is not None and self.initial_model_known)
-
-    @property
-    def peer_to_peer(self) -> bool:
-        """Whether clients exchange with neighbours and there is no coordinator's model."""
-        return self.federated_learning_schema == "DecentralizedFederatedLearning"

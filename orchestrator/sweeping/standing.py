@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedchunk.orchestrator.core.target import ACCURACY, Target
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -14,10 +16,12 @@ class Standing:
     """``waiting``, ``running``, or how it ended: ``finished``, ``failed``, ``interrupted``; ``there`` if it was."""
     round_index: int = 0
     rounds: int = 0
-    accuracy: float | None = None
+    value: float | None = None
+    """Of what the trial is judged by."""
     num_bytes: int = 0
     """Both directions."""
     error: str | None = None
+    target: Target = ACCURACY
 
 
 class Shown:

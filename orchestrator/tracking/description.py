@@ -109,6 +109,8 @@ def as_param(value: object) -> str:
 def end_tags(summary: RunSummary) -> dict[str, str]:
     """What the run's end adds to its tags."""
     tags = {"fedchunk.status": summary.status, "fedchunk.rounds_completed": str(summary.rounds_completed)}
+    if summary.target_metric != "accuracy":
+        tags["fedchunk.target_metric"] = summary.target_metric
     if summary.weights_sha256:
         tags["fedchunk.weights_sha256"] = summary.weights_sha256
     if summary.error:
@@ -122,6 +124,7 @@ def end_metrics(summary: RunSummary) -> dict[str, float]:
         "final/accuracy": summary.accuracy,
         "final/loss": summary.loss,
         "final/clients_accuracy_mean": summary.client_accuracy_mean,
+        **_final_target(summary),
         "final/uplink_bytes": summary.uplink_bytes,
         "final/downlink_bytes": summary.downlink_bytes,
         "final/dense_uplink_bytes": summary.dense_uplink_bytes,
@@ -129,6 +132,14 @@ def end_metrics(summary: RunSummary) -> dict[str, float]:
         "final/wall_s": summary.wall_s,
     }
     return {key: float(value) for key, value in values.items() if value is not None}
+
+
+def _final_target(summary: RunSummary) -> dict[str, float | None]:
+    """What the run is judged by, where that is not accuracy."""
+    if summary.target_metric == "accuracy":
+        return {}
+    metric = summary.target_metric
+    return {f"final/{metric}": summary.target, f"final/clients_{metric}_mean": summary.client_target_mean}
 
 
 def _tags(flat: Mapping[str, Any], info: FederationInfo, run_path: Path) -> dict[str, str]:

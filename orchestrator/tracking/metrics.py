@@ -14,6 +14,10 @@ ROUND_METRICS: Mapping[str, str] = {
     "client_accuracy_mean": "accuracy/clients_mean",
     "client_accuracy_min": "accuracy/clients_min",
     "client_accuracy_max": "accuracy/clients_max",
+    "target": "target/global",
+    "client_target_mean": "target/clients_mean",
+    "client_target_min": "target/clients_min",
+    "client_target_max": "target/clients_max",
     "loss": "loss/global",
     "train_loss": "loss/train",
     "uplink_bytes": "bytes/uplink",
@@ -40,7 +44,7 @@ def round_metrics(row: Mapping[str, object], totals: dict[str, float]) -> dict[s
         row: the round's row of the ``rounds`` table.
         totals: bytes of the rounds before; this round's are added in place.
     """
-    metrics = {metric: _number(row[column]) for column, metric in ROUND_METRICS.items() if row[column] is not None}
+    metrics = {metric: _number(row[column]) for column, metric in ROUND_METRICS.items() if row.get(column) is not None}
     for direction in ("uplink", "downlink"):
         key = f"bytes/{direction}_total"
         totals[key] = totals.get(key, 0.0) + metrics[f"bytes/{direction}"]

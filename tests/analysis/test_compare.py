@@ -49,9 +49,9 @@ def test_groups_over_seeds_by_hand(runs):
     full, chunks = found.groups
     assert [run.seed for run in chunks.runs] == [1, 2, 3]
     last_five = (0.5 + 0.7 + 3 * 0.8) / 5
-    assert full.accuracy.mean == pytest.approx(last_five + 0.03)
-    assert chunks.accuracy.mean == pytest.approx(last_five - 0.02)
-    assert chunks.accuracy.half_width == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
+    assert full.value.mean == pytest.approx(last_five + 0.03)
+    assert chunks.value.mean == pytest.approx(last_five - 0.02)
+    assert chunks.value.half_width == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
     assert chunks.mean_bytes("uplink_bytes") == 7 * UP
     assert chunks.mean_bytes("downlink_bytes") == 7 * DOWN
     assert chunks.share == pytest.approx((UP + DOWN) / DENSE)
@@ -65,15 +65,15 @@ def test_after_a_final_average_the_last_round_counts_alone(run_of):
         run_of(nobody, 1, peers, finished, final_average=averaged)
         for finished, averaged in ((True, True), (False, True), (True, False))
     )
-    assert run_curve(load_run(one)).final_accuracy == pytest.approx(0.9)
+    assert run_curve(load_run(one)).final_value == pytest.approx(0.9)
     for other in (cut, plain):
-        assert run_curve(load_run(other)).final_accuracy == pytest.approx((4 * 0.5 + 0.9) / 5)
+        assert run_curve(load_run(other)).final_value == pytest.approx((4 * 0.5 + 0.9) / 5)
     curve = run_curve(load_run(one))
     assert curve.reaches(0.45) == (6, 6 * (UP + DOWN)), "the mean of rounds 2 to 6"
     assert curve.reaches(0.8) == (8, 8 * (UP + DOWN))
     assert curve.reaches(0.95) is None
     short = run_curve(load_run(run_of([None], 1, [0.9], final_average=True)))
-    assert (short.final_accuracy, short.reaches(0.8)) == (pytest.approx(0.9), (1, UP + DOWN))
+    assert (short.final_value, short.reaches(0.8)) == (pytest.approx(0.9), (1, UP + DOWN))
 
 
 def test_the_target_is_half_a_point_below_the_best_full_exchange(runs):
@@ -111,7 +111,7 @@ def test_a_lucky_round_reaches_no_target(run_of):
 
 def test_a_run_of_fewer_rounds_than_the_window_uses_what_it_has(run_of):
     (group,) = compare([run_of([0.4, 0.6])], target=0.5).groups
-    assert group.accuracy.mean == pytest.approx(0.5)
+    assert group.value.mean == pytest.approx(0.5)
     assert group.reached == ((2, 2 * (UP + DOWN)),)
 
 
@@ -123,7 +123,7 @@ def test_rounds_without_evaluation_cost_bytes_all_the_same(run_of):
 
 def test_without_a_coordinators_model_the_clients_accuracy_counts(run_of):
     (group,) = compare([run_of([None, None], client_accuracy=[0.3, 0.5])]).groups
-    assert group.accuracy.mean == pytest.approx(0.4)
+    assert group.value.mean == pytest.approx(0.4)
 
 
 def test_a_seed_counts_once_and_an_unfinished_run_is_named(run_of):

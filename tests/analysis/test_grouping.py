@@ -18,7 +18,8 @@ def names_of(*configs):
 def test_the_settings_that_make_no_other_experiment_are_those_of_processes_and_records():
     """A new setting of these sections belongs into the list too."""
     of_sections = set(RuntimeSettings.model_fields) | set(TrackingSettings.model_fields)
-    assert of_sections | {"random_seed", "federation_id", "data_dir", "download"} == NOT_COMPARED
+    others = {"random_seed", "federation_id", "data_dir", "download", "target_metric", "target_direction"}
+    assert of_sections | others == NOT_COMPARED
 
 
 def test_settings_of_chunks_are_known_by_their_names():
@@ -33,6 +34,12 @@ def test_seeds_names_and_processes_do_not_part_runs():
         {"random_seed": 1, "federation_id": "a", "number_of_actors": 1, "mu": 0.2},
     )
     assert grouped([third, first, second]) == [[third], [first, second]]
+
+
+def test_what_runs_did_before_there_was_a_choice_counts_as_null():
+    older, newer = runs({"loss_function": "CrossEntropy"}, {"task": "classification", "loss_function": None})
+    assert grouped([older, newer]) == [[older, newer]]
+    assert differing([older.config, newer.config]) == [{}, {}]
 
 
 def test_a_setting_that_an_older_run_lacks_counts_as_null():

@@ -39,4 +39,6 @@ def _key(settings: Sections) -> Hashable:
     offered = sorted(settings.on_offer("dataset").items())
     options = repr(sorted(data.dataset_options.items()))
     code = own.sha256 if own else ""
-    return data.dataset_type, data.data_dir, data.transform_input_size, code, seed, str(offered), options
+    task = settings.components.get(KINDS["task"], data.task)
+    asked = data.task, task.sha256 if task else "", repr(sorted(data.task_options.items()))
+    return asked, data.dataset_type, data.data_dir, data.transform_input_size, code, seed, str(offered), options

@@ -16,7 +16,7 @@ HISTOGRAM_BLOCK = 1024
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a data set gives: samples of any shape with their labels, for training and for the test.
+    """What a data set gives: samples of any shape with their targets, for training and for the test.
 
     Images of bytes, (S, c, h, w) in uint8, are put on the scale 0 to 1 and normalised by the mean and the deviation of
     each channel of the training images. Floats are taken as they are, unless a mean and a deviation are given. Other
@@ -26,11 +26,12 @@ class Dataset:
     train_x: ArrayLike
     """Training samples, (S, ...)."""
     train_y: ArrayLike
-    """Their labels (S,), whole numbers from 0."""
+    """Their targets, as the task says: labels (S,), whole numbers from 0; numbers (S,) or (S, d); 0 or 1 (S, L); the
+    next tokens (S, T)."""
     test_x: ArrayLike
     test_y: ArrayLike
     num_classes: int | None = None
-    """How many labels there are; None: as many as the largest says."""
+    """How many labels, or tokens, there are; None: as many as the largest says."""
     clients: ArrayLike | None = None
     """Whom each training sample comes from, (S,), where the data have clients of their own."""
     name: str = ""
@@ -39,6 +40,8 @@ class Dataset:
     """What is subtracted of each channel, the first axis of a sample, (c,); of bytes on the scale 0 to 1."""
     std_c: ArrayLike | None = None
     """What it is divided by then, above 0."""
+    token_bytes: ArrayLike | None = None
+    """Of a vocabulary, the bytes of text that each token stands for, (V,); None: one each."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,20 @@ class LoadedDataset:
     name: str
     train_x: NDArray[Any]
     """uint8 images, float32 or int64, (S, ...)."""
-    train_y: NDArray[np.int64]
+    train_y: NDArray[Any]
+    """int64 or float32, as the task says, (S, ...)."""
     test_x: NDArray[Any]
-    test_y: NDArray[np.int64]
+    test_y: NDArray[Any]
     num_classes: int
+    """Outputs of a model: labels, numbers of a sample, or tokens."""
     clients_S: NDArray[Any] | None
     mean_c: NDArray[np.float32] | None
     """Of each channel on the scale 0 to 1; None, as ``std_c``, where samples are taken as they are."""
     std_c: NDArray[np.float32] | None
     size: int | None = None
     """``transform_input_size``."""
+    token_bytes_V: NDArray[np.int64] | None = None
+    """Bytes of each token of a vocabulary; None where a token is a byte."""
 
     @property
     def scale(self) -> Scale | None:

@@ -22,7 +22,7 @@ class DataFacts:
 def data_facts(settings: Sections) -> DataFacts:
     """The facts of the settings' data set. Opens no files, but for a user's data set; raises as ``load_dataset``."""
     known = settings.constants("dataset")
-    if "SHAPE" not in known:
+    if "SHAPE" not in known or settings.data.task != "classification":  # how many outputs, its targets say
         return _loaded(settings)
     size, stored = settings.data.transform_input_size, known["SHAPE"]
     samples = known["TRAIN_SAMPLES"] + known["TEST_SAMPLES"]

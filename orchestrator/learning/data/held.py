@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.learning.data.dataset import digest
 from fedchunk.orchestrator.learning.data.load import load_dataset
 from fedchunk.orchestrator.learning.partition import partition
@@ -67,7 +68,14 @@ class Held:
 
 
 def who_holds_what(settings: Sections) -> Held:
-    """Loads and partitions, as a run does. Raises as ``load_dataset`` and ``partition``."""
+    """Loads and partitions, as a run does.
+
+    Raises:
+        ConfigError: the samples have no labels to count; and as ``load_dataset`` and ``partition``.
+    """
+    if not settings.task_facts.one_label:
+        message = f"got {settings.task_facts.name}, whose samples have no labels to count; allowed: tasks of one label"
+        raise ConfigError([Fault("", "task", message)])
     data = load_dataset(settings)
     parts = partition(data.train_y, data.clients_S, data.num_classes, settings)
     return Held(

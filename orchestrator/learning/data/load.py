@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from fedchunk.orchestrator.learning.data.dataset import (
     is_image_bytes,
 )
 from fedchunk.orchestrator.learning.data.places import data_folder
+from fedchunk.orchestrator.learning.task import TaskInForce
 from fedchunk.orchestrator.settings.joined import Sections
 
 
@@ -25,7 +28,7 @@ def load_dataset(settings: Sections) -> LoadedDataset:
     """The data set that the settings name.
 
     Raises:
-        DataError: files are missing or corrupt, or samples and labels are not what they must be; the message says
+        DataError: files are missing or corrupt, or samples and targets are not what the task takes; the message says
             which and what to do.
         ComponentFailed: a user's data set raised, or returned no ``Dataset``.
         ConfigError: samples are to be resized that are no images.
@@ -35,11 +38,12 @@ def load_dataset(settings: Sections) -> LoadedDataset:
         data_dir=data_folder(settings.data),
         seed=settings.federation.random_seed,
         download=settings.data.download,
+        task=settings.task_facts.name,
         **settings.on_offer("dataset"),
     )
     if not isinstance(given, Dataset):
         raise bound.failed(f"returned {type(given).__name__}, expected a fedchunk Dataset")
-    return _Check(bound).checked(given, settings.data.transform_input_size)
+    return _Check(bound, TaskInForce.of(settings)).checked(given, settings.data.transform_input_size)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class _Check:
     """Says what is wrong with a data set, in the name of its component."""
 
     bound: Bound
+    task: TaskInForce
 
     def checked(self, given: Dataset, size: int | None) -> LoadedDataset:
         """The data set with arrays of types that travel and train."""
@@ -60,6 +65,8 @@ class _Check:
         if size is not None and (train_x.ndim != 4 or train_x.dtype == np.int64):
             message = f"got {size}, but samples of {train_x.shape[1:]} are no images (channels, height, width)"
             raise ConfigError([Fault("", "transform_input_size", f"{message}: set it to null")])
+        with self._said():
+            num_outputs = self.task.num_outputs(given.num_classes, (train_y, test_y), (train_x, test_x))
         scale = self._scale(given, train_x)
         return LoadedDataset(
             name=given.name or self.bound.short_name,
@@ -67,21 +74,34 @@ class _Check:
             train_y=train_y,
             test_x=test_x,
             test_y=test_y,
-            num_classes=self._num_classes(given.num_classes, train_y, test_y),
+            num_classes=num_outputs,
             clients_S=self._clients(given, len(train_y)),
             mean_c=scale[0] if scale else None,
             std_c=scale[1] if scale else None,
             size=size,
+            token_bytes_V=self._token_bytes(given, num_outputs),
         )
 
     def _wrong(self, reason: str) -> DataError:
         return DataError(str(self.bound.failed(reason)))
 
-    def _part(self, part: str, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        samples, labels = self._samples(f"{part}_x", x), self._labels(f"{part}_y", y)
-        if len(samples) != len(labels):
-            raise self._wrong(f"{part}_x has {len(samples)} samples, {part}_y {len(labels)} labels")
-        return samples, labels
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """What the task finds wrong is the data set's fault, and said in its name."""
+        try:
+            yield
+        except ValueError as error:
+            hint = "" if self.task.facts.one_label else f" (task: {self.task.facts.name})"
+            raise self._wrong(f"{error}{hint}") from None
+
+    def _part(self, part: str, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        samples, given = self._samples(f"{part}_x", x), self._array(f"{part}_y", y)
+        with self._said():
+            targets = self.task.targets(f"{part}_y", given, samples)
+        if len(samples) != len(targets):
+            what = "labels" if self.task.facts.one_label else "targets"
+            raise self._wrong(f"{part}_x has {len(samples)} samples, {part}_y {len(targets)} {what}")
+        return samples, targets
 
     def _array(self, field: str, values: Any) -> NDArray[Any]:
         with self.bound.named():
@@ -106,25 +126,14 @@ class _Check:
             raise self._wrong(f"{field} holds values that are nan, infinite or beyond float32")
         return floats
 
-    def _labels(self, field: str, values: Any) -> NDArray[np.int64]:
-        y = self._array(field, values)
-        if y.ndim != 1:
-            raise self._wrong(f"{field} has shape {y.shape}, expected one label for each sample: (S,)")
-        if y.dtype.kind not in "uib":
-            raise self._wrong(f"{field} is of type {y.dtype}, expected whole numbers from 0")
-        if y.min() < 0:
-            raise self._wrong(f"{field} holds the label {y.min()}, expected whole numbers from 0")
-        return y.astype(np.int64, copy=False)
-
-    def _num_classes(self, given: int | None, train_y: NDArray[np.int64], test_y: NDArray[np.int64]) -> int:
-        largest = int(max(train_y.max(), test_y.max()))
-        if given is None:
-            return largest + 1
-        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
-            raise self._wrong(f"num_classes is {given!r}, expected a whole number from 1 or None")
-        if largest >= given:
-            raise self._wrong(f"a label is {largest}, but num_classes is {given}: allowed are 0 to {given - 1}")
-        return int(given)
+    def _token_bytes(self, given: Dataset, num_outputs: int) -> NDArray[np.int64] | None:
+        if given.token_bytes is None:
+            return None
+        sizes_V = self._array("token_bytes", given.token_bytes)
+        if sizes_V.shape != (num_outputs,) or sizes_V.dtype.kind not in "ui" or sizes_V.min() < 0:
+            found = f"{sizes_V.dtype} of shape {sizes_V.shape}"
+            raise self._wrong(f"token_bytes is {found}, expected whole numbers from 0 of shape ({num_outputs},)")
+        return sizes_V.astype(np.int64, copy=False)
 
     def _clients(self, given: Dataset, num_samples: int) -> NDArray[Any] | None:
         if given.clients is None:

@@ -15,10 +15,14 @@ from fedchunk.orchestrator.settings.joined import Sections
 def look(settings: Sections) -> None:
     """Finds what is wrong with the user's files and with the split, where both are built in. Decodes no sample.
 
+    Targets that are no labels are looked at where they are loaded.
+
     Raises:
         DataError: files are missing or damaged, or labels are none; the message names the place.
         ConfigError: clients or samples of the split are unknown, given out twice or empty.
     """
+    if not settings.task_facts.one_label:
+        return
     labels = labels_alone(settings)
     if labels is not None and settings.components.get(KINDS["partition"], settings.data.data_distribution_kind) is None:
         partition(labels.train_y, labels.clients, labels.num_classes, settings)

@@ -25,7 +25,7 @@ class Samples:
     def __init__(
         self,
         x_S: NDArray[Any],
-        y_S: NDArray[np.int64],
+        y_S: NDArray[Any],
         scale: Scale | None,
         size: int | None,
         device: torch.device,
@@ -36,7 +36,7 @@ class Samples:
 
         Args:
             x_S: samples (S, ...), uint8 images (0 to 255), float32 or int64; may be read-only.
-            y_S: their labels.
+            y_S: their targets, int64 or float32, (S, ...).
             scale: mean and standard deviation per channel; None: samples are taken as they are.
             size: ``transform_input_size``.
             device: where to.
@@ -45,14 +45,14 @@ class Samples:
         if resident is None:
             resident = device.type == "cuda" and x_S.nbytes <= RESIDENT_BYTES
         self._x: NDArray[Any] | Tensor = transfer.to_device(x_S, device) if resident else x_S
-        self._y: NDArray[np.int64] | Tensor = transfer.to_device(y_S, device) if resident else y_S
+        self._y: NDArray[Any] | Tensor = transfer.to_device(y_S, device) if resident else y_S
         self._scale, self._size, self._device = scale, size, device
 
     def __len__(self) -> int:
         return len(self._y)
 
     def take(self, places: Places) -> tuple[Tensor, Tensor]:
-        """Some samples, normalised where that is asked for, and their int64 labels, on the device."""
+        """Some samples, normalised where that is asked for, and their targets, on the device."""
         return model_input(self._at(self._x, places), self._scale, self._size), self._at(self._y, places)
 
     def _at(self, values: NDArray[Any] | Tensor, places: Places) -> Tensor:

@@ -1,4 +1,4 @@
-"""Images made on the spot: one smooth pattern of Gaussian blobs per class, under noise. For benchmarks and tests."""
+"""Made on the spot, for benchmarks and tests: a smooth pattern per class under noise; for language models chains."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.data.dataset import Dataset
+from fedchunk.orchestrator.learning.datasets._synthetic_tasks import IMAGES, chain, token_part
 from fedchunk.orchestrator.settings.option_types import NotNegative
 
 SHAPE = ("synthetic_channels", "synthetic_size", "synthetic_size")
@@ -29,10 +30,14 @@ def synthetic(
     synthetic_classes: int,
     synthetic_channels: int,
     synthetic_size: int,
+    task: str,
     contrast: NotNegative = 40.0,
     noise: NotNegative = 40.0,
 ) -> Dataset:
-    """Images (S, c, h, w) in uint8; the classes are as equal in size as can be.
+    """Images (S, c, h, w) in uint8 with blobs of Gaussians; the classes are as equal in size as can be.
+
+    The target of regression is how strong the first pattern is; those of multilabel, which patterns are there. Samples
+    of a language model are walks of ``synthetic_size`` steps along a Markov chain over ``synthetic_classes`` tokens.
 
     Args:
         seed: other seeds give other patterns and other noise.
@@ -41,11 +46,23 @@ def synthetic(
         synthetic_classes: classes.
         synthetic_channels: channels of an image.
         synthetic_size: its side in pixels.
+        task: what the targets are.
         contrast: grey levels of a blob's height (standard deviation).
         noise: grey levels of the noise. As they are, a model learns it well, but not at once.
     """
+    sizes = {"train": synthetic_samples, "test": synthetic_test_samples}
+    if task == "language_model":
+        chances_VV = chain(synthetic_classes, generator(seed, "synthetic chain"))
+        parts = [
+            token_part(chances_VV, size, synthetic_size, generator(seed, f"synthetic {part}"))
+            for part, size in sizes.items()
+        ]
+        return Dataset(*parts[0], *parts[1], synthetic_classes)
     shape = synthetic_channels, synthetic_size
     patterns = _patterns(synthetic_classes, *shape, contrast, generator(seed, "synthetic patterns"))
+    if (make := IMAGES.get(task)) is not None:
+        made = [make(patterns, size, noise, generator(seed, f"synthetic {part}")) for part, size in sizes.items()]
+        return Dataset(*made[0], *made[1])
     train_x, train_y = _draw(patterns, synthetic_samples, noise, generator(seed, "synthetic train"))
     test_x, test_y = _draw(patterns, synthetic_test_samples, noise, generator(seed, "synthetic test"))
     return Dataset(train_x, train_y, test_x, test_y, synthetic_classes)

@@ -50,6 +50,8 @@ def plan_training(
     """
     if settings.vectorize_clients == "off":
         return one_by_one("vectorize_clients is off")
+    if not loss.task.is_plain:
+        return one_by_one(f"the answers of {loss.task.facts.name} are not one label for each sample")
     if loss.smoothing is None:
         whose = "is a loss of one's own" if loss.bound.is_own else "is no cross entropy"
         return one_by_one(f"{loss.bound.short_name} {whose}")

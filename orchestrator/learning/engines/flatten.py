@@ -16,6 +16,7 @@ from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.contract.home_part import stays_home
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
 from fedchunk.orchestrator.learning.engines.image_order import image_order
+from fedchunk.orchestrator.learning.tasks._task import Answers
 from fedchunk.orchestrator.learning.transfer import fill, host_copy
 
 
@@ -36,7 +37,7 @@ class FlatModel:
         module: nn.Module,
         device: torch.device | str,
         bound: Bound | None = None,
-        num_classes: int = 0,
+        answers: Answers | None = None,
         local: Sequence[str] = (),
     ) -> None:
         """Moves ``module`` to ``device`` and takes its parameters over.
@@ -45,7 +46,7 @@ class FlatModel:
             module: the module.
             device: where to.
             bound: whose code it is, where that is the user's: what goes wrong in it is said with its place.
-            num_classes: answers that it must give for a sample, at least.
+            answers: what it must answer to a sample; looked at where it is the user's.
             local: patterns of the names that stay at home.
 
         Raises:
@@ -53,7 +54,7 @@ class FlatModel:
                 parameters, float32 buffers and integers).
         """
         self.module = module.to(device)
-        self._bound, self._num_classes = bound, num_classes
+        self._bound, self._answers = bound, answers
         self._image_order = image_order(module, torch.device(device).type)
         self._local = tuple(local)
         self._spec = spec_of(module, local)
@@ -83,7 +84,7 @@ class FlatModel:
         return self._weights.device
 
     def logits(self, x_B: Tensor) -> Tensor:
-        """The module's answers to a batch of samples, (B, classes).
+        """The module's answers to a batch of samples, (B, classes), or what the task asks for.
 
         Raises:
             ComponentFailed: a user's module raised, or answers with something else.
@@ -96,10 +97,12 @@ class FlatModel:
         with self._bound.named():
             answers = self.module(x_B)
         shape = tuple(answers.shape) if isinstance(answers, Tensor) else ()
-        if len(shape) != 2 or shape[0] != len(x_B) or shape[1] < self._num_classes:
+        wanted = self._answers
+        if shape[:1] != (len(x_B),) or (wanted is not None and not wanted.fit(shape[1:])):
             found = f"shape {shape}" if isinstance(answers, Tensor) else type(answers).__name__
-            expected = f"({len(x_B)}, {self._num_classes or 'classes'})"
-            raise self._bound.failed(f"answered {len(x_B)} samples with {found}, expected a tensor {expected}")
+            expected = (len(x_B), *(wanted.shape if wanted else ("...",)))
+            text = ", ".join(map(str, expected))
+            raise self._bound.failed(f"answered {len(x_B)} samples with {found}, expected a tensor ({text})")
         return answers
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:

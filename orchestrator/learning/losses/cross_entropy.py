@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+TARGETS = ("labels",)
+
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """The mean over a batch, in nats.

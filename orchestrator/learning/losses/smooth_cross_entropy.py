@@ -7,6 +7,8 @@ from torch.nn import functional
 
 from fedchunk.orchestrator.settings.option_types import Share
 
+TARGETS = ("labels",)
+
 
 def smooth_cross_entropy(outputs: Tensor, targets: Tensor, smoothing: Share = 0.1) -> Tensor:
     """The mean over a batch, in nats.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+TARGETS = ("labels",)
+
 
 def accuracy(outputs: Tensor, targets: Tensor) -> tuple[Tensor, int]:
     """Correct answers, and how many there are.

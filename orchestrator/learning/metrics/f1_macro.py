@@ -12,11 +12,13 @@ from fedchunk.orchestrator.learning.metrics._counts import counts
 if TYPE_CHECKING:
     from torch import Tensor
 
+TARGETS = ("labels", "flags")
+
 
 class f1_macro:  # noqa: N801 - the name that it has in settings
     """``2 tp / (2 tp + fp + fn)``, the mean over the classes that samples or answers have.
 
-    As scikit-learn's ``f1_score(average="macro", zero_division=0)``.
+    As scikit-learn's ``f1_score(average="macro", zero_division=0)``; of flags, with ``zero_division=nan``.
     """
 
     def parts(self, outputs: Tensor, targets: Tensor) -> NDArray[np.float64]:
@@ -27,4 +29,6 @@ class f1_macro:  # noqa: N801 - the name that it has in settings
         """The mean. Answers and samples of a class are tp + fp and tp + fn."""
         hits_C, answers_C, samples_C = parts
         present_C = answers_C + samples_C > 0
+        if not present_C.any():  # flags that are never there, and never answered
+            return 0.0
         return float((2 * hits_C[present_C] / (answers_C + samples_C)[present_C]).mean())

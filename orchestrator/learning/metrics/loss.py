@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+LOWER_IS_BETTER = True
+
 
 def loss(loss_sum: Tensor, targets: Tensor) -> tuple[Tensor, int]:
     """The loss of a batch times its samples, and the samples.

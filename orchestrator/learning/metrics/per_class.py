@@ -12,6 +12,8 @@ from fedchunk.orchestrator.learning.metrics._counts import counts
 if TYPE_CHECKING:
     from torch import Tensor
 
+TARGETS = ("labels", "flags")
+
 
 class per_class:  # noqa: N801 - the name that it has in settings
     """``tp / (tp + fn)`` of each class that the test set has samples of."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+TARGETS = ("labels",)
+
 BEST = 5
 
 

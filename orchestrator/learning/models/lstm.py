@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from fedchunk.orchestrator.learning.models._tokens import token_count, whole_numbers
 from fedchunk.orchestrator.settings.option_types import Count, Share
 
+PER_TOKEN = True
+
 
 def lstm(
     input_shape: tuple[int, ...],

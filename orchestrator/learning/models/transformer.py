@@ -12,6 +12,7 @@ from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.learning.models._tokens import token_count, whole_numbers
 from fedchunk.orchestrator.settings.option_types import Count, CountOrNone, Positions, Share
 
+PER_TOKEN = True
 ROTARY_BASE = 10_000.0
 """Of the wavelengths of rotary positions."""
 SPREAD = 0.02

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.learning.partitions._owners import Parts, divide, fault, names, parts_of
 
+BY_LABEL = True
+
 MAX_DRAWS = 100
 """Dirichlet draws before giving up on a partition in which everybody has a sample."""
 

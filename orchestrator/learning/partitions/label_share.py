@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.learning.partitions._owners import Parts, fault, parts_of
 
+BY_LABEL = True
+
 
 def label_share(
     targets_S: NDArray[np.int64],

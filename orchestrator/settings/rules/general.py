@@ -133,9 +133,10 @@ def suspicions(settings: Sections) -> Iterator[Remark]:
         message = "leaves the coordinator a part of the model, which cannot be measured: set evaluate_clients: true"
         yield Remark(("local_parameters", "evaluate_clients"), message)
     rounds = federation.federated_learning_rounds
-    if federation.stop_avg_accuracy is not None and federation.evaluation_interval >= rounds > 1:
+    key = "stop_target" if federation.stop_target is not None else "stop_avg_accuracy"
+    if federation.stop_at is not None and federation.evaluation_interval >= rounds > 1:
         message = f"has no effect: with evaluation_interval {federation.evaluation_interval} only the last round counts"
-        yield Remark(("stop_avg_accuracy", "evaluation_interval"), message)
+        yield Remark((key, "evaluation_interval"), message)
     if runtime.number_of_actors is not None and runtime.number_of_actors > federation.number_of_clients:
         message = f"got {runtime.number_of_actors} for {federation.number_of_clients} clients: the rest will be idle"
         yield Remark(("number_of_actors", "number_of_clients"), message)

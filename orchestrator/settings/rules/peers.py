@@ -83,7 +83,7 @@ def _average_contradictions(settings: Sections) -> Iterator[Remark]:
             "got true in a star, where all share one model; remove it, or set federated_learning_schema to "
             "DecentralizedFederatedLearning",
         )
-    for key in ("stop_avg_accuracy", "patience"):
+    for key in ("stop_avg_accuracy", "stop_target", "patience"):
         if (value := getattr(federation, key)) is not None:
             yield Remark(
                 ("final_average", key),

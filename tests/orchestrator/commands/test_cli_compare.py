@@ -69,8 +69,8 @@ def test_over_links_time_stands_beside_bytes(runs, in_folder):
     assert "4g, datacenter, dsl, fibre, wan" in json.loads(wrong.stdout)["error"]
 
 
-def test_a_target_that_is_no_share_is_exit_2(in_folder):
-    result = invoke("compare", "nowhere", "--target", "83", "--json")
+def test_a_target_that_is_no_share_is_exit_2(runs, in_folder):
+    result = invoke("compare", *runs, "--target", "83", "--json")
 
     assert result.exit_code == 2
     assert json.loads(result.stdout)["faults"][0]["where"] == "--target"

@@ -5,12 +5,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fedchunk.orchestrator.commands.progress import MEASURED, ProgressLine, Totals
+from fedchunk.orchestrator.commands.progress import ProgressLine, Totals
 from fedchunk.orchestrator.commands.run_summary import summary_dict, summary_text
 from fedchunk.orchestrator.contract.messages import RoundResult
 from fedchunk.orchestrator.contract.ports import RunSummary
+from fedchunk.orchestrator.core.target import Target
 from fedchunk.orchestrator.experiment import never_started
 
+MEASURED = ("accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max", "consensus_distance")
 FIRST = {
     "round": 1, "accuracy": 0.5, "client_accuracy_mean": 0.4, "client_accuracy_min": 0.3, "client_accuracy_max": 0.5,
     "consensus_distance": None, "uplink_bytes": 1000, "downlink_bytes": 3000, "dense_bytes": 8000,
@@ -41,6 +43,28 @@ def test_of_peers_that_share_one_model_the_line_has_its_accuracy():
     shared = {**OF_PEERS, "accuracy": 0.5, "client_accuracy_mean": 0.5, "consensus_distance": 0.0}
 
     assert Totals().after(shared).line().startswith("accuracy 50.0 %  up 1.00 kB")
+
+
+RMSE = Target("rmse", lower=True)
+OF_NUMBERS = FIRST | dict.fromkeys(MEASURED) | {
+    "target": 0.51234, "client_target_mean": 0.75, "client_target_min": 0.5, "client_target_max": 1.0,
+}  # fmt: skip
+
+
+def test_what_the_run_is_judged_by_stands_in_the_place_of_accuracy():
+    line = Totals(target=RMSE).after(OF_NUMBERS).after(NOT_EVALUATED).line()
+    peers = Totals(target=RMSE).after(OF_NUMBERS | {"target": None, "consensus_distance": 0.125}).line()
+
+    assert line.startswith("rmse 0.5123  clients 0.75  up 2.00 kB")
+    assert peers.startswith("rmse of peers 0.75 (1 to 0.5)  distance 0.125")  # the worst first
+
+
+def test_the_end_says_it_too(tmp_path):
+    summary = replace(SUMMARY, accuracy=None, target_metric="rmse", target=0.51234, client_target_mean=None)
+
+    assert "rmse 0.5123 (the coordinator's model, whole test set)" in summary_text(summary, tmp_path, None, None, RMSE)
+    assert summary_dict(summary, tmp_path, None)["target"] == 0.51234
+    assert "target" not in summary_dict(SUMMARY, tmp_path, None)
 
 
 def test_before_the_first_evaluation_there_is_a_dash():
