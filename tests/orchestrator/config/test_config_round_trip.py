@@ -65,7 +65,8 @@ def values_of(key):
     elif "integer" in kinds(key):
         values = st.integers(schema["minimum"], schema.get("maximum", 2**63 - 1))
     elif "array" in kinds(key):
-        values = st.lists(numbers_of(schema["items"]), max_size=5).map(tuple)
+        words = schema["items"]["type"] == "string"
+        values = st.lists(st.text(max_size=9) if words else numbers_of(schema["items"]), max_size=5).map(tuple)
     else:
         values = numbers_of(schema)
     return values | st.none() if "null" in kinds(key) else values
@@ -82,7 +83,8 @@ def options_of(kind, name):
 
 
 def numbers_for(type_name):
-    return st.one_of(st.integers(0, 9), st.floats(0, 1e9)).filter(lambda value: fits(type_name, value))
+    words = st.sampled_from([True, False, "batch", "group", "learned", "rotary"])
+    return st.one_of(st.integers(0, 9), st.floats(0, 1e9), words).filter(lambda value: fits(type_name, value))
 
 
 @st.composite
