@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 import fedchunk
 from fedchunk.orchestrator.core.errors import ConfigError
+from fedchunk.orchestrator.recording.checkpoints import newest_checkpoint
 from fedchunk.orchestrator.settings.loading import parse
 
 BASE = {
@@ -52,6 +53,47 @@ def test_buffers_come_too(tmp_path):
 
     assert after.weights["layer1.0.bn1.weight"] == pytest.approx(moved["layer1.0.bn1.weight"])
     assert after.weights["bn1.num_batches_tracked"] == moved["bn1.num_batches_tracked"] + 1
+
+
+def kept_at_home(run):
+    """The heads of all clients after the last round, as rows."""
+    checkpoint = newest_checkpoint(run.path / "checkpoints")
+    return np.concatenate([states.homes.weights_P for one in checkpoint.objects for states in one.load()])
+
+
+def test_what_stays_at_home_comes_from_a_file_only_where_clients_have_it(first, tmp_path):
+    """The last layer of 10 answers to 200 values; of a run with a home, the weights lack it."""
+    rules = {"local_parameters": ["5.*"], "checkpoint_interval": 1, **STILL}
+    file = str(first.path / "weights.safetensors")
+    theirs = np.concatenate([first.weights["5.weight"].ravel(), first.weights["5.bias"]])
+    fresh = run(tmp_path / "fresh", **rules)
+    heads_NL = kept_at_home(fresh)
+    sent = run(tmp_path / "sent", **rules, initial_model=file)
+    had = run(tmp_path / "had", **rules, initial_model=file, initial_model_known=True)
+
+    assert heads_NL.shape == (4, 2010)
+    np.testing.assert_allclose(kept_at_home(sent), heads_NL, rtol=1e-6)
+    np.testing.assert_allclose(kept_at_home(had), np.stack([theirs] * 4), rtol=1e-6)
+    assert sorted(sent.weights) == ["1.bias", "1.weight", "3.bias", "3.weight"]
+    for name, values in sent.weights.items():
+        np.testing.assert_allclose(values, first.weights[name], rtol=1e-6)
+    again = run(tmp_path / "again", **rules, initial_model=str(sent.path / "weights.safetensors"))
+    np.testing.assert_allclose(kept_at_home(again), heads_NL, rtol=1e-6)
+    np.testing.assert_allclose(again.weights["3.bias"], first.weights["3.bias"], rtol=1e-6)
+
+
+def test_shared_weights_are_loaded_beside_what_a_module_has_of_its_own(tmp_path):
+    from torch import nn
+
+    shared = run(tmp_path / "shared", local_parameters=["5.*"])
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 10)
+    )
+    head = module[5].weight.detach().clone()
+    shared.load_into(module)
+
+    assert np.array_equal(module[3].weight.detach().numpy(), shared.weights["3.weight"])
+    assert np.array_equal(module[5].weight.detach().numpy(), head.numpy())
 
 
 def downloads(run):

@@ -253,13 +253,15 @@ def _usable(name: str, training: TrainingSettings) -> torch.device:
 def _start(settings: Sections, model: FlatModel, spec: ModelSpec, first: Tensors | None) -> ModelState:
     """What everybody begins with: the values of a file, or those of the seed.
 
-    What stays at home may be missing in the file, as it is in the weights of a run: then it is as the seed says.
+    What stays at home is in no message, so it is as the file says only where clients have the file: else as the seed
+    says, and so is what the file lacks, as the weights of a run lack it.
     """
     if first is None:
         return model.state()
     if spec.home is not None:
         _, home = apart(spec, model.state())
-        first = {**tensors_by_name(spec.home, home), **first}
+        own = tensors_by_name(spec.home, home)
+        first = {**own, **first} if settings.federation.initial_model_known else {**first, **own}
     try:
         return state_of(model.spec, first)
     except ValueError as error:

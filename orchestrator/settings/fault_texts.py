@@ -52,7 +52,8 @@ def hint(key: str, value: Any) -> str:
     if value is None:
         return "leave the line out for the default"
     if "array" in kinds(key) and component_of(key) is None:
-        return "" if isinstance(value, list) else "write it as a list, such as [50, 20, 5]"
+        such = "[head.*]" if field_schemas()[key]["items"]["type"] == "string" else "[50, 20, 5]"
+        return "" if isinstance(value, list) else f"write it as a list, such as {such}"
     if isinstance(value, str):
         return _hint_for_text(key, value)
     if "boolean" in kinds(key):

@@ -134,7 +134,8 @@ def allowed_values(key: str) -> str:
     elif "string" in allowed:
         text = "text" + _limits(field_schemas()[key])
     elif "array" in allowed:
-        text = "a list of numbers" + _limits(field_schemas()[key]["items"])
+        items = field_schemas()[key]["items"]
+        text = "a list of words" if items["type"] == "string" else "a list of numbers" + _limits(items)
     else:
         text = number_in_words(field_schemas()[key])
     return f"{text}, or null" if "null" in allowed else text

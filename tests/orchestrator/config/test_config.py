@@ -89,6 +89,7 @@ def test_a_fault_says_what_was_got_and_what_is_allowed():
         ("sensitivity_schedule: [true]", "got [true]"),
         ("sensitivity_schedule: 50", "write it as a list, such as"),
         ("sensitivity_schedule: null", "leave the line out"),
+        ("local_parameters: head", "allowed: a list of words; write it as a list, such as [head.*]"),
         ("chunking_prats: 5", "did you mean chunking_parts?"),
         ("Chunking-Parts: 5", "did you mean chunking_parts?"),
         (f"{'k' * 999}: 5", "no such setting"),

@@ -106,7 +106,8 @@ def option_for(type_name):
 
 
 def numbers_for(type_name):
-    return st.one_of(st.integers(0, 9), st.floats(0, 1e9)).filter(lambda value: fits(type_name, value))
+    words = st.sampled_from([True, False, "batch", "group", "learned", "rotary"])
+    return st.one_of(st.integers(0, 9), st.floats(0, 1e9), words).filter(lambda value: fits(type_name, value))
 
 
 @st.composite

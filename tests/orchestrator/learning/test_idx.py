@@ -52,7 +52,9 @@ def test_a_corrupt_file_is_refused_by_name(tmp_path: Path, content: bytes, messa
 
 
 @pytest.mark.parametrize(
-    "content", [b"not gzip at all", gzip.compress(idx_bytes(IMAGES))[:-9], gzip.compress(bytes(9))[:12] + b"\xff" * 20]
+    "content",
+    [b"not gzip at all", gzip.compress(idx_bytes(IMAGES))[:-9], gzip.compress(bytes(9))[:12] + b"\xff" * 20],
+    ids=["text", "cut", "garbage"],
 )
 def test_a_damaged_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "damaged.gz").write_bytes(content)
