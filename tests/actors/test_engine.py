@@ -96,9 +96,9 @@ def test_clients_share_every_bit_with_the_coordinator(make_settings, run_local, 
     begun = {}
     train = LocalWorker.train
 
-    def watched(worker, round_index, clients, starts, momenta=()):
+    def watched(worker, round_index, clients, starts, *more):
         begun.setdefault(round_index, set()).update(start.weights_P.tobytes() for start in starts)
-        return train(worker, round_index, clients, starts)
+        return train(worker, round_index, clients, starts, *more)
 
     monkeypatch.setattr(LocalWorker, "train", watched)
     run_local(make_settings(number_of_clients=6, federated_learning_rounds=8, **rules))
