@@ -12,7 +12,7 @@ settings.load_profile("patient")
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On several processes, those tests that share one Ray stay together and begin first; else a file's do."""
-    if not config.getoption("numprocesses", None):
+    if not hasattr(config, "workerinput"):
         return
     for item in items:
         is_ray = item.get_closest_marker("ray") is not None
