@@ -25,7 +25,7 @@ demo: setup ## run the quick start: 20 clients on real digits, under a minute
 	$(BIN)/fedchunk run configs/quickstart.yaml
 
 test: setup ## run all tests on two processes, but those that need a GPU
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu'
+	$(BIN)/python -m pytest -n 2 -m 'not gpu'
 
 test-fast: setup ## run the tests that start no Ray and take no time
 	$(BIN)/python -m pytest -m 'not gpu and not ray and not slow'

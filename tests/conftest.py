@@ -1,23 +1,36 @@
 """Fixtures that several packages' tests share."""
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several processes, those tests that share one Ray stay together and begin first; else a file's do."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        is_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else item.path.name))
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+class _ByFile(LoadScopeScheduling):
+    """Each file's tests on one process, and those of all files that start a Ray on the same one: they share it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "ray" if file in _files_with_ray() else file
+
+
+@functools.cache
+def _files_with_ray() -> frozenset[str]:
+    root = Path(__file__).parents[1]
+    files = (root / "tests").rglob("test_*.py")
+    return frozenset(str(file.relative_to(root)) for file in files if "mark.ray" in file.read_text(encoding="utf-8"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    """How ``pytest -n 2`` shares tests out."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
