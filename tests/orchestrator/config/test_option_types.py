@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from fedchunk.orchestrator.core.errors import ConfigError
-from fedchunk.orchestrator.registry import KINDS, builtin_names, builtin_signature
+from fedchunk.orchestrator.registry import KINDS, builtin_names, builtin_signature, constants
 from fedchunk.orchestrator.settings.loading import parse
 from fedchunk.orchestrator.settings.option_checks import fits
 
@@ -67,12 +67,17 @@ OUT_OF_RANGE = [
 ]
 
 
+def needed_by(key, name):
+    """What suits it: models that answer for each token are of another task."""
+    return "task: language_model\n" if constants(KIND_BY_KEY[key], name).get("PER_TOKEN") else ""
+
+
 @pytest.mark.parametrize(("key", "name", "option", "got", "allowed"), OUT_OF_RANGE)
 def test_a_value_out_of_range_is_named_with_its_place_and_what_is_allowed(key, name, option, got, allowed):
     loaded = [module for module in ("torch", "torchvision") if module in sys.modules]
 
     with pytest.raises(ConfigError) as caught:
-        parse(text(key, name, f"{option}: {got}"), "f.yaml")
+        parse(text(key, name, f"{option}: {got}") + needed_by(key, name), "f.yaml")
 
     (fault,) = caught.value.faults
     assert fault.where == "f.yaml:2:1"
