@@ -35,7 +35,7 @@ HEAVY = ("resnet18", "resnet20", "resnet50", "mobilenet", "vgg16", "vit", "vit_s
 OF_TOKENS = ("lstm", "transformer")
 """Models that answer for each token of a sample: no loss of a classification fits them."""
 FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
-FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "natural", "file")
+FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "text", "natural", "file")
 PEER_RULES = ("stale_copies", "relay", "relay_tree")
 STAR_RULES = ("contributors", "own_weights", "error_feedback")
 NAMES = {name: tuple(one for one in builtin_names(kind) if one not in OF_TOKENS) for name, kind in KINDS.items()}
@@ -218,7 +218,7 @@ def ran(settings, output, local):
 def noted(settings):
     """The run's description in MLflow."""
     data = SimpleNamespace(name="some data", train_samples=10, test_samples=5)
-    spec, layout = SimpleNamespace(num_parameters=100), SimpleNamespace(num_rows=20)
+    spec, layout = SimpleNamespace(num_parameters=100, home=None), SimpleNamespace(num_rows=20)
     info = SimpleNamespace(
         spec=spec, layout=layout, data=data, samples_per_client=(5, 5), backend="local", device="cpu",
         number_of_actors=1,
@@ -253,6 +253,13 @@ def own_files(name, folder):
     if name == "arrays":
         np.savez(folder / "all.npz", train_x=x, train_y=y, test_x=x[:8], test_y=y[:8])
         return values | {"dataset_options": {"file": "all.npz"}}
+    if name == "text":
+        for place in range(4):
+            path = folder / "text" / f"{place}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(bytes(rng.integers(97, 123, 400).astype(np.uint8)))
+        of_tokens = {"task": "language_model", "model_type": "lstm", "model_options": {"width": 8, "depth": 1}}
+        return values | of_tokens | {"dataset_options": {"length": 16}}
     if name == "file":
         (folder / "split.csv").write_text("client,sample\n" + "".join(f"{place % 4},{place}\n" for place in range(96)))
         options = {"partition_file": "split.csv"}

@@ -274,8 +274,8 @@ class DataSettings(Section):
     task_options: Options = options_of("task")
     dataset_type: Annotated[str, NameOf("dataset")] = Field(
         "digits",
-        description="digits is shipped with fedchunk; synthetic is made on the spot; imagefolder, table, arrays, leaf "
-        "read your own files.",
+        description="digits is shipped with fedchunk; synthetic is made on the spot; imagefolder, table, arrays, leaf, "
+        "text read your own files.",
     )
     dataset_options: Options = options_of("data set")
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")

@@ -226,7 +226,7 @@ def test_without_a_word_nothing_more_is_measured_and_the_loss_is_cross_entropy()
         ({"loss_function": "mean_squared_error"}, "allowed here: CrossEntropy, SmoothCrossEntropy"),
         ({"task": "regression", "metrics": ["f1_macro"]}, "got f1_macro with task regression"),
         ({"task": "regression", "target_metric": "accuracy"}, "got accuracy with task regression"),
-        ({"task": "multilabel", "data_distribution_kind": "dir"}, "allowed here: iid, iid-diff-quantity"),
+        ({"task": "multilabel", "data_distribution_kind": "dir"}, "allowed here: file, iid, natural, iid-diff"),
         ({"task": "regression", "data_distribution_kind": "20"}, "goes by the label of each sample"),
         ({"task": "language_model"}, "got mlp, which answers once for a sample"),
         ({"target_metric": "smoothness"}, "got smoothness, which is not measured"),
