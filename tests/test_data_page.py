@@ -56,7 +56,7 @@ def test_the_example_of_text_runs(made, monkeypatch):
     short = ["federated_learning_rounds=1", "local_steps=1", "mlflow_enabled=false", "model_options={width: 8}"]
     result = CliRunner().invoke(app, ["run", "books.yaml", *short, "--local", "--json", "--output", "books"])
     assert result.exit_code == 0, result.output
-    assert 0 < json.loads(result.stdout)["target"]["value"] < 9
+    assert 0 < json.loads(result.stdout)["target"] < 9
 
 
 @pytest.mark.parametrize("name", [*OWN, "text"])
