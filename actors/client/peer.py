@@ -17,11 +17,11 @@ from fedchunk.orchestrator.chunking.aggregation import BufferMean
 from fedchunk.orchestrator.chunking.encoding import Message
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.mixing import consensus_distance
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import (
     AverageOrder,
     AverageReport,
     ClientState,
-    EvaluationSums,
     InitialModel,
     MixOrder,
     MixReport,

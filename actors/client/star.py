@@ -25,12 +25,12 @@ from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.encoding import Message, decode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.score_message import encode_scores
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import (
     COORDINATOR,
     ClientState,
     ClientStates,
     EmitAnswer,
-    EvaluationSums,
     GroupAnswer,
     GroupOrder,
     GroupResult,

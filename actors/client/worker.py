@@ -17,8 +17,9 @@ from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking.distance import Squares
 from fedchunk.orchestrator.chunking.scoring import squared_norms
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.home_part import apart, joined, shared_part
-from fedchunk.orchestrator.contract.messages import EvaluationSums, InitialModel, ModelSpec, ModelState, Span
+from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec, ModelState, Span
 from fedchunk.orchestrator.contract.named_tensors import Tensors, state_of, tensors_by_name
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import ConfigError, Fault

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call
-from fedchunk.orchestrator.contract.messages import EvaluationSums, Span
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.core.errors import RoundFailed
 

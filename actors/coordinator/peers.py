@@ -17,8 +17,8 @@ from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call, sam
 from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import (
-    EvaluationSums,
     InitialModel,
     MixOrder,
     MixReport,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.chunking.header import Expected
-from fedchunk.orchestrator.contract.messages import EvaluationSums, Span
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.contract.ports import Handle
 from fedchunk.orchestrator.contract.reports import ClientReport
 

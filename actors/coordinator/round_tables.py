@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from fedchunk.actors.coordinator.ledger import Ledger
-from fedchunk.orchestrator.contract.messages import EvaluationSums, RoundResult, Span
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.messages import RoundResult, Span
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import group_reasons

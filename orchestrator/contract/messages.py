@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import PartialSum
 from fedchunk.orchestrator.chunking.header import Expected
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 
 COORDINATOR = -1
@@ -283,50 +284,6 @@ class MixOrder:
     """Whether to measure the model on the test set."""
     newcomers: tuple[int, ...] = ()
     """Those of ``senders`` that have never sent anything before: their message sets up the connections."""
-
-
-def add_parts(
-    some: Mapping[str, NDArray[np.float64]], others: Mapping[str, NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
-    """Sums by name. Raises ValueError where two are of different shapes."""
-    for name in some.keys() & others.keys():
-        if some[name].shape != others[name].shape:
-            raise ValueError(f"{name}: parts of shapes {some[name].shape} and {others[name].shape} do not add up")
-    return {**others, **{name: part + others[name] if name in others else part for name, part in some.items()}}
-
-
-@dataclass(frozen=True)
-class EvaluationSums:
-    """Sums over test samples; shards of a test set add up, the mean is taken once."""
-
-    correct: int | None
-    """Samples whose label is the answer; None where samples have not one label each."""
-    loss_sum: float
-    num_samples: int
-    """Answers that were asked for: one a sample, or one for each of its tokens."""
-    parts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """Of each further metric, by its name, what adds up."""
-    num_classes: int = 0
-    """Answers that the model chooses from; known where there are further metrics."""
-
-    def __add__(self, other: EvaluationSums) -> EvaluationSums:
-        return EvaluationSums(
-            None if self.correct is None or other.correct is None else self.correct + other.correct,
-            self.loss_sum + other.loss_sum,
-            self.num_samples + other.num_samples,
-            add_parts(self.parts, other.parts),
-            max(self.num_classes, other.num_classes),
-        )
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of correct answers, 0 to 1; None where samples have not one label each."""
-        return None if self.correct is None else self.correct / self.num_samples
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of an answer."""
-        return self.loss_sum / self.num_samples
 
 
 @dataclass(frozen=True)

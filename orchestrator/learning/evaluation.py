@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedchunk.orchestrator.contract.messages import EvaluationSums, add_parts
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums, add_parts
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.learning.measures import NO_MEASURES, Measures, Parts, num_classes_of

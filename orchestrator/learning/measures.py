@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.components import Bound
-from fedchunk.orchestrator.contract.messages import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.settings.joined import Sections
 
 Parts = Mapping[str, NDArray[np.float64]]

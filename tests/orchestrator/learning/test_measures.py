@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from fedchunk.orchestrator.component_source import find, from_object
 from fedchunk.orchestrator.components import Component, Components
-from fedchunk.orchestrator.contract.messages import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.core.errors import ComponentFailed
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.evaluation import evaluate

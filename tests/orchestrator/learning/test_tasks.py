@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import f1_score, mean_absolute_error, r2_score
 from torch import Tensor, nn
 
-from fedchunk.orchestrator.contract.messages import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.core.errors import ComponentFailed, ConfigError, DataError
 from fedchunk.orchestrator.core.target import Target
 from fedchunk.orchestrator.learning.data.dataset import Dataset, LoadedDataset

@@ -17,7 +17,7 @@ from fedchunk.orchestrator.core.errors import ConfigError
 from fedchunk.orchestrator.learning.build import build_model, model_spec
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.models.transformer import _Attention, turned
-from fedchunk.orchestrator.settings.sections import FederationSettings, TrainingSettings
+from fedchunk.orchestrator.settings.sections import DataSettings, FederationSettings, TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
 
 VOCABULARY, TOKENS = 11, 7
@@ -30,7 +30,8 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
 
 def settings_of(model_type: str, **options: Any) -> Settings:
     training = TrainingSettings(model_type=model_type, model_options=options)
-    return Settings(training=training, federation=FederationSettings(random_seed=5))
+    data = DataSettings(task="language_model")
+    return Settings(training=training, data=data, federation=FederationSettings(random_seed=5))
 
 
 def small(name: str, **options: Any) -> nn.Module:
