@@ -61,6 +61,9 @@ def test_readable_before_the_first_round(run_folder, info):
     assert (run.status, run.num_rounds, run.num_chunks) == ("running", 0, info.layout.num_rows)
     assert (run_folder.path / "config.yaml").read_text() == "federated_learning_rounds: 8\n"
     config = json.loads((run_folder.path / "config.json").read_text())
+    assert config.pop("target") == {
+        "metric": "accuracy", "better": "higher", "directions": {"accuracy": "higher", "loss": "lower"}
+    }  # fmt: skip
     assert config == Settings().flat() | {"method": Settings().method_facts(), "components": {}}
 
 
