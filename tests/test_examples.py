@@ -537,6 +537,11 @@ def own_data(arrays):
     return f"import numpy as np, fedchunk\ndef own():\n    {made}\n    return fedchunk.Dataset({arrays})\n"
 
 
+def own_task(targets):
+    head = "import fedchunk\nclass own(fedchunk.Task):\n    def targets(self, field, targets, samples):\n"
+    return f"{head}        {targets}\n"
+
+
 WRONG = {
     "model": {
         "raises": (own_model("raise ValueError('no')"), 7, "ValueError: no"),
@@ -557,6 +562,10 @@ WRONG = {
             "40 samples, train_y 39 labels",
         ),
         "type": (body("return [1, 2]"), 0, "returned list, expected a fedchunk Dataset"),
+    },
+    "task": {
+        "raises": (own_task("raise RuntimeError('no')"), 4, "RuntimeError: no"),
+        "type": (body("return 3"), 0, "returned int, expected a fedchunk Task"),
     },
     "partition": {
         "raises": (body("raise ValueError('no')"), 2, "ValueError: no"),
@@ -646,6 +655,7 @@ WRONG = {
 """Components that do wrong: the source, the line that must be named (0: any of the file), and what must be said."""
 
 AROUND = {
+    "task": {"loss_function": "CrossEntropy"},
     "exchange_rule": PEERS | {"federated_learning_topology": "ring"},
     "topology": PEERS,
     "encoding": {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"},
