@@ -47,7 +47,7 @@ def _targets(results: Results) -> str:
     ]
     for target in TARGETS:
         result, other = results.get(target.candidate), results.get(target.against)
-        measured = f"{_points(result.difference(other))} at {_share(result.share)}" if result is not None else ""
+        measured = f"{points_of(result.difference(other))} at {_share(result.share)}" if result is not None else ""
         wanted = f"within {target.within:g} points" if target.within >= 0 else f"{-target.within:g} points above"
         if target.surely is not None:
             wanted += f", no loss of {target.surely:g} in the interval"
@@ -70,7 +70,7 @@ def _table(shown: Sequence[PointResult], results: Results) -> str:
         mark = " †" if result.outdated else ""
         lines.append(
             f"| {result.name} | {result.label} | {seeds} | {_share(result.share)}{mark} "
-            f"| {result.accuracy.mean:.2f}{_width(result.accuracy)} | {_points(difference)} |"
+            f"| {result.accuracy.mean:.2f}{_width(result.accuracy)} | {points_of(difference)} |"
         )
     if any(result.outdated for result in shown):
         lines += [
@@ -102,7 +102,8 @@ def _share(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _points(difference: Estimate | None) -> str:
+def points_of(difference: Estimate | None) -> str:
+    """A difference with its interval; empty where there is none."""
     return "" if difference is None else f"{difference.mean:+.2f}{_width(difference)}"
 
 

@@ -1,4 +1,4 @@
-"""Three questions that recorded runs can answer; docs/findings.md has the answers.
+"""Three questions that recorded runs can answer.
 
     importance   does choosing by importance beat choosing at random at the same encoded bytes, and where does it stop?
     masks        do the choices alone, which messages show to whoever carries them, tell what a client's labels are?
@@ -19,6 +19,7 @@ import byte_peers
 from accuracy_per_byte import RUNS
 from byte_grid import point_of
 from byte_points import BASELINE, Point, Value
+from byte_report import points_of
 from byte_results import Estimate, PointResult, read_runs, summarise
 from byte_runs import folder_of, is_finished, run_all, wanted_settings
 from byte_star import contributors, feedback
@@ -71,7 +72,7 @@ def importance(results: dict[str, PointResult]) -> str:
         if ours in results and random in results:
             one, other = results[ours], results[random]
             shares = f"{100 * one.share:.3g} %, {100 * other.share:.3g} %"
-            lines.append(f"| {shares} | {_of(one)} | {_of(other)} | {_signed(one.difference(other))} |")
+            lines.append(f"| {shares} | {_of(one)} | {_of(other)} | {points_of(one.difference(other))} |")
     return "\n".join(lines)
 
 
@@ -104,17 +105,13 @@ def average(results: dict[str, PointResult]) -> str:
     gossip = results.get(byte_peers.GOSSIP)
     for name in (byte_peers.GOSSIP, byte_peers.AVERAGED, BASELINE):
         if name in results:
-            difference = "" if name == byte_peers.GOSSIP else _signed(results[name].difference(gossip))
+            difference = "" if name == byte_peers.GOSSIP else points_of(results[name].difference(gossip))
             lines.append(f"| {results[name].label} | {_of(results[name])} | {difference} |")
     return "\n".join(lines)
 
 
 def _of(result: PointResult) -> str:
     return f"{result.accuracy.mean:.2f} ± {result.accuracy.half:.2f} ({len(result.seeds)})"
-
-
-def _signed(difference: Estimate | None) -> str:
-    return "" if difference is None else f"{difference.mean:+.2f} ± {difference.half:.2f}"
 
 
 if __name__ == "__main__":
