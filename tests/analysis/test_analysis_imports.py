@@ -12,6 +12,7 @@ ALLOWED_OF_ORCHESTRATOR = {
     "fedchunk.orchestrator.core.parts",
     "fedchunk.orchestrator.core.records",
     "fedchunk.orchestrator.core.errors",
+    "fedchunk.orchestrator.core.target",
 }
 FORBIDDEN = {"torch", "ray", "mlflow", "yaml", "pydantic", "actors"}
 

@@ -19,6 +19,8 @@ from fedchunk.orchestrator.learning.data.places import near, some
 
 CSV = (".csv", ".csv.gz", ".csv.bz2", ".csv.zst", ".tsv", ".tsv.gz")
 PARQUET = (".parquet", ".pq")
+ONE_THREAD = pv.ReadOptions(use_threads=False)
+"""Slower, but it knows the row of an error."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def column_names(file: Path) -> tuple[str, ...]:
     """The columns of a file. Raises DataError as :func:`read_table`."""
     try:
         if _is_csv(file):
-            with pv.open_csv(file, parse_options=_parsing(file)) as opened:
+            with pv.open_csv(file, read_options=ONE_THREAD, parse_options=_parsing(file)) as opened:
                 names = opened.schema.names
         else:
             names = pq.read_schema(file).names
@@ -142,9 +144,8 @@ def _read_csv(file: Path, columns: Sequence[str] | None) -> pa.Table:
     )
     try:
         return pv.read_csv(file, parse_options=_parsing(file), convert_options=converting)
-    except pa.ArrowInvalid:  # once more, by one thread: that one knows the row
-        one = pv.ReadOptions(use_threads=False)
-        return pv.read_csv(file, read_options=one, parse_options=_parsing(file), convert_options=converting)
+    except pa.ArrowInvalid:
+        return pv.read_csv(file, read_options=ONE_THREAD, parse_options=_parsing(file), convert_options=converting)
 
 
 def _parsing(file: Path) -> pv.ParseOptions:
