@@ -2,13 +2,15 @@
 
 A run in progress, or one that was killed, is read up to its last finished round: until a run ends, each table is a
 folder of part files (``orchestrator/recording/table_files.py`` says how), and only the rounds that ``rounds`` names
-are whole.
+are whole. All files of a table are opened before the first is read, so that a run that joins or removes them
+meanwhile disturbs nobody.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from fedchunk.orchestrator.core.manifest import check
 from fedchunk.orchestrator.core.parts import parts_of
 from fedchunk.orchestrator.core.records import OPTIONAL_TABLES, SCHEMA_VERSION, SCHEMAS, checked
 
+_TRIES = 100
+"""A list of files is old when a run joins them in that moment; the next one hardly ever is."""
 YOUNGER_TABLES = ("metrics", "chunk_summary")
 """Tables that were added later: a run from before has none, which is the same as an empty one."""
 
@@ -39,9 +43,10 @@ def read_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: pa
 
 def stream_finished(folder: Path, name: str, config: Mapping[str, Any], rounds: pa.Table) -> Iterator[pa.Table]:
     """The same rows in pieces, in the order of the file: as many at once as a row group has."""
-    for file in _files(folder, name, not rounds.num_rows or _may_miss(name, config)):
-        for piece in _pieces(file, name):
-            yield _whole_rounds(piece, rounds)
+    with _opened(folder, name, not rounds.num_rows or _may_miss(name, config)) as files:
+        for path, file in files.items():
+            for piece in _pieces(path, file, name):
+                yield _whole_rounds(piece, rounds)
 
 
 def _may_miss(name: str, config: Mapping[str, Any]) -> bool:
@@ -78,12 +83,49 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 def _read_table(folder: Path, name: str, may_miss: bool) -> pa.Table:
     """A whole table."""
-    pieces = [piece for file in _files(folder, name, may_miss) for piece in _pieces(file, name)]
+    with _opened(folder, name, may_miss) as files:
+        pieces = [piece for path, file in files.items() for piece in _pieces(path, file, name)]
     return pa.concat_tables(pieces or [SCHEMAS[name].empty_table()])
 
 
+@contextmanager
+def _opened(folder: Path, name: str, may_miss: bool) -> Iterator[Mapping[Path, pq.ParquetFile]]:
+    """The files of a table, open, in the order of their rounds; a whole table is compared with the manifest first."""
+    with ExitStack() as stack:
+        for _ in range(_TRIES):
+            files: dict[Path, pq.ParquetFile] = {}
+            try:
+                paths = _files(folder, name, may_miss)
+                for path in paths:
+                    check(folder, path)
+                    files[path] = stack.enter_context(_open(path))
+                now = _files(folder, name, may_miss)
+                current = now[: len(paths)] == paths and bool(paths) == bool(now)  # rounds may have come behind them
+            except FileNotFoundError:
+                current = False
+            if current:
+                break
+            stack.close()
+        else:
+            raise RecordsError(f"{folder / 'tables' / name}: changes while it is read; read it when the run has ended")
+        yield files
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    """``ParquetFile`` and not ``read_table``: the latter makes columns of folders called ``key=value``."""
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
+
+
 def _files(folder: Path, name: str, may_miss: bool) -> list[Path]:
-    """The file of a table, compared with the manifest, or the part files that a run leaves until it has ended."""
+    """The file of a table, or the part files that a run leaves until it has ended.
+
+    Raises FileNotFoundError where the part files went while they were looked for.
+    """
     place = folder / "tables" / f"{name}.parquet"
     if not place.exists():  # a file system without links, or a crash while the parts became a file
         place = folder / "tables" / f"{name}.parts"
@@ -92,27 +134,27 @@ def _files(folder: Path, name: str, may_miss: bool) -> list[Path]:
             return []
         raise RecordsError(f"{folder / 'tables' / f'{name}.parquet'}: there is no such table; restore it")
     if place.is_file():
-        check(folder, place)
         return [place]
-    return [part.path for part in parts_of(place)]
+    parts = [part.path for part in parts_of(place)]
+    if not place.is_dir():
+        raise FileNotFoundError(place)
+    return parts
 
 
-def _pieces(file: Path, name: str) -> Iterator[pa.Table]:
-    """The row groups of one Parquet file in the schema of table ``name``, or its schema's columns without a row.
-
-    ``ParquetFile`` and not ``read_table``: the latter makes columns of folders called ``key=value``.
-    """
+def _pieces(path: Path, file: pq.ParquetFile, name: str) -> Iterator[pa.Table]:
+    """The row groups of one Parquet file in the schema of table ``name``, or its schema's columns without a row."""
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-            groups = parquet.num_row_groups
-            for group in range(groups):
-                yield _in_schema(parquet.read_row_group(group), name, file)
-            if not groups:
-                yield _in_schema(pa.Table.from_batches([], parquet.schema_arrow), name, file)
+        groups = file.num_row_groups
+        for group in range(groups):
+            yield _in_schema(file.read_row_group(group), name, path)
+        if not groups:
+            yield _in_schema(pa.Table.from_batches([], file.schema_arrow), name, path)
     except (pa.ArrowException, OSError) as error:
-        raise RecordsError(
-            f"{file}: cannot be read as Parquet ({error}); it is damaged: restore it, or repeat the run"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> RecordsError:
+    return RecordsError(f"{path}: cannot be read as Parquet ({error}); it is damaged: restore it, or repeat the run")
 
 
 def _in_schema(table: pa.Table, name: str, file: Path) -> pa.Table:
