@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from fedchunk.actors.backends.memory import uncollected
+from fedchunk.orchestrator.stopping import interruptions
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -25,9 +26,10 @@ def main() -> None:
     _settle_environment()
     with _ending_as_answered(heard):
         try:
-            with uncollected():
-                from fedchunk.orchestrator.cli import app
-            app()
+            with interruptions():
+                with uncollected():
+                    from fedchunk.orchestrator.cli import app
+                app()
         except KeyboardInterrupt:
             from fedchunk.orchestrator.commands.console import INTERRUPTED
 

@@ -4,6 +4,9 @@ before the first round     it stops at once
 while rounds run           the round in progress is finished if it is done soon, else given up; a second signal
                            gives it up at once
 while the end is recorded  what there is is written down first, and nothing optional is waited for
+
+"At once" is KeyboardInterrupt, in whatever line of whatever library the main thread is. Some make another error of it
+(a class that is being made, for one) and some pass it over: both are looked after here.
 """
 
 from __future__ import annotations
@@ -25,6 +28,20 @@ def _ours() -> list[int]:
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
+@contextmanager
+def interruptions() -> Iterator[None]:
+    """What a library made of a KeyboardInterrupt is one again."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
 class Stop:
     """Whether somebody wants the run to end.
 
@@ -39,6 +56,7 @@ class Stop:
         self.hurried = False
         self.limit_s, self.say = limit_s, say
         self._until: float | None = None
+        self._raised = False
         self._mode = "at once"
 
     @contextmanager
@@ -67,7 +85,9 @@ class Stop:
         """The first signal lets the round in progress come to its end."""
         self._mode = "patient"
         try:
-            yield
+            with interruptions():
+                self.check()
+                yield
         finally:
             self._mode = "at once"
 
@@ -79,7 +99,8 @@ class Stop:
             if self.hurried:
                 self.hurried = False
                 raise KeyboardInterrupt
-            yield
+            with interruptions():
+                yield
         finally:
             self._mode = before
 
@@ -97,8 +118,11 @@ class Stop:
         self.asked, self._until = by, time.monotonic() + self.limit_s
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt where the round has taken too long since the signal. To be called now and then."""
-        if self._until is not None and time.monotonic() > self._until:
+        """Raises KeyboardInterrupt where the round has taken too long since the signal, or a library passed one over.
+
+        To be called now and then.
+        """
+        if self._raised or (self._until is not None and time.monotonic() > self._until):
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -109,4 +133,5 @@ class Stop:
             self.ask(signal.Signals(number).name)
             self.say(f"{self.asked}: stopping after this round, or in {self.limit_s:g} s; once more to stop at once")
             return
+        self._raised = True
         raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """How a run ends: what follows the last round decides nothing, and what could not be written is said."""
 
+import contextlib
 import functools
 import json
 import os
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 import fedchunk
 from fedchunk.orchestrator import run as wiring
 from fedchunk.orchestrator.cli import app
+from fedchunk.orchestrator.commands.console import answering
+from fedchunk.orchestrator.commands.watching import Told
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.run_folder import RunFolder
 from fedchunk.orchestrator.run import Launch, execute
@@ -117,6 +120,54 @@ def test_what_is_heard_within_is_broken_off_also_by_a_signal_that_came_before():
         os.kill(os.getpid(), signal.SIGINT)
     assert began
     assert stop.hurried
+
+
+def translated():
+    """A library that makes another error of whatever happens, as a class that is being made does."""
+
+    class Field:
+        def __set_name__(self, owner, name):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    type("Made", (), {"field": Field()})
+
+
+def passed_over():
+    """A library that goes on whatever happens."""
+    with contextlib.suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("library", [translated, passed_over])
+@pytest.mark.parametrize("when", ["at the start", "in a round"])
+def test_a_signal_in_a_library_that_takes_it_for_something_else_still_stops_the_run(
+    library, when, tmp_path, monkeypatch
+):
+    def on_round(row):
+        if when == "in a round" and row["round"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # the first lets the round end
+            library()
+
+    if when == "at the start":
+        begin = wiring._recorders
+        monkeypatch.setattr(wiring, "_recorders", lambda *given: (library(), begin(*given))[1])
+    folder, observer = tmp_path / "run", Told(Silent(), on_round)
+    run_it = functools.partial(execute, fedchunk.load_settings(SETTINGS), Launch(folder, local=True), observer)
+    if when == "at the start" and library is translated:
+        with pytest.raises(KeyboardInterrupt):
+            run_it()
+    else:
+        run_it()
+    run = fedchunk.load_run(folder)
+    assert (run.status, run.num_rounds) == ("interrupted", 0 if when == "at the start" else 2)
+    assert bool(run.num_rounds) == (folder / "weights.safetensors").exists()
+
+
+def test_a_command_whose_library_makes_an_error_of_ctrl_c_ends_as_interrupted(capsys):
+    with pytest.raises(SystemExit) as end, answering(True), Stop().listening():
+        translated()
+    assert end.value.code == 130
+    assert json.loads(capsys.readouterr().out)["status"] == "interrupted"
 
 
 def test_a_run_interrupted_while_its_folder_is_made_says_so_there(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
+from fedchunk.orchestrator.stopping import interruptions
 
 OK, FAILED, BAD_CONFIGURATION, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes. 2 is also what typer gives for a wrong command line, 130 what a shell expects after Ctrl-C. 3: the run is
@@ -55,7 +56,8 @@ def answering(as_json: bool) -> Iterator[Answer]:
     answer = Answer(as_json, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         try:
-            yield answer
+            with interruptions():
+                yield answer
         except ConfigError as error:
             faults = [{"where": f.where, "key": f.key, "message": f.message} for f in error.faults]
             answer.fail(BAD_CONFIGURATION, "invalid", str(error), faults=faults)
