@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -108,30 +109,37 @@ def runs_at_once(bench: Bench) -> Row:
 
 def signals(bench: Bench) -> Row:
     """TERM, HUP, INT and INT twice at random moments."""
-    good = tried = 0
+    tried, amiss = 0, []
     for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGINT twice"):
         for _ in range(bench.times(20, 2)):
             folder = bench.new("signals")
             file = bench.settings({**BASE, "federated_learning_rounds": 400, "mlflow_enabled": True})
             running = start("run", file, "--local", "--json", "--output", folder, cwd=bench.folder)
-            time.sleep(bench.rng.uniform(1.0, 6.0))
+            after = bench.rng.uniform(1.0, 6.0)
+            time.sleep(after)
             running.send_signal(getattr(signal, name.partition(" ")[0]))
             if name.endswith("twice"):
                 time.sleep(0.3)
                 running.send_signal(signal.SIGINT)
-            out, _ = running.communicate(timeout=120)
+            out, errors = running.communicate(timeout=120)
             tried += 1
-            good += _ended_well(running.returncode, out, folder)
-    return Row(
-        "TERM, HUP, INT, INT twice, at random moments", f"{good} of {tried}: documented code, JSON, tables, model"
-    )
+            if fault := _fault(running.returncode, out, folder):
+                amiss.append(f"{name} after {after:.2f} s: {fault}")
+                print(f"{amiss[-1]}\n{out}\n{errors}", file=sys.stderr)
+    good = f"{tried - len(amiss)} of {tried}: documented code, JSON, tables, model"
+    return Row("TERM, HUP, INT, INT twice, at random moments", "; ".join([good, *amiss]))
 
 
-def _ended_well(code: int, out: str, folder: Path) -> bool:
-    if code not in (0, 130) or not out.strip():
-        return False
-    answer = json.loads(out.splitlines()[-1])
-    if not (folder / "config.json").exists():
-        return code == 130 and answer["status"] == "interrupted"  # before there was a run
+def _fault(code: int, out: str, folder: Path) -> str | None:
+    """What is wrong with how a run ended that was told to stop; None if nothing is."""
+    if code not in (0, 130):
+        return f"exit code {code}"
+    if not out.strip():
+        return "no answer"
+    status = json.loads(out.splitlines()[-1])["status"]
+    if not (folder / "config.json").exists():  # before there was a run
+        return None if (code, status) == (130, "interrupted") else f"{status} without a folder"
     run = fedchunk.load_run(folder)
-    return run.status in ("finished", "interrupted") and (run.num_rounds == 0 or bool(run.weights))
+    if run.status not in ("finished", "interrupted"):
+        return f"the folder says {run.status}"
+    return None if run.num_rounds == 0 or run.weights else "no weights"
