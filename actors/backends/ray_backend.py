@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ from fedchunk.actors.client.factory import ActorFactory, make_client
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, Observer, Snapshot
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, CoordinatorLost, Fault, FedchunkError
+from fedchunk.orchestrator.learning.data.mapped import by_place
 from fedchunk.orchestrator.settings.whole import Settings
 
 logger = logging.getLogger(__name__)
@@ -230,6 +232,8 @@ class RayFederation:
         from fedchunk.actors.coordinator.assembly import describe  # imported by now: see _prepare
 
         settings, samples = self._settings, data.partition.sizes
+        if self._owns_ray and self._address is None:  # this machine alone; on others the files may not be there
+            data = replace(data, dataset=by_place(data.dataset))
         limit = (settings.runtime.startup_timeout_s + settings.runtime.client_timeout_s) * settings.runtime.max_attempts
         started = self._coordinator.start.remote([ray.put(data)], samples, test_parts(settings, data))
         spec: ModelSpec = _answer(started, limit, "the coordinator")

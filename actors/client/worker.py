@@ -25,7 +25,7 @@ from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.build import flat_model
-from fedchunk.orchestrator.learning.data.samples import Samples
+from fedchunk.orchestrator.learning.data.samples import Part, Samples
 from fedchunk.orchestrator.learning.data.shards import shards
 from fedchunk.orchestrator.learning.engines import segments
 from fedchunk.orchestrator.learning.engines.batches import client_batches
@@ -130,15 +130,14 @@ class LocalWorker:
         if self.home is not None:
             own = [home or self.home for home in homes]
             starts = [joined(start, home) for start, home in zip(starts, own, strict=True)]
-        with self.spans.doing("fetch", len(clients)):
+        with self.spans.doing("train", len(clients)):
             indices = [self._partition.samples_of(client) for client in clients]
             offsets = np.cumsum([0, *map(len, indices)])
-            x_S, y_S = self._train_samples.take(np.concatenate(indices))
-        with self.spans.doing("train", len(clients)):
+            samples = Part(self._train_samples, np.concatenate(indices))
             seed = self._settings.federation.random_seed
             rate = self._learning_rate_of(round_index)
             trained = self._trainer.train(
-                starts, x_S, y_S, offsets.tolist(), clients,
+                starts, samples, offsets.tolist(), clients,
                 seed=seed, round_index=round_index, learning_rate=rate, momenta=momenta,
             )  # fmt: skip
         return trained if self.home is None else self._without_homes(trained)

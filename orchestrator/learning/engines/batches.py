@@ -70,6 +70,12 @@ class Timetable:
         return [clients * width for clients, width in self.shapes_T]
 
     @property
+    def steps(self) -> list[slice]:
+        """The entries of each step."""
+        stops = np.cumsum(self.counts_T).tolist()
+        return [slice(stop - count, stop) for stop, count in zip(stops, self.counts_T, strict=True)]
+
+    @property
     def places_E(self) -> NDArray[np.int64]:
         """Place of each entry in its step."""
         return np.concatenate([np.arange(count) for count in self.counts_T])

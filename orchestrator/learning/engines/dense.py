@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.batches import Timetable
 from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
 from fedchunk.orchestrator.learning.transfer import to_device
@@ -81,14 +82,13 @@ class DenseStack:
         self._memory: list[Tensor] = []
         self._views: dict[tuple[int, int, int], _Views] = {}
 
-    def train(self, weights_GP: Tensor, timetable: Timetable, x_S: Tensor, y_S: Tensor, steps: RowSteps) -> Tensor:
+    def train(self, weights_GP: Tensor, timetable: Timetable, group: Part, steps: RowSteps) -> Tensor:
         """Takes all steps of the timetable.
 
         Args:
             weights_GP: the rows that ``steps`` works on, contiguous.
             timetable: the batches.
-            x_S: samples of the group, (S, ...).
-            y_S: their labels, (S,) int64.
+            group: its samples.
             steps: makes a step of a gradient.
 
         Returns:
@@ -96,19 +96,18 @@ class DenseStack:
         """
         self._make_room(max(timetable.counts_T))
         counts, classes = timetable.counts_T, self._layers[-1].outputs
-        samples_E = to_device(timetable.samples_E, self._device)
+        places_E = group.places(timetable.samples_E)
         logits_E = to_device(timetable.places_E * classes, self._device)  # where each entry's logits start
-        targets_E = y_S.index_select(0, samples_E).add_(logits_E)
         shares_E = to_device(timetable.shares_E, self._device).unsqueeze(1)
-        losses_E = torch.empty(len(samples_E), device=self._device)
-        x_SD = x_S.flatten(1)
-        by_step = [torch.split(values_E, counts) for values_E in (samples_E, targets_E, shares_E, losses_E)]
-        for shape, samples, targets, shares, losses in zip(timetable.shapes_T, *by_step, strict=True):
+        losses_E = torch.empty(len(logits_E), device=self._device)
+        by_step = [torch.split(values_E, counts) for values_E in (logits_E, shares_E, losses_E)]
+        for step, shape, logits, shares, losses in zip(timetable.steps, timetable.shapes_T, *by_step, strict=True):
             views = self._views_of(weights_GP, steps.gradient_GP, *shape)
             steps.narrow(shape[0])
-            torch.index_select(x_SD, 0, samples, out=views.batch)
+            x_E, y_E = group.take(places_E[step])
+            views.batch.copy_(x_E.flatten(1))
             views.forward()
-            views.loss(targets, shares, losses, self._smoothing)
+            views.loss(logits.add_(y_E), shares, losses, self._smoothing)
             if steps.is_fused:
                 views.descend(steps.learning_rate)
             else:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedchunk.orchestrator.contract.messages import ModelState
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.engine_choice import Plan, one_by_one, plan_training
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.rows import Rows, as_array, in_order
@@ -82,8 +83,7 @@ class GroupTrainer:
     def train(
         self,
         starts: Sequence[ModelState],
-        x_S: Tensor,
-        y_S: Tensor,
+        samples: Part,
         offsets: Sequence[int],
         client_ids: Sequence[int],
         *,
@@ -97,8 +97,7 @@ class GroupTrainer:
         Args:
             starts: each client's model (G of them); those that are the same object are copied on the device. No views
                 of an earlier answer, whose memory is written to.
-            x_S: samples of all clients one behind the other, (S, ...), as ``preprocess.to_device`` makes them.
-            y_S: their labels, (S,) int64, on the model's device.
+            samples: those of all clients, one client behind the other.
             offsets: client g has the samples from ``offsets[g]`` to ``offsets[g + 1]``; G + 1 of them.
             client_ids: the clients.
             seed: ``random_seed``.
@@ -110,7 +109,7 @@ class GroupTrainer:
             What became of them. A client that fails takes no other along.
         """
         rate = self._learning_rate if learning_rate is None else learning_rate
-        group = Group(starts, x_S, y_S, offsets, client_ids, seed, round_index, rate, momenta)
+        group = Group(starts, samples, offsets, client_ids, seed, round_index, rate, momenta)
         if len(starts) > len(self._rows):
             self._rows = Rows(self._model.spec, self._model.device, len(starts), with_gradient=self._with_gradient)
             self._stacks.make_room(len(starts))
@@ -150,8 +149,7 @@ class GroupTrainer:
         momentum_GP = group.momentum_GP([place], rows.weights_GP[place : place + 1])
         self._model.load(group.starts[place])
         return self._alone.train(
-            group.x_S[own],
-            group.y_S[own],
+            group.samples[own],
             None if rows.gradient_GP is None else rows.gradient_GP[place],
             group.learning_rate,
             None if momentum_GP is None else momentum_GP[0],

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedchunk.orchestrator.contract.messages import ModelState
 from fedchunk.orchestrator.core.seeds import generator
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.batches import ClientBatches, Timetable, client_batches, timetable
 from fedchunk.orchestrator.learning.engines.dense import DenseStack, dense_layers
 from fedchunk.orchestrator.learning.engines.engine_choice import Engine
@@ -40,8 +41,7 @@ class Group:
     """The clients that are to be trained, as ``GroupTrainer.train`` says."""
 
     starts: Sequence[ModelState]
-    x_S: Tensor
-    y_S: Tensor
+    samples: Part
     offsets: Sequence[int]
     client_ids: Sequence[int]
     seed: int
@@ -107,8 +107,10 @@ class StackTrainer:
         Raises:
             NotVectorizable: torch cannot train these clients at once.
         """
-        if self._dense is not None and not self._dense.takes(group.x_S):
-            raise NotVectorizable(f"its first layer does not take samples of {tuple(group.x_S.shape[1:])}", always=True)
+        if self._dense is not None and len(group.samples):
+            x_1, _ = group.samples.take(group.samples.places(np.zeros(1, np.int64)))
+            if not self._dense.takes(x_1):
+                raise NotVectorizable(f"its first layer does not take samples of {tuple(x_1.shape[1:])}", always=True)
         batches = [client_batches(size, self._settings, drop_single=self._drop_single) for size in group.sizes]
         outcome = Outcome(
             rows_G=[0] * len(batches),
@@ -145,12 +147,12 @@ class StackTrainer:
             is_fused=self._is_fused,
         )  # fmt: skip
         if self._dense is not None:
-            losses_E = self._dense.train(weights_GP, table, group.x_S, group.y_S, steps)
+            losses_E = self._dense.train(weights_GP, table, group.samples, steps)
         elif self._drop_single and not table.is_even:
             raise NotVectorizable("BatchNorm at once needs batches of one size", always=False)
         else:
             losses_E = self._module.train(
-                weights_GP, rows.buffers_GB[part], rows.counters_GI[part], table, group.x_S, group.y_S, steps
+                weights_GP, rows.buffers_GB[part], rows.counters_GI[part], table, group.samples, steps
             )
         if sum_GP is not None:
             steps_G = np.array([own.steps for own in own_batches], np.float32)

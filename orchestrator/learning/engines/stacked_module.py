@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional
 
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.batches import Timetable
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
@@ -43,8 +44,7 @@ class ModuleStack:
         buffers_GB: Tensor,
         counters_GI: Tensor,
         timetable: Timetable,
-        x_S: Tensor,
-        y_S: Tensor,
+        group: Part,
         steps: RowSteps,
     ) -> Tensor:
         """Takes all steps of the timetable.
@@ -54,8 +54,7 @@ class ModuleStack:
             buffers_GB: the clients' float buffers, changed in place.
             counters_GI: their integer buffers, likewise.
             timetable: the batches.
-            x_S: samples of the group, (S, ...).
-            y_S: their labels, (S,) int64.
+            group: its samples.
             steps: makes a step of a gradient.
 
         Returns:
@@ -65,23 +64,23 @@ class ModuleStack:
             NotVectorizable: torch cannot; what the rows hold then has no meaning.
         """
         device, counts = self._model.device, timetable.counts_T
-        samples_E = to_device(timetable.samples_E, device)
+        places_E = group.places(timetable.samples_E)
         shares_E = to_device(timetable.shares_E, device)
-        losses_E = torch.empty(len(samples_E), device=device)
+        losses_E = torch.empty(len(shares_E), device=device)
         self._model.module.train()
         # torch writes into running statistics that are whole tensors; of a view's part it would change a copy.
         state = {name: view.clone() for name, view in self._state(buffers_GB, counters_GI).items()}
-        for shape, samples, shares, losses in zip(
+        for step, shape, shares, losses in zip(
+            timetable.steps,
             timetable.shapes_T,
-            torch.split(samples_E, counts),
             torch.split(shares_E, counts),
             torch.split(losses_E, counts),
             strict=True,
         ):
             rows = shape[0]
             steps.narrow(rows)
-            x_GB = x_S.index_select(0, samples).view(*shape, *x_S.shape[1:])
-            y_GB = y_S.index_select(0, samples).view(shape)
+            x_E, y_E = group.take(places_E[step])
+            x_GB, y_GB = x_E.view(*shape, *x_E.shape[1:]), y_E.view(shape)
             parameters = self._parameters(weights_GP[:rows])
             at_work = {name: tensor[:rows] for name, tensor in state.items()}
             try:

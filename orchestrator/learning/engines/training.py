@@ -15,12 +15,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedchunk.orchestrator.core.errors import ClientFailed
 from fedchunk.orchestrator.core.seeds import generator, torch_seed
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.batches import batch_slices
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.optimizers import Optimizer, is_plain
 from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.learning.preprocess import seeded
-from fedchunk.orchestrator.learning.transfer import host_copy, to_device
+from fedchunk.orchestrator.learning.transfer import host_copy
 from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import TrainingSettings
 
@@ -77,7 +78,7 @@ def train_local(
     gradient_P = torch.empty_like(model.weights)
     rate = settings.training.learning_rate if learning_rate is None else learning_rate
     train_loss = LocalTrainer(model, settings.training, Loss.of(settings)).train(
-        x_S, y_S, gradient_P, rate, seed=seed, round_index=round_index, client_id=client_id
+        Part.whole(x_S, y_S), gradient_P, rate, seed=seed, round_index=round_index, client_id=client_id
     )
     return TrainingResult(train_loss, host_copy(gradient_P), len(x_S))
 
@@ -94,8 +95,7 @@ class LocalTrainer:
 
     def train(
         self,
-        x_S: Tensor,
-        y_S: Tensor,
+        samples: Part,
         gradient_P: Tensor | None,
         learning_rate: float,
         momentum_P: Tensor | None = None,
@@ -110,9 +110,9 @@ class LocalTrainer:
         the optimizer's momentum starts from, and is written into; None: zero.
         """
         settings = self._settings
-        batches = batch_slices(len(x_S), settings.train_batch_size, drop_single=self._drop_single)
+        batches = batch_slices(len(samples), settings.train_batch_size, drop_single=self._drop_single)
         if not batches:
-            raise ClientFailed(client_id, round_index, "training", single_sample_reason(len(x_S)))
+            raise ClientFailed(client_id, round_index, "training", single_sample_reason(len(samples)))
         num_batches = settings.local_steps or len(batches) * settings.number_of_epochs
         if gradient_P is not None:
             gradient_P.zero_()
@@ -120,7 +120,7 @@ class LocalTrainer:
         with self._randomness(seed, round_index, client_id):
             rng = generator(seed, "batches", round_index, client_id)
             step = _Step(self._model, settings, self._loss, gradient_P, learning_rate, momentum_P)
-            losses = self._steps(step, x_S, y_S, batches, num_batches, rng)
+            losses = self._steps(step, samples, batches, num_batches, rng)
         where = f"in round {round_index} of client {client_id}"
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:
@@ -138,23 +138,21 @@ class LocalTrainer:
     def _steps(
         self,
         step: _Step,
-        x_S: Tensor,
-        y_S: Tensor,
+        samples: Part,
         batches: tuple[slice, ...],
         num_batches: int,
         rng: np.random.Generator,
     ) -> list[float]:
         """The loss of each batch. On the CPU it ends with the first that is not finite; a GPU is not waited for."""
         on_cpu = self._model.device.type == "cpu"
-        order_S = torch.empty(0)
+        order_S = samples.places(np.empty(0, np.int64))
         losses: list[Tensor] = []
         values: list[float] = []
         for number in range(num_batches):
             place = number % len(batches)
             if place == 0:
-                order_S = to_device(rng.permutation(len(x_S)), self._model.device)
-            chosen = order_S[batches[place]]
-            loss = step.take(x_S.index_select(0, chosen), y_S.index_select(0, chosen))
+                order_S = samples.places(rng.permutation(len(samples)))
+            loss = step.take(*samples.take(order_S[batches[place]]))
             if not on_cpu:
                 losses.append(loss)
                 continue

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
 from fedchunk.orchestrator.learning.engines.training import train_local
@@ -61,9 +62,9 @@ def group(
     x_S, y_S, offsets = samples(device)
     starts, how = [model.state()] * len(SIZES), {"seed": 3, "round_index": 1}
     if not starting:
-        return trainer.train(starts, x_S, y_S, offsets, (4, 5, 6), **how)
+        return trainer.train(starts, Part.whole(x_S, y_S), offsets, (4, 5, 6), **how)
     momenta = [None, *(np.full(model.spec.num_parameters, 0.02 * place, np.float32) for place in (1, 2))]
-    return trainer.train(starts, x_S, y_S, offsets, (4, 5, 6), **how, momenta=momenta)
+    return trainer.train(starts, Part.whole(x_S, y_S), offsets, (4, 5, 6), **how, momenta=momenta)
 
 
 def assert_close(one: TrainedGroup, other: TrainedGroup, tolerance: float = 5e-3) -> None:
@@ -144,7 +145,7 @@ def test_the_gpu_is_not_waited_for_after_each_batch(vectorize: str) -> None:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                trainer.train([start] * len(SIZES), x_S, y_S, offsets, (4, 5, 6), seed=3, round_index=1)
+                trainer.train([start] * len(SIZES), Part.whole(x_S, y_S), offsets, (4, 5, 6), seed=3, round_index=1)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         return sum("called a synchronizing" in str(warning.message) for warning in caught)

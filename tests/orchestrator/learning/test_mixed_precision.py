@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
 from fedchunk.orchestrator.learning.engines.training import TrainingResult, train_local
@@ -73,7 +74,7 @@ def test_clients_are_trained_one_by_one_and_the_reason_says_so() -> None:
     model = FlatModel(build_model(whole(training, 1), (1, 8, 8), 10), "cpu")
     start, (x_S, y_S) = model.state(), samples()
     trainer = GroupTrainer(model, whole(training), with_gradient=True)
-    group = trainer.train([start] * 2, x_S, y_S, [0, 12, 24], (5, 6), seed=3, round_index=1)
+    group = trainer.train([start] * 2, Part.whole(x_S, y_S), [0, 12, 24], (5, 6), seed=3, round_index=1)
     assert group.engine == "one_by_one"
     assert "bfloat16" in group.reason
     model.load(start)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from fedchunk.orchestrator.component_source import find, from_object
 from fedchunk.orchestrator.components import Component, Components
 from fedchunk.orchestrator.core.errors import ComponentFailed
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
 from fedchunk.orchestrator.learning.engines.training import train_local
@@ -51,7 +52,7 @@ def train(settings: Settings, **how: Any) -> TrainedGroup:
     model = linear()
     trainer = GroupTrainer(model, settings, with_gradient=True)
     return trainer.train(
-        [model.state()] * 2, *data(), [0, 8, 18], [3, 4], **{"seed": 1, "round_index": 1, **how}
+        [model.state()] * 2, Part.whole(*data()), [0, 8, 18], [3, 4], **{"seed": 1, "round_index": 1, **how}
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from fedchunk.orchestrator.component_source import find, from_object
 from fedchunk.orchestrator.components import Component, Components
 from fedchunk.orchestrator.core.errors import ComponentFailed, ConfigError
 from fedchunk.orchestrator.learning.build import build_model, flat_model, model_spec
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
 from fedchunk.orchestrator.learning.engines.training import train_local
 from fedchunk.orchestrator.registry import KINDS
@@ -145,7 +146,7 @@ def test_a_model_that_raises_or_answers_wrongly_costs_its_clients_and_names_its_
     model = flat_model(settings, SHAPE, CLASSES, "cpu")
     x_S, y_S = torch.randn(16, *SHAPE), torch.arange(16) % CLASSES
     trainer = GroupTrainer(model, settings, with_gradient=False)
-    group = trainer.train([model.state()] * 2, x_S, y_S, [0, 8, 16], [3, 4], seed=0, round_index=1)
+    group = trainer.train([model.state()] * 2, Part.whole(x_S, y_S), [0, 8, 16], [3, 4], seed=0, round_index=1)
     assert set(group.failures) == {0, 1}
     assert re.search(reason, group.failures[0]), group.failures
     assert str(tmp_path / "mine.py") in group.failures[1]
@@ -173,7 +174,7 @@ def test_any_exception_of_one_client_costs_that_client_alone(tmp_path: Path, err
     x_S, y_S = torch.randn(16, *SHAPE), torch.arange(16) % CLASSES
     x_S[8:] += 1000
     trainer = GroupTrainer(model, settings, with_gradient=True)
-    group = trainer.train([model.state()] * 2, x_S, y_S, [0, 8, 16], [3, 4], seed=0, round_index=1)
+    group = trainer.train([model.state()] * 2, Part.whole(x_S, y_S), [0, 8, 16], [3, 4], seed=0, round_index=1)
     assert set(group.failures) == {1}
     assert f"mine.py:10): {error}: " in group.failures[1]
     assert group.weights_GP[0].tobytes() != model.state().weights_P.tobytes()
@@ -185,7 +186,7 @@ def test_a_dense_model_whose_first_layer_does_not_fit_is_not_trained_as_if_it_di
     model = flat_model(settings, (1, 6), CLASSES, "cpu")
     trainer = GroupTrainer(model, settings, with_gradient=False)
     x_S, y_S = torch.randn(8, 2, 6), torch.arange(8) % CLASSES
-    group = trainer.train([model.state()] * 2, x_S, y_S, [0, 4, 8], [3, 4], seed=0, round_index=1)
+    group = trainer.train([model.state()] * 2, Part.whole(x_S, y_S), [0, 4, 8], [3, 4], seed=0, round_index=1)
     assert group.engine == "one_by_one"
     assert "does not take samples of (2, 6)" in group.reason
     assert "shape (4, 2, 4)" in group.failures[0]

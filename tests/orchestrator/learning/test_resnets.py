@@ -13,6 +13,7 @@ from torch.nn import functional
 from fedchunk.orchestrator.core.errors import ConfigError, DataError
 from fedchunk.orchestrator.core.seeds import torch_seed
 from fedchunk.orchestrator.learning.build import build_model, model_spec
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
 from fedchunk.orchestrator.learning.engines.training import has_batch_norm, train_local
@@ -132,7 +133,7 @@ def test_clients_of_resnet20_at_once_are_those_one_by_one(norm: str) -> None:
     arguments = {"seed": 1, "round_index": 1}
 
     group = GroupTrainer(model, settings, with_gradient=True).train(
-        [start, start], x_S, y_S, offsets, [0, 1], **arguments
+        [start, start], Part.whole(x_S, y_S), offsets, [0, 1], **arguments
     )
 
     assert group.engine == "vmap", group.reason

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fedchunk.orchestrator.contract.messages import ModelState
 from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines import stacked
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
@@ -88,7 +89,9 @@ def train(
     starts = other_starts(model.state(), len(sizes)) if own_starts else [model.state()] * len(sizes)
     trainer = GroupTrainer(model, whole(training), with_gradient=with_gradient)
     x_S, y_S, offsets = data(sizes, scale)
-    return trainer.train(starts, x_S, y_S, offsets, IDS[: len(sizes)], seed=5, round_index=2, momenta=momenta)
+    return trainer.train(
+        starts, Part.whole(x_S, y_S), offsets, IDS[: len(sizes)], seed=5, round_index=2, momenta=momenta
+    )
 
 
 def both(make: Callable[[], nn.Module], training: TrainingSettings, sizes: Sequence[int], **how: Any):
@@ -223,7 +226,7 @@ def test_the_same_group_gives_the_same_bits_whatever_was_trained_before() -> Non
     def run(sizes: Sequence[int], seed: int) -> TrainedGroup:
         x_S, y_S, offsets = data(sizes)
         ids = IDS[: len(sizes)]
-        return copied(trainer.train([start] * len(sizes), x_S, y_S, offsets, ids, seed=seed, round_index=1))
+        return copied(trainer.train([start] * len(sizes), Part.whole(x_S, y_S), offsets, ids, seed=seed, round_index=1))
 
     first = run((9, 3, 8), seed=1)
     run((2, 30, 7, 8, 8), seed=2)  # more clients, so that memory grows
@@ -285,7 +288,7 @@ def test_a_model_that_torch_refused_is_not_tried_again() -> None:
     trainer = GroupTrainer(model, whole(TrainingSettings(vectorize_clients="on")), with_gradient=False)
     x_S, y_S, offsets = data((4, 4))
     assert trainer.plan.engine == "vmap"
-    trainer.train([model.state()] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)
+    trainer.train([model.state()] * 2, Part.whole(x_S, y_S), offsets, IDS[:2], seed=5, round_index=2)
     assert trainer.plan.engine == "one_by_one"
 
 
@@ -309,7 +312,8 @@ def test_clients_for_which_there_is_no_room_at_once_are_trained_one_by_one(
     )
     x_S, y_S, offsets = data((9, 8))
     first, second = (
-        copied(trainer.train([model.state()] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)) for _ in range(2)
+        copied(trainer.train([model.state()] * 2, Part.whole(x_S, y_S), offsets, IDS[:2], seed=5, round_index=2))
+        for _ in range(2)
     )
 
     assert first.reason == "one by one: the device has too little memory for them at once"
@@ -338,7 +342,7 @@ def test_a_client_that_fails_takes_no_other_along(make: Callable[[], nn.Module],
         trainer = GroupTrainer(
             model, whole(training.model_copy(update={"vectorize_clients": vectorize})), with_gradient=True
         )
-        answers.append(trainer.train([start] * 3, x_S, y_S, offsets, IDS[:3], seed=5, round_index=2))
+        answers.append(trainer.train([start] * 3, Part.whole(x_S, y_S), offsets, IDS[:3], seed=5, round_index=2))
     off, on = answers
     assert on.failures == off.failures
     assert list(on.failures) == [1]
@@ -383,7 +387,7 @@ def test_starts_are_left_alone_and_may_be_read_only() -> None:
     before = start.weights_P.copy()
     x_S, y_S, offsets = data((5, 6))
     trainer = GroupTrainer(model, whole(TrainingSettings(learning_rate=0.5)), with_gradient=False)
-    group = trainer.train([start] * 2, x_S, y_S, offsets, IDS[:2], seed=5, round_index=2)
+    group = trainer.train([start] * 2, Part.whole(x_S, y_S), offsets, IDS[:2], seed=5, round_index=2)
     np.testing.assert_array_equal(start.weights_P, before)
     assert not np.array_equal(group.weights_GP[0], before)
 
