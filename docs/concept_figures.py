@@ -24,7 +24,7 @@ from fedchunk.orchestrator.chunking.sensitivity import fixed
 
 IMAGES = Path(__file__).parent / "images" / "concepts"
 
-TENSORS = (("first.weight", 640), ("first.bias", 40), ("second.weight", 400), ("second.bias", 40), ("last.weight", 80))
+TENSORS = (("first.weight", 640), ("first.bias", 40), ("second.weight", 400), ("second.bias", 40), ("last.weight", 140))
 """Names and sizes of the parameters of a model that is small enough to be drawn."""
 PALE = "#e8edf2"
 INK = "#1d2733"
@@ -110,13 +110,15 @@ def draw_reconstruction() -> Figure:
 def _values(ax: Axes, values_NC: np.ndarray, marked_NC: np.ndarray, title: str, names: Sequence[str]) -> None:
     """Rows of boxes with a value each; those that are marked travelled."""
     _bare(ax)
-    for row, (values_C, marked_C) in enumerate(zip(values_NC[::-1], marked_NC[::-1], strict=True)):
+    lowest = (3 - len(values_NC)) / 2
+    for place, (values_C, marked_C) in enumerate(zip(values_NC[::-1], marked_NC[::-1], strict=True)):
+        row = lowest + place
         for chunk, (value, marked) in enumerate(zip(values_C, marked_C, strict=True)):
-            text = "" if np.isnan(value) else f"{value:.2g}"
+            text = "\u2013" if np.isnan(value) else f"{value:.2g}"
             color = BLUE if marked else "white" if np.isnan(value) else PALE
             ax.barh(row, 0.9, 0.7, left=chunk, color=color, edgecolor="#b9c6d3", linewidth=0.8)
             ax.text(chunk + 0.45, row, text, ha="center", va="center", fontsize=9, color="white" if marked else INK)
-        ax.text(-0.15, row, names[len(names) - 1 - row], ha="right", va="center", fontsize=9, color=INK)
+        ax.text(-0.15, row, names[len(names) - 1 - place], ha="right", va="center", fontsize=9, color=INK)
     for chunk in range(8):
         ax.text(chunk + 0.45, -0.65, str(chunk), ha="center", va="center", fontsize=8, color=GREY)
     ax.set_title(title, loc="left", fontsize=11)
@@ -144,6 +146,7 @@ def draw_error_feedback() -> Figure:
         ax.set_title(title, loc="left")
         ax.set_xlabel("round")
         ax.legend(loc="upper left", frameon=False, fontsize=9)
+        ax.set_ylim(bottom=-0.15)
     axes[0].set_ylabel("change of chunk 3, summed up")
     return drawn
 

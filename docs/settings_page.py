@@ -1,27 +1,24 @@
-"""The reference of all settings, made from what checks them. A hook of MkDocs."""
+"""Writes ``docs/settings.md`` from what checks settings: ``python docs/settings_page.py``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from fedchunk.orchestrator.registry import builtin_names, help_of
 from fedchunk.orchestrator.settings import fedpilot_keys
 from fedchunk.orchestrator.settings.schema import allowed_values, component_of, field_schemas, kinds, sections
 from fedchunk.orchestrator.settings.section import Section
 
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.structure.files import Files
-
-PAGE = "settings.md"
+PAGE = Path(__file__).parent / "settings.md"
 
 HEAD = """# Every setting
 
-{count} settings in {sections} sections; a file has them flat, in any order, and none is needed. This page is made from
-what checks them, so it is never older than the code; `fedchunk schema` gives the same to an editor. What may be one's
-own is said in [extending.md](extending.md); which settings fit together, `fedchunk validate` finds out.
+{count} settings in {sections} sections; a file has them flat, in any order, and none is needed. `docs/settings_page.py`
+makes this page from what checks them, and a test compares; `fedchunk schema` gives the same to an editor. What may be
+one's own is said in [extending.md](extending.md); which settings fit together, `fedchunk validate` finds out.
 """
 
 FEDPILOT = """## FedPilot's names
@@ -40,7 +37,7 @@ def settings_page() -> str:
     count = sum(len(section.model_fields) for section in named.values())
     parts = [HEAD.format(count=count, sections=len(named))]
     for name, section in named.items():
-        parts.append(f"## {name.capitalize()}\n\n{_first_line(section)}\n")
+        parts.append(f"## Section {name}\n\n{_first_line(section)}\n")
         parts += [_entry(key) for key in section.model_fields]
     aliases = "\n".join(f"- `{alias}` is [`{key}`](#{key})." for alias, key in fedpilot_keys.ALIASES.items())
     foreign = ", ".join(f"`{key}`" for key in sorted(fedpilot_keys.KEYS - field_schemas().keys()))
@@ -98,9 +95,5 @@ def _cell(text: Any) -> str:
     return str(text).replace("|", "\\|")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the page."""
-    from mkdocs.structure.files import File
-
-    files.append(File.generated(config, PAGE, content=settings_page()))
-    return files
+if __name__ == "__main__":
+    PAGE.write_text(settings_page(), encoding="utf-8")
