@@ -10,8 +10,10 @@ import matplotlib
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import fedchunk
+from fedchunk.orchestrator.cli import app
 from fedchunk.orchestrator.settings import fedpilot_keys
 from fedchunk.orchestrator.settings.schema import allowed_values, field_schemas
 
@@ -133,3 +135,28 @@ def test_the_citation_is_of_this_version():
     assert (citation["cff-version"], citation["title"]) == ("1.2.0", project["name"])
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
     assert all(citation[name] for name in ("message", "authors"))
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_first_steps_work_in_their_order(in_folder, monkeypatch):
+    monkeypatch.setattr("fedchunk.orchestrator.run._write_report", lambda folder: folder / "report.html")
+    text = (DOCS / "first_steps.md").read_text(encoding="utf-8")
+    ((name, settings),) = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    Path(name).write_text(settings, encoding="utf-8")
+    commands = re.findall(r"^\$ fedchunk (.+)$", text, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == [
+        "validate",
+        "data",
+        "plan",
+        "run",
+        "analyze",
+        "run",
+        "run",
+        "compare",
+    ]
+    for command in commands:
+        short = ["federated_learning_rounds=2"] if command.startswith("run") else []
+        result = CliRunner().invoke(app, [*command.split(), *short])
+        assert result.exit_code == 0, f"{command}: {result.output}"
+    for made in ("split.png", "runs/fifth/figures/chunk_selection.svg", "comparison/comparison.html"):
+        assert (in_folder / made).is_file()
