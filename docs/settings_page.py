@@ -47,14 +47,11 @@ def settings_page() -> str:
 def _entry(key: str) -> str:
     """Heading, what it means, and type, default and allowed values."""
     schema = field_schemas()[key]
-    facts = [
-        ("type", _types(key)),
-        ("default", f"`{json.dumps(schema.get('default', {}), ensure_ascii=False)}`"),
-        ("allowed", allowed_values(key)),
-        *_second_names(key),
-    ]
-    rows = "\n".join(f"| {name} | {_cell(text)} |" for name, text in facts)
-    return f"### {key}\n\n{_text(schema['description'])}\n\n| | |\n| --- | --- |\n{rows}\n{_names(key)}"
+    default = f"`{json.dumps(schema.get('default', {}), ensure_ascii=False)}`"
+    cells = " | ".join(_cell(text) for text in (_types(key), default, allowed_values(key)))
+    texts = [_text(schema["description"]), *_second_names(key)]
+    table = f"| type | default | allowed |\n| --- | --- | --- |\n| {cells} |\n"
+    return f"### {key}\n\n{' '.join(texts)}\n\n{table}{_names(key)}"
 
 
 def _types(key: str) -> str:
@@ -63,14 +60,15 @@ def _types(key: str) -> str:
     return ", ".join(words) + (", or null" if "null" in kinds(key) else "")
 
 
-def _second_names(key: str) -> Iterator[tuple[str, str]]:
-    aliases = [alias for alias, name in fedpilot_keys.ALIASES.items() if name == key]
+def _second_names(key: str) -> Iterator[str]:
+    """What FedPilot calls it, and how it spells its values."""
+    aliases = [f"`{alias}`" for alias, name in fedpilot_keys.ALIASES.items() if name == key]
     if aliases:
-        yield "also called", ", ".join(f"`{alias}`" for alias in aliases)
+        yield f"Also called {', '.join(aliases)}."
     if spelt := fedpilot_keys.SPELLINGS.get(key):
-        yield "also spelt", ", ".join(f"`{word}` for `{value}`" for word, value in spelt.items())
+        yield f"Also spelt {', '.join(f'`{word}` for `{value}`' for word, value in spelt.items())}."
     if key in fedpilot_keys.NULL_IS_DEFAULT:
-        yield "null", "the default"
+        yield "null is the default."
 
 
 def _names(key: str) -> str:

@@ -93,7 +93,7 @@ def test_the_reference_has_every_setting_as_it_is_checked():
     entries = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=^##)", page, re.DOTALL | re.MULTILINE))
     assert entries.keys() == field_schemas().keys()
     for key, entry in entries.items():
-        assert f"| allowed | {allowed_values(key)} |" in entry.replace("\\|", "|"), key
+        assert f" | {allowed_values(key)} |\n" in entry.replace("\\|", "|"), key
     assert "0.95" in entries["sensitivity_energy"]
     assert "| `gradient` | L2 norm" in entries["chunk_score"]
     assert all(f"`{alias}`" in entries[key] for alias, key in fedpilot_keys.ALIASES.items())
@@ -160,3 +160,9 @@ def test_the_commands_of_the_first_steps_work_in_their_order(in_folder, monkeypa
         assert result.exit_code == 0, f"{command}: {result.output}"
     for made in ("split.png", "runs/fifth/figures/chunk_selection.svg", "comparison/comparison.html"):
         assert (in_folder / made).is_file()
+
+
+def test_docstrings_are_shown_without_signs_of_another_tool():
+    pytest.importorskip("griffe")
+    text = "As :func:`~fedchunk.run.run` and :class:`Run` say.\n\nExample:\n    >>> 1\n    1"
+    assert script("hooks/roles.py").plain(text) == "As `run` and `Run` say.\n\nExamples:\n    >>> 1\n    1"

@@ -1,4 +1,4 @@
-"""Docstrings name things as ``:func:`~a.b` ``; the API's pages show the name alone. An extension of Griffe."""
+"""Docstrings as Griffe understands them: no roles of Sphinx, and examples by the name that it knows. Its extension."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import griffe
 _ROLE = re.compile(r":(?:class|func|mod|meth|data|attr|exc|py:\w+):`(?P<name>[^`]+)`")
 
 
+_EXAMPLE = re.compile(r"^(\s*)Example:$", re.MULTILINE)
+
+
 def plain(text: str) -> str:
-    """Without roles.
+    """A docstring that is ready to be shown.
 
     Example:
         >>> plain("as :func:`~fedchunk.run.run` says")
@@ -22,11 +25,11 @@ def plain(text: str) -> str:
         name = match["name"]
         return f"`{name.rpartition('.')[2] if name.startswith('~') else name}`"
 
-    return _ROLE.sub(shown, text)
+    return _EXAMPLE.sub(r"\1Examples:", _ROLE.sub(shown, text))
 
 
 class Roles(griffe.Extension):
-    """Takes the roles out of every docstring."""
+    """Prepares every docstring."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Called for each module, class, function and attribute."""
