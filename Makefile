@@ -5,7 +5,7 @@ BIN    := .venv/bin
 STAMP  := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint constraints screenshots clean
+.PHONY: help setup demo test test-fast lint docs constraints screenshots clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ setup: $(STAMP) ## install everything into .venv (once, and again when the requi
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedchunk needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@# mypy and editors read the folders as one package through these links; Python finds it through pip's own way.
 	rm -rf .venv/links && mkdir -p .venv/links/fedchunk
 	ln -s ../../../fedchunk/__init__.py ../../../fedchunk/py.typed ../../../orchestrator ../../../actors ../../../analysis .venv/links/fedchunk
@@ -34,6 +34,9 @@ lint: setup ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup ## build the site into build/site; anything doubtful is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 constraints: setup ## pin what is installed now (after an upgrade)
 	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable | grep -v -e '@' -e '^-e' > constraints.txt

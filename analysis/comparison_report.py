@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from fedchunk.analysis.comparison import Comparison
 from fedchunk.analysis.comparison_figures import draw_comparison, file_name
-from fedchunk.analysis.figures import save_all, save_data
+from fedchunk.analysis.figure_files import checked_formats, pictures, save_all
+from fedchunk.analysis.figures import save_data
 from fedchunk.analysis.page import Section, image, page, table
 
 TITLES = {
@@ -38,19 +39,21 @@ class ComparisonReport:
         return "\n".join(["written:", *(f"  {path}" for path in (self.html, *self.tables, *self.figures))])
 
 
-def write_comparison(comparison: Comparison, output: str | Path) -> ComparisonReport:
+def write_comparison(comparison: Comparison, output: str | Path, formats: Sequence[str] = ()) -> ComparisonReport:
     """Writes ``comparison.html``, the tables as CSV and ``figures/*.png`` into ``output``, which is made if need be.
 
-    Files of these names are replaced.
+    Files of these names are replaced. ``formats`` are those of figures beside PNG: ``svg``, ``pdf``; another one raises
+    ValueError.
     """
+    formats = checked_formats(formats)
     folder = Path(output)
     data = {
         "comparison": comparison.to_arrow(), "runs": comparison.runs_to_arrow(), "curves": comparison.curves_to_arrow(),
     }  # fmt: skip
     tables = save_data(data, folder)
-    figures = save_all(draw_comparison(comparison), folder / "figures")
+    figures = save_all(draw_comparison(comparison), folder / "figures", formats)
     report = ComparisonReport(folder / "comparison.html", tables, figures)
-    report.html.write_text(comparison_html(comparison, data["runs"], figures), encoding="utf-8")
+    report.html.write_text(comparison_html(comparison, data["runs"], pictures(figures)), encoding="utf-8")
     return report
 
 

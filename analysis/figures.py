@@ -13,6 +13,7 @@ import pyarrow.csv as pv
 from fedchunk.analysis.chunk_figures import draw_importance, draw_layers, draw_selection
 from fedchunk.analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
 from fedchunk.analysis.figure_data import figure_data
+from fedchunk.analysis.figure_files import save_all
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.metric_figures import draw_metrics
 from fedchunk.analysis.mpl import Axes, Figure, PercentFormatter, own_style
@@ -112,16 +113,6 @@ def _drawings() -> Mapping[str, tuple[Callable[..., Figure], tuple[str, ...], tu
         "residual": (draw_residual, ("residual",), ()),
         "consensus": (draw_consensus, ("consensus",), ()),
     }
-
-
-def save_all(figures: Mapping[str, Figure], folder: Path) -> tuple[Path, ...]:
-    """Writes ``<name>.png`` of each figure into ``folder``, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = tuple(folder / f"{name}.png" for name in figures)
-    with own_style():
-        for path, drawn in zip(paths, figures.values(), strict=True):
-            drawn.savefig(path)
-    return paths
 
 
 def save_data(data: Mapping[str, pa.Table], folder: Path) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -194,16 +194,22 @@ class Run:
 
         return link_times(self, links)
 
-    def report(self, output: str | Path | None = None, links: Links | None = None) -> Report:
+    def report(
+        self, output: str | Path | None = None, links: Links | None = None, figures: Sequence[str] = ()
+    ) -> Report:
         """Writes the report: one HTML page, figures and CSV files.
 
         Args:
             output: where to write; None: into the run's folder.
             links: what the rounds would have taken over these is a section of the page.
+            figures: what figures are written as beside PNG: ``svg``, ``pdf``.
+
+        Raises:
+            ValueError: there is no such format.
         """
         from fedchunk.analysis.report import write_report
 
-        return write_report(self, output, self.link_times(links) if links else None)
+        return write_report(self, output, self.link_times(links) if links else None, figures)
 
     def __str__(self) -> str:
         from fedchunk.analysis.shown import run_text

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from fedchunk.analysis.figures import FIGURES, draw, save_all, save_data
+from fedchunk.analysis.figure_files import checked_formats, pictures, save_all
+from fedchunk.analysis.figures import FIGURES, draw, save_data
 from fedchunk.analysis.link_times import LinkTimes
 from fedchunk.analysis.load import Run, load_run
 from fedchunk.analysis.metric_data import last_metrics, metric_data
@@ -47,7 +48,12 @@ FIGURE_TITLES = {
 }
 
 
-def write_report(run: Run | str | Path, output: str | Path | None = None, times: LinkTimes | None = None) -> Report:
+def write_report(
+    run: Run | str | Path,
+    output: str | Path | None = None,
+    times: LinkTimes | None = None,
+    formats: Sequence[str] = (),
+) -> Report:
     """Writes ``report.html``, ``rounds.csv``, ``clients.csv`` and ``figures/`` of a run, finished or not.
 
     ``figures/*.png`` are the figures, ``figures/data/*.csv`` the numbers behind them.
@@ -56,22 +62,25 @@ def write_report(run: Run | str | Path, output: str | Path | None = None, times:
         run: the run, or its folder.
         output: where to write; None: into the run's folder. Files of these names are replaced.
         times: of the rounds over some links; a section of the page, and ``figures/data/link_times.csv``.
+        formats: what figures are written as beside PNG: ``svg``, ``pdf``. The page shows the PNGs.
 
     Raises:
+        ValueError: there is no such format.
         RecordsError: the folder is not a run's, or damaged.
     """
+    formats = checked_formats(formats)
     run = run if isinstance(run, Run) else load_run(run)
     folder = Path(output) if output is not None else run.path
     folder.mkdir(parents=True, exist_ok=True)
     numbers = run.figure_data
-    figures = save_all(draw(numbers), folder / "figures")
+    figures = save_all(draw(numbers), folder / "figures", formats)
     if times is not None:
         numbers = {**numbers, "link_times": times.to_arrow()}
     data = save_data(numbers, folder / "figures" / "data")
     report = Report(run.path, folder / "report.html", folder / "rounds.csv", folder / "clients.csv", figures, data)
     pv.write_csv(run.rounds, report.rounds_csv)
     pv.write_csv(last_rows(run.clients, CSV_ROWS), report.clients_csv)
-    report.html.write_text(report_html(run, figures, times), encoding="utf-8")
+    report.html.write_text(report_html(run, pictures(figures), times), encoding="utf-8")
     return report
 
 

@@ -13,6 +13,10 @@ TrackingUri = Annotated[
     str | None,
     typer.Option(metavar="URI", help="MLflow store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."),
 ]
+FiguresOption = Annotated[
+    str | None,
+    typer.Option("--figures", metavar="FORMATS", help="What figures are written as beside PNG: svg, pdf, or svg,pdf."),
+]
 LinksOption = Annotated[
     str | None,
     typer.Option("--links", metavar="FILE", help="Clients' links: a YAML file, or 4g, datacenter, dsl, fibre, wan."),

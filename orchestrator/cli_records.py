@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fedchunk.orchestrator.cli_options import AsJson, LinksOption, TrackingUri
+from fedchunk.orchestrator.cli_options import AsJson, FiguresOption, LinksOption, TrackingUri
 from fedchunk.orchestrator.commands.console import answering, size
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.tracking.uri import environment_uri
@@ -28,6 +28,7 @@ def analyze(
         Path | None, typer.Option(metavar="DIR", help="Folder of the report; without: the run's.")
     ] = None,
     links: LinksOption = None,
+    figures: FiguresOption = None,
     tracking_uri: TrackingUri = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,13 +39,24 @@ def analyze(
         from fedchunk.analysis.report import write_report
         from fedchunk.analysis.summaries import chunk_texts
 
+        formats = _formats(figures)
         recorded, over = load_run(_run_folder(run, tracking_uri)), _links(links)
         times = recorded.link_times(over) if over else None
-        report = write_report(recorded, output, times)
+        report = write_report(recorded, output, times, formats)
         texts = [f"{title}\n\n{text}" for title, text in chunk_texts(recorded)]
         texts += [f"Time over links\n\n{links_text(times)}"] if times else []
         result = report.to_dict() | ({"link_times": times.to_dict()} if times else {})
         answer.give(result, "\n\n".join([*texts, str(report)]))
+
+
+def _formats(figures: str | None) -> tuple[str, ...]:
+    """The formats of ``--figures``. Raises ConfigError."""
+    from fedchunk.analysis.figure_files import checked_formats
+
+    try:
+        return checked_formats(figures.split(",") if figures is not None else ())
+    except ValueError as error:
+        raise ConfigError([Fault("--figures", "", str(error).removeprefix("figures: "))]) from None
 
 
 def _links(source: str | None) -> Links | None:
@@ -88,6 +100,7 @@ def compare(
         Literal["bytes", "time"], typer.Option("--x", help="What accuracy is held against in the Pareto front.")
     ] = "bytes",
     links: LinksOption = None,
+    figures: FiguresOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: accuracy, or another metric, beside bytes and time, over seeds."""
@@ -95,7 +108,7 @@ def compare(
         from fedchunk.analysis.compare import compare as compared
         from fedchunk.analysis.comparison_report import write_comparison
 
-        folders = [_run_folder(run, None) for run in runs]
+        formats, folders = _formats(figures), [_run_folder(run, None) for run in runs]
         try:
             result = compared(folders, target, x=x, links=_links(links), metric=metric, better=better)
         except ValueError as error:
@@ -103,7 +116,7 @@ def compare(
             if option not in ("target", "metric", "better"):
                 raise
             raise ConfigError([Fault(f"--{option}", "", message)]) from None
-        report = write_comparison(result, output)
+        report = write_comparison(result, output, formats)
         answer.give({**result.to_dict(), **report.to_dict()}, f"{result}\n\n{report}")
 
 

@@ -1,4 +1,4 @@
-"""From Python: the pages of docs/python.md, objects in place of names, several runs in one process, a notebook, Ray."""
+"""From Python: the pages of docs/python.md, objects in place of names, several runs in one process, Ray."""
 
 import inspect
 import json
@@ -12,7 +12,6 @@ from torch import nn
 import fedchunk
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
-NOTEBOOK = Path(__file__).parents[1] / "examples" / "first_run.ipynb"
 SMALL = {
     "dataset_type": "synthetic",
     "synthetic_samples": 120,
@@ -238,21 +237,6 @@ def test_what_cannot_travel_is_said(in_folder):
 
     with pytest.raises(fedchunk.ConfigError, match=r"cannot be sent to other processes.*lock"):
         run(chunk_score=locked)
-
-
-@pytest.mark.slow
-def test_the_notebook_runs(in_folder):
-    import nbclient
-    import nbformat
-
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells), "is kept without outputs"
-    nbclient.NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(in_folder)}}).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    shown = [output["data"] for output in outputs if "data" in output]
-    assert any("image/png" in data for data in shown), "the figure"
-    assert any("finished" in data.get("text/html", "") for data in shown), "the run shows itself"
-    assert len(list((in_folder / "runs").iterdir())) == 2
 
 
 @pytest.mark.ray
