@@ -26,9 +26,9 @@ UNFIT: Mapping[str, str] = {
     **dict.fromkeys(("chunking", "chunking_parts", "chunk_layout"), _LAYOUT),
     **dict.fromkeys(
         (
-            "number_of_clients", "dataset_type", "dataset_options", "data_distribution_kind", "partition_options",
-            "dirichlet_beta", "synthetic_samples", "synthetic_test_samples", "synthetic_classes",
-            "synthetic_channels", "synthetic_size",
+            "number_of_clients", "dataset_type", "dataset_options", "tokenizer", "tokenizer_options",
+            "data_distribution_kind", "partition_options", "dirichlet_beta", "synthetic_samples",
+            "synthetic_test_samples", "synthetic_classes", "synthetic_channels", "synthetic_size",
         ),
         _SAMPLES,
     ),

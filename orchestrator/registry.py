@@ -92,7 +92,11 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "dataset", "dataset_type", "learning/datasets", ("data_dir", "seed", "download", "task"), "a Dataset",
             settings=("synthetic_samples", "synthetic_test_samples", "synthetic_classes", "synthetic_channels",
-                      "synthetic_size"),
+                      "synthetic_size", "tokenizer"),
+        ),
+        Kind(
+            "tokenizer", "tokenizer", "learning/tokenizers", ("documents", "data_dir"),
+            "a tokenizer: encode(document), token_bytes",
         ),
         Kind(
             "partition", "data_distribution_kind", "learning/partitions",

@@ -32,6 +32,7 @@ def small(path):
     clients = min(settings.federation.number_of_clients, MOST_CLIENTS)
     overrides = [
         "dataset_type=synthetic",
+        "dataset_options={}",
         "synthetic_samples=120",
         "synthetic_test_samples=20",
         f"synthetic_channels={channels}",

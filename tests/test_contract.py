@@ -82,6 +82,15 @@ def dataset(seed, samples=80):
     return Dataset(x[16:], y[16:], x[:16], y[:16], clients=np.arange(samples - 16) % 4)
 
 
+class tokenizer:
+    def __init__(self, documents, offset=1):
+        assert len(documents) == 4
+        self.offset, self.token_bytes = offset, [1] * 257
+
+    def encode(self, document):
+        return np.frombuffer(document, np.uint8).astype(int) + self.offset
+
+
 def partition(targets_S, number_of_clients):
     return np.array_split(np.argsort(targets_S, kind="stable"), number_of_clients)
 
@@ -298,7 +307,8 @@ def test_a_built_in_component(kind, name, tmp_path, monkeypatch):
 def test_a_component_of_a_user(kind, tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     name = f"./mine.py:{kind}"
-    settings = settings_of(SMALL | overrides_for(kind, name), tmp_path).settings
+    values = SMALL | overrides_for(kind, name) | (own_files("text", tmp_path) if kind == "tokenizer" else {})
+    settings = settings_of(values, tmp_path).settings
     plan = planned(settings)
     if kind in ("model", "policy", "aggregation", "server_optimizer", "topology", "encoding"):
         assert name in noted(settings)

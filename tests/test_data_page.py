@@ -8,10 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from fedchunk.orchestrator.cli import app
+from fedchunk.orchestrator.learning.data.load import load_dataset
 from fedchunk.orchestrator.registry import KINDS, builtin_names, builtin_signature, has_function
+from fedchunk.orchestrator.settings.loading import load
 
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"
 TEXT = PAGE.read_text(encoding="utf-8")
+OF_TEXT = ("books.yaml", "lines.yaml")
 EXAMPLES = dict(re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE))
 (MAKING,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 DATA = KINDS["dataset"]
@@ -28,7 +31,7 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "books.yaml"])
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in OF_TEXT])
 def test_an_example_is_valid_and_shows_its_split(name, made, monkeypatch):
     monkeypatch.chdir(made)
     monkeypatch.setenv("HOME", str(made))  # where decoded pictures are kept
@@ -57,6 +60,14 @@ def test_the_example_of_text_runs(made, monkeypatch):
     result = CliRunner().invoke(app, ["run", "books.yaml", *short, "--local", "--json", "--output", "books"])
     assert result.exit_code == 0, result.output
     assert 0 < json.loads(result.stdout)["target"] < 9
+
+
+def test_the_example_of_lines_has_the_clients_that_it_says(made, monkeypatch):
+    monkeypatch.chdir(made)
+    Path("lines.yaml").write_text(EXAMPLES["lines.yaml"])
+    settings = load("lines.yaml").settings
+    assert set(load_dataset(settings).clients_S.tolist()) == {"load_digits", "load_wine"}
+    assert settings.federation.number_of_clients == 2
 
 
 @pytest.mark.parametrize("name", [*OWN, "text"])

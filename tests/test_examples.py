@@ -25,6 +25,8 @@ EXAMPLES = PROJECT / "examples"
 PAGE = PROJECT / "docs" / "extending.md"
 FILES = {kind: f"{kind}.py" for kind in KINDS} | {"server_learning_rate_schedule": "learning_rate_schedule.py"}
 """The example of each kind."""
+RECIPES = {"bible_by_book.py"}
+"""What makes the data of a worked example; each has a test of its own."""
 LAB = "/home/me/lab"
 """How the page calls the folder that its messages were got in."""
 
@@ -75,7 +77,7 @@ def examples(in_folder):
 
 
 def test_every_kind_has_an_example_of_few_lines():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(FILES.values())
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(FILES.values()) | RECIPES
     listed = re.findall(r"\| \[(\w+\.py)\]\(\1\)", (EXAMPLES / "README.md").read_text())
     assert sorted(listed) == sorted(set(FILES.values()))
     short = 0
@@ -109,6 +111,13 @@ def _(done):
 @seen_by("dataset")
 def _(done):
     assert sum(done.clients["samples"].to_pylist()[:4]) == 178 - round(0.25 * 178)
+
+
+@seen_by("tokenizer")
+def _(done):
+    per_token = 8 + 16 + 1  # of the embedding and of the last layer with its bias
+    assert done.layout["stop"][-1].as_py() == (256 + 100) * per_token + 4 * 16 * (8 + 16 + 2)
+    assert 0 < done.summary["target"] < 9
 
 
 @seen_by("partition")
@@ -537,6 +546,10 @@ def own_data(arrays):
     return f"import numpy as np, fedchunk\ndef own():\n    {made}\n    return fedchunk.Dataset({arrays})\n"
 
 
+def own_tokenizer(encode):
+    return f"class own:\n    token_bytes = [1] * 256\n    def encode(self, document):\n        {encode}\n"
+
+
 def own_task(targets):
     head = "import fedchunk\nclass own(fedchunk.Task):\n    def targets(self, field, targets, samples):\n"
     return f"{head}        {targets}\n"
@@ -562,6 +575,12 @@ WRONG = {
             "40 samples, train_y 39 labels",
         ),
         "type": (body("return [1, 2]"), 0, "returned list, expected a fedchunk Dataset"),
+    },
+    "tokenizer": {
+        "raises": (body("raise ValueError('no')"), 2, "ValueError: no"),
+        "encode raises": (own_tokenizer("raise ValueError('no')"), 4, "ValueError: no"),
+        "count": (own_tokenizer("return list(document[1:])"), 0, "its tokens stand for .* bits_per_byte would"),
+        "type": (body("return 3"), 0, "returned int without encode and token_bytes"),
     },
     "task": {
         "raises": (own_task("raise RuntimeError('no')"), 4, "RuntimeError: no"),
@@ -656,6 +675,13 @@ WRONG = {
 
 AROUND = {
     "task": {"loss_function": "CrossEntropy"},
+    "tokenizer": {
+        "task": "language_model",
+        "model_type": "lstm",
+        "dataset_type": "text",
+        "data_dir": ".",
+        "dataset_options": {"train": "mine.py", "length": 4},
+    },
     "exchange_rule": PEERS | {"federated_learning_topology": "ring"},
     "topology": PEERS,
     "encoding": {"chunk_reconstruction": "error_feedback", "chunk_score": "accumulated"},

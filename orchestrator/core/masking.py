@@ -11,7 +11,8 @@ from typing import Any
 
 MASK = "***"
 
-_SECRET_WORDS = r"(?:token|passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|credential|signature)"
+# A tokenizer makes words of text, and is no secret.
+_SECRET_WORDS = r"(?:token(?!iz)|passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|credential|signature)"
 _SECRET_NAME = re.compile(_SECRET_WORDS, re.IGNORECASE)
 # Up to the last @: SQLAlchemy takes '/' and '@' in a password. A local path (sqlite:///...) has no user and stays.
 _USER = re.compile(r"(?<=://)(?![/\s])[^\s'\"<>]*@")

@@ -34,6 +34,10 @@ ImageShape = Annotated[list[Count], Field(min_length=3, max_length=3)]
 SampleShape = Annotated[list[Count], Field(min_length=1)]
 Channels = Annotated[Literal[1, 3], Field()]
 """Of pictures: grey or colour."""
+TextDocument = Annotated[Literal["file", "line"], Field()]
+"""What a document of text is."""
+WhenTooShort = Annotated[Literal["refuse", "drop"], Field()]
+"""What becomes of clients who have not one sample."""
 WhenFewer = Annotated[Literal["refuse", "largest", "random", "merged"], Field()]
 """What becomes of the data's own clients where the federation has fewer."""
 Norm = Annotated[Literal["batch", "group"], Field()]

@@ -278,6 +278,10 @@ class DataSettings(Section):
         "text read your own files.",
     )
     dataset_options: Options = options_of("data set")
+    tokenizer: Annotated[str, NameOf("tokenizer")] = Field(
+        "byte", description="What makes tokens of text. byte: a token is a byte, and there are 256."
+    )
+    tokenizer_options: Options = options_of("tokenizer")
     data_dir: str = Field("data", min_length=1, description="Folder of the data set's files.")
     download: bool = Field(False, description="Allow a download of data or weights that are not there.")
     transform_input_size: Count | None = Field(

@@ -40,5 +40,9 @@ def _key(settings: Sections) -> Hashable:
     options = repr(sorted(data.dataset_options.items()))
     code = own.sha256 if own else ""
     task = settings.components.get(KINDS["task"], data.task)
-    asked = data.task, task.sha256 if task else "", repr(sorted(data.task_options.items()))
+    tokenizer = settings.components.get(KINDS["tokenizer"], data.tokenizer)
+    asked = (
+        data.task, task.sha256 if task else "", repr(sorted(data.task_options.items())),
+        data.tokenizer, tokenizer.sha256 if tokenizer else "", repr(sorted(data.tokenizer_options.items())),
+    )  # fmt: skip
     return asked, data.dataset_type, data.data_dir, data.transform_input_size, code, seed, str(offered), options

@@ -20,6 +20,7 @@ from fedchunk.orchestrator.learning.data.dataset import (
     is_image_bytes,
 )
 from fedchunk.orchestrator.learning.data.places import data_folder
+from fedchunk.orchestrator.learning.data.tokens import TokenizerInForce
 from fedchunk.orchestrator.learning.task import TaskInForce
 from fedchunk.orchestrator.settings.joined import Sections
 
@@ -39,7 +40,7 @@ def load_dataset(settings: Sections) -> LoadedDataset:
         seed=settings.federation.random_seed,
         download=settings.data.download,
         task=settings.task_facts.name,
-        **settings.on_offer("dataset"),
+        **settings.on_offer("dataset") | {"tokenizer": TokenizerInForce.of(settings)},
     )
     if not isinstance(given, Dataset):
         raise bound.failed(f"returned {type(given).__name__}, expected a fedchunk Dataset")

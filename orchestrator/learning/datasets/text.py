@@ -1,9 +1,9 @@
-"""Text as bytes, for task language_model: each file of a folder is a client (data_distribution_kind: natural)."""
+"""Text as tokens, for task language_model: each file of a folder is a client, or each line says whose it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,93 +13,101 @@ from fedchunk.orchestrator.core.errors import DataError
 from fedchunk.orchestrator.learning.data.dataset import Dataset
 from fedchunk.orchestrator.learning.data.places import below
 from fedchunk.orchestrator.learning.data.split import one_test_set
-from fedchunk.orchestrator.settings.option_types import Count, TestShare
+from fedchunk.orchestrator.learning.data.text_files import ClientText, client_texts
+from fedchunk.orchestrator.learning.data.tokens import Tokenizer, TokenizerInForce, Tokens
+from fedchunk.orchestrator.settings.option_types import Count, TestShare, TextDocument, WhenTooShort
 
-VOCABULARY = 256
-"""Kinds of bytes: no tokenizer has to be made, and none comes from anywhere."""
 TEST_SHARE = 0.1
-SUFFIX = ".txt"
 
 
 def text(
     data_dir: Path,
+    tokenizer: TokenizerInForce,
     train: str = "text",
     test: str | None = None,
+    document: TextDocument = "file",
     length: Count = 64,
     test_share: TestShare | None = None,
+    too_short: WhenTooShort = "refuse",
 ) -> Dataset:
-    """Samples of ``length`` bytes in int64, (S, T), and as targets the byte behind each of them, (S, T).
+    """Samples of ``length`` tokens in int64, (S, T), and as targets the token behind each of them, (S, T).
 
-    A file of n bytes is (n - 1) / length samples, rounded down, side by side; what is left at its end is dropped.
+    A client's documents stand one behind another. Its n tokens are (n - 1) / length samples, rounded down, side by
+    side; what is left at its end is dropped.
 
     Args:
         data_dir: where files and folders count from.
+        tokenizer: makes tokens of documents; it may learn its vocabulary from those of ``train``.
         train: a file, or a folder whose .txt files are read in the order of their names.
-        test: the same for the test set; None: the last samples of each training file.
-        length: T, bytes of a sample.
-        test_share: of each file, where test is not given; None: a tenth.
+        test: the same for the test set; None: the last samples of each client.
+        document: a file, which is a client, or a line, ``client<TAB>text``.
+        length: T, tokens of a sample.
+        test_share: of each client, where test is not given; None: a tenth.
+        too_short: what becomes of clients who have not one sample to train on.
     """
-    documents = _documents(below(data_dir, train), length)
+    texts = client_texts(below(data_dir, train), document)
+    made = tokenizer([one for client in texts for one in client.documents])
+    streams = [_stream(client, made, length) for client in texts]
     if test is not None:
         one_test_set(test, test_share)
-        tested = _stacked(_documents(below(data_dir, test), length), length)
-        return _dataset(documents, [len(one.starts) for one in documents], tested, length)
+        trained = _long_enough(streams, length, made.unit, too_short)
+        others = [_stream(client, made, length) for client in client_texts(below(data_dir, test), document)]
+        return _dataset(trained, _long_enough(others, length, made.unit, too_short), length, made)
     share = TEST_SHARE if test_share is None else test_share
-    kept = [len(one.starts) - round(share * len(one.starts)) for one in documents]
-    behind = [_Document(one.path, one.content, one.starts[n:]) for one, n in zip(documents, kept, strict=True)]
-    if not any(len(one.starts) for one in behind):
-        raise DataError(f"{below(data_dir, train)}: a test_share of {share:g} is not one sample of any file; give more")
-    return _dataset(documents, kept, _stacked(behind, length), length)
+    kept = [len(one.starts) - round(share * len(one.starts)) for one in streams]
+    trained = _long_enough(
+        [replace(one, starts=one.starts[:n]) for one, n in zip(streams, kept, strict=True)],
+        length, made.unit, too_short,
+    )  # fmt: skip
+    tested = [replace(one, starts=one.starts[n:]) for one, n in zip(streams, kept, strict=True) if n]
+    if not any(len(one.starts) for one in tested):
+        raise DataError(
+            f"{below(data_dir, train)}: a test_share of {share:g} is not one sample of any client; give more"
+        )
+    return _dataset(trained, tested, length, made)
 
 
 @dataclass(frozen=True)
-class _Document:
-    """A file."""
+class _Stream:
+    """A client's documents, one behind another."""
 
-    path: Path
-    content: NDArray[np.uint8]
+    client: str
+    where: str
+    tokens: Tokens
     starts: NDArray[np.int64]
     """Of its samples."""
 
 
-def _documents(path: Path, length: int) -> list[_Document]:
-    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
-    if not files:
-        raise DataError(f"{path.absolute()}: has no {SUFFIX} file; each is a document")
-    return [_document(file, length) for file in files]
+def _stream(text: ClientText, made: Tokenizer, length: int) -> _Stream:
+    tokens = np.concatenate([made.tokens(one, text.where) for one in text.documents])
+    return _Stream(text.client, text.where, tokens, np.arange(max(0, len(tokens) - 1) // length) * length)
 
 
-def _document(file: Path, length: int) -> _Document:
-    try:
-        content = np.frombuffer(file.read_bytes(), np.uint8)
-    except OSError as failure:
-        raise DataError(
-            f"{file.absolute()}: cannot be read ({failure.strerror}); it should be a file of text"
-        ) from None
-    if len(content) <= length:
-        raise DataError(
-            f"{file.absolute()}: has {len(content):,} bytes, but a sample is {length} and the one behind them; "
-            "give a smaller length, or remove it"
+def _long_enough(streams: Sequence[_Stream], length: int, unit: str, too_short: str) -> list[_Stream]:
+    """Those that have a sample. Raises DataError for one that has none, or where all are dropped."""
+    found = [one for one in streams if len(one.starts)]
+    short = next((one for one in streams if not len(one.starts)), None)
+    if short is not None and (too_short == "refuse" or not found):
+        what = (
+            f"has {len(short.tokens):,} {unit}, but a sample is {length} and the one behind them; give a smaller length"
+            if len(short.tokens) <= length
+            else "all of its samples would be tested; give a smaller length or test_share"
         )
-    return _Document(file, content, np.arange((len(content) - 1) // length) * length)
+        raise DataError(f"{short.where}: {what}{', or too_short: drop' if found else ''}")
+    return found
 
 
-def _stacked(documents: Sequence[_Document], length: int) -> NDArray[np.int64]:
-    """All samples with the byte behind each, (S, T + 1)."""
+def _stacked(streams: Sequence[_Stream], length: int) -> NDArray[np.int64]:
+    """All samples with the token behind each, (S, T + 1)."""
     places_T = np.arange(length + 1)
-    return np.concatenate([one.content[one.starts[:, np.newaxis] + places_T] for one in documents]).astype(np.int64)
+    return np.concatenate([one.tokens[one.starts[:, np.newaxis] + places_T] for one in streams]).astype(np.int64)
 
 
-def _dataset(documents: Sequence[_Document], kept: Sequence[int], tested_ST: NDArray[np.int64], length: int) -> Dataset:
-    trained = [_Document(one.path, one.content, one.starts[:n]) for one, n in zip(documents, kept, strict=True)]
-    empty = next((one for one in trained if not len(one.starts)), None)
-    if empty is not None:
-        raise DataError(
-            f"{empty.path.absolute()}: all of its samples would be tested; give a smaller length or test_share"
-        )
-    train_ST = _stacked(trained, length)
-    clients = np.repeat(np.asarray([one.path.stem for one in trained], np.str_), kept)
+def _dataset(trained: Sequence[_Stream], tested: Sequence[_Stream], length: int, made: Tokenizer) -> Dataset:
+    train_ST, test_ST = _stacked(trained, length), _stacked(tested, length)
+    names = np.asarray([one.client for one in trained], np.str_)
+    clients = np.repeat(names, [len(one.starts) for one in trained]) if len(trained) > 1 else None
     return Dataset(
-        train_ST[:, :-1], train_ST[:, 1:], tested_ST[:, :-1], tested_ST[:, 1:], VOCABULARY,
-        clients if len(trained) > 1 else None,
+        train_ST[:, :-1], train_ST[:, 1:], test_ST[:, :-1], test_ST[:, 1:], len(made.token_bytes_V), clients,
+        token_bytes=made.token_bytes_V,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Text files as sequences of bytes: what they become, by hand, and what is refused."""
+"""Text files as sequences of tokens: what they become, by hand, and what is refused."""
 
 import numpy as np
 import pytest
@@ -77,12 +77,45 @@ def test_each_file_is_a_client(tmp_path):
         ({"a": b"abcd" * 9}, {"train": "other"}, r"other: cannot be read \(No such file or directory\)"),
         ({"a": b"abcd" * 9}, {"length": 20, "test_share": 0.9}, "a.txt: all of its samples would be tested"),
         ({"a": b"abcd" * 9}, {"length": 9, "test_share": 0.1}, "text: a test_share of 0.1 is not one sample of any"),
+        ({"a": b"abcd" * 9, "b": b"ab"}, {"length": 3}, "b.txt: has 2 bytes, .* a smaller length, or too_short: drop"),
+        ({"b": b"ab"}, {"length": 3, "too_short": "drop"}, "b.txt: has 2 bytes, .* a smaller length$"),
+        ({"a": b"ann\thow?\n\nbob well\n"}, {"document": "line"}, "a.txt: line 3 has no tab; .* document: file"),
+        ({"a": b"ann\twell\n \twho?\n"}, {"document": "line"}, "a.txt: line 2 names no client before its tab"),
+        ({"a": b"j\xf6rg\twell\n"}, {"document": "line"}, r"a.txt: line 1 .* not UTF-8: b'j.xf6rg'"),
+        ({"a": b"\n  \n"}, {"document": "line"}, "text: has no line; each is a document"),
+        ({"a": b"ann\twell\n"}, {"document": "line"}, "text: client 'ann': has 5 bytes, but a sample is 64"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(files, options, said, tmp_path):
     write(tmp_path / "text", **files)
     with pytest.raises(DataError, match=said):
         loaded(tmp_path, **options)
+
+
+def test_a_line_says_whose_it_is_and_ends_with_its_end(tmp_path):
+    lines = b"\xef\xbb\xbfbob\tone\n\nann\tan \t apple\r\nbob\ttwo"
+    write(tmp_path / "text", a=lines, b=b"bob\t\ncy\tx\n")
+    data = loaded(tmp_path, document="line", length=2, test_share=0.3, too_short="drop")
+    # bob: one.two.. (9 bytes), ann: an.tab.apple. (11), cy: x. (no sample)
+    assert data.clients_S.tolist() == ["bob"] * 3 + ["ann"] * 3
+    assert b"".join(words(data.train_x)) == b"one\ntw" + b"an \t a"
+    assert b"".join(words(data.test_x)) == b"o\n" + b"pple"
+    assert words(data.test_y) == [b"\n\n", b"pl", b"e\n"]
+
+
+def test_lines_of_a_test_file_have_clients_of_their_own(tmp_path):
+    (tmp_path / "said.tsv").write_bytes(b"ann\tabcdef\nbob\tghijkl\n")
+    (tmp_path / "later.tsv").write_bytes(b"zoe\tmnopqr\nyan\t.\n")
+    data = loaded(tmp_path, train="said.tsv", test="later.tsv", document="line", length=6, too_short="drop")
+    assert (words(data.train_x), words(data.test_x)) == ([b"abcdef", b"ghijkl"], [b"mnopqr"])
+    assert data.clients_S.tolist() == ["ann", "bob"]
+
+
+def test_clients_that_are_too_short_are_left_out_of_the_test_set_too(tmp_path):
+    write(tmp_path / "text", a=b"abcdefghijk", b=b"0123")
+    data = loaded(tmp_path, length=3, test_share=0.6, too_short="drop")
+    assert (words(data.train_x), words(data.test_x)) == ([b"abc"], [b"def", b"ghi"])
+    assert data.clients_S is None
 
 
 def test_a_share_beside_a_test_set_is_refused(tmp_path):

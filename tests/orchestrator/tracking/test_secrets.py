@@ -103,3 +103,15 @@ def test_a_store_that_cannot_be_reached_is_named_without_its_password(tmp_path, 
     assert "The run goes on" in caplog.text
     assert "hunter2" not in caplog.text
     assert "abc" not in caplog.text
+
+
+def test_a_tokenizer_is_no_secret():
+    flat = {
+        "tokenizer": "./mine.py:Words",
+        "tokenizer_options": {"most": 9},
+        "tokenizer_token": "abc",
+        "hf_token": "abc",
+    }
+    assert mask_settings(flat) == flat | {"tokenizer_token": "***", "hf_token": "***"}
+    lines = "tokenizer: ./mine.py:Words\ntokenizer_options: {most: 9}\n"
+    assert mask_text(lines + "hf_token: abc\n") == lines + "hf_token: ***\n"

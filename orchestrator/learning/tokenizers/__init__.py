@@ -1,0 +1,1 @@
+"""Tokenizers: each a file, a class that makes tokens of bytes."""
