@@ -142,11 +142,11 @@ class PeerClient:
                 except PayloadError as error:
                     refused[sender] = error.reason
             mixed = self._mixed(order, state or self._newcomer(len(order.neighbours)), messages)
-        sums = None
+        measured = None
         if order.evaluate:
             with self._spans.doing("evaluate", 1), stage(*at, "evaluate"):
-                sums = self._worker.evaluate_whole(_own(mixed))
-        return MixReport(refused, sums, self._spans.read_out()), mixed
+                measured = self._worker.measured(at[1], _own(mixed))
+        return MixReport(refused, measured, self._spans.read_out()), mixed
 
     def mean_and_consensus(self, *states: ClientState) -> tuple[float, ModelState]:
         """How far the peers' models are from each other, and their mean."""
@@ -166,7 +166,7 @@ class PeerClient:
         own = _own(state or self._newcomer(order.num_neighbours))
         with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
             encoded = self._averaging.up(order, own, payloads)
-        return AverageReport(encoded.sizes, None, self._spans.read_out()), encoded.payload
+        return AverageReport(encoded.sizes, None, None, self._spans.read_out()), encoded.payload
 
     def average_down(
         self, order: AverageOrder, state: ClientState | None, payload: NDArray[np.uint8]
@@ -175,11 +175,12 @@ class PeerClient:
         state = state or self._newcomer(order.num_neighbours)
         with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
             model = self._averaging.down(order, _own(state), payload)
-        sums = None
-        if order.evaluate:
+        whole = own = None
+        if order.evaluate or self._worker.keeps_own_tests:
             with self._spans.doing("evaluate", 1), stage(order.round_index, order.client_id, "evaluate"):
-                sums = self._worker.evaluate_whole(model)
-        return AverageReport({}, sums, self._spans.read_out()), replace(state, model=model)
+                whole = self._worker.measured_on_all(model) if order.evaluate else None
+                own = self._worker.measured_on_own(order.client_id, model)
+        return AverageReport({}, whole, own, self._spans.read_out()), replace(state, model=model)
 
     def _newcomer(self, num_neighbours: int) -> ClientState:
         """A peer before its first round: all make the same first model from the seed."""

@@ -23,6 +23,8 @@ class Averaged:
     """Of all peers, in order."""
     sums: EvaluationSums
     """The model on the whole test set: it is the same at all peers, so it is measured once."""
+    own: dict[int, EvaluationSums]
+    """The model on each peer's own samples that are kept for it."""
     spans: list[Span] = field(default_factory=list)
 
 
@@ -65,16 +67,19 @@ class FinalAverage:
             return Call(client, "average_down", (order, states[client], means[ROOT]), 1, 1)
 
         done: dict[int, Handle] = {}
+        own: dict[int, EvaluationSums] = {}
         measured: EvaluationSums | None = None
         for client, answer in self._answers(round_index, range(len(states)), down):
             report: AverageReport = answer.values[0]
             done[client] = answer.handles[0]
             spans.extend(report.spans)
-            measured = report.sums or measured
+            measured = report.whole or measured
+            if report.own is not None:
+                own[client] = report.own
             if client != ROOT:
                 ledger.bill(tree.parents[client], client, whole.sizes)
         assert measured is not None
-        return Averaged([done[client] for client in range(len(states))], measured, spans)
+        return Averaged([done[client] for client in range(len(states))], measured, own, spans)
 
     def _order(
         self,

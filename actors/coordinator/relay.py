@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order
-from fedchunk.actors.coordinator.evaluation import evaluate_model
+from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model, evaluate_own
 from fedchunk.actors.coordinator.hops import bill_hops
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.relay_state import Missed, RelayRound, SharedModel
@@ -238,6 +238,10 @@ class RelayCoordinator:
                 self._group, shared.model, self._test_parts, this.round_index, self._max_attempts, self._again
             )
             this.spans.extend(spans)
+            if self._settings.data.client_test_share:
+                who = (self._group, shared.model, [*this.payloads], this.round_index, self._max_attempts, self._again)
+                this.own, spans = evaluate_own(*who)
+                this.spans.extend(spans)
 
     def _keep(self, this: RelayRound, shared: SharedModel) -> None:
         """What there is after the round. A peer that failed did not hear of it: what it knows stays as it was."""
@@ -262,10 +266,10 @@ class RelayCoordinator:
             attempts=this.attempts,
             failed=this.failed,
             rejected=this.rejected,
-            scores=scores,
-            client_scores=dict.fromkeys(this.payloads, scores) if scores else {},
+            evaluated=Evaluated(scores, dict.fromkeys(this.payloads, scores) if scores else {}, this.own),
             metrics=self._measures.values(scores) if scores else {},
             client_metrics={},
+            own_metrics=self._measures.of_clients(this.own, where_known=True),
             target=self._settings.target,
             consensus_distance=0.0 if scores else None,
             dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),

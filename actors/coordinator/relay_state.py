@@ -44,6 +44,8 @@ class RelayRound:
     rejected: dict[int, str] = field(default_factory=dict)
     scores: EvaluationSums | None = None
     """Of the shared model after the round, if it was measured."""
+    own: dict[int, EvaluationSums] = field(default_factory=dict)
+    """The same on each peer's own samples that are kept for it."""
     spans: list[Span] = field(default_factory=list)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fedchunk.orchestrator.registry import KINDS, has_function
+from fedchunk.orchestrator.settings.rules.peers import relays
 from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
     yield from _data_contradictions(settings)
     yield from _momentum_contradictions(settings)
     yield from _home_contradictions(settings)
+    yield from _own_test_contradictions(settings)
     yield from _device_contradictions(settings)
 
 
@@ -91,6 +93,16 @@ def _momentum_contradictions(settings: Sections) -> Iterator[Remark]:
             ("momentum_start", "optimizer", "momentum"),
             f"got quasi_global with optimizer {training.optimizer} and momentum {training.momentum:g}, where there is "
             "no momentum to start; allowed here: zero, or optimizer: sgd with a momentum above 0, such as 0.9",
+        )
+
+
+def _own_test_contradictions(settings: Sections) -> Iterator[Remark]:
+    """Own samples that are kept where no client's own model is measured."""
+    share, federation = settings.data.client_test_share, settings.federation
+    if share and not federation.evaluate_clients and (not federation.peer_to_peer or relays(settings) == "to_root"):
+        yield Remark(
+            ("client_test_share", "evaluate_clients"),
+            f"got {share:g}, but clients' own models are not measured; set evaluate_clients: true, or it to 0",
         )
 
 
