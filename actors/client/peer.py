@@ -78,7 +78,7 @@ class PeerClient:
         with stage(order.round_index, client, "train"):
             start = replace(model, weights_P=rule.start(model.weights_P, state.withheld_P))
             clock = time.perf_counter()
-            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P])
+            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P], [state.home])
             train_s = time.perf_counter() - clock
             if 0 in trained.failures:
                 raise ClientFailed(client, order.round_index, "train", trained.failures[0])
@@ -92,7 +92,7 @@ class PeerClient:
             after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
             if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
                 after = replace(after, weights_P=model.weights_P)
-            pending = ClientState(after, state.last_sent_C, change.withheld_P, None, state.copies, state.momentum_P)
+            pending = replace(state, model=after, withheld_P=change.withheld_P, home=trained.home_of(0))
             if self._momentum.is_carried:
                 pending = replace(pending, began_P=start.weights_P)
             num_samples = self._worker.num_samples(client)
@@ -145,7 +145,7 @@ class PeerClient:
         measured = None
         if order.evaluate:
             with self._spans.doing("evaluate", 1), stage(*at, "evaluate"):
-                measured = self._worker.measured(at[1], _own(mixed))
+                measured = self._worker.measured(at[1], _own(mixed), mixed.home)
         return MixReport(refused, measured, self._spans.read_out()), mixed
 
     def mean_and_consensus(self, *states: ClientState) -> tuple[float, ModelState]:
@@ -178,8 +178,9 @@ class PeerClient:
         whole = own = None
         if order.evaluate or self._worker.keeps_own_tests:
             with self._spans.doing("evaluate", 1), stage(order.round_index, order.client_id, "evaluate"):
-                whole = self._worker.measured_on_all(model) if order.evaluate else None
-                own = self._worker.measured_on_own(order.client_id, model)
+                its = self._worker.whole(model, state.home)
+                whole = self._worker.measured_on_all(its) if order.evaluate else None
+                own = self._worker.measured_on_own(order.client_id, its)
         return AverageReport({}, whole, own, self._spans.read_out()), replace(state, model=model)
 
     def _newcomer(self, num_neighbours: int) -> ClientState:

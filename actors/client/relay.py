@@ -20,7 +20,7 @@ from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.header import Expected
-from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState, PeerReport, RelaySum, Span, TrainOrder
 from fedchunk.orchestrator.methods.method import reconstruct
 from fedchunk.orchestrator.settings.joined import Sections
@@ -126,6 +126,12 @@ class RelayClient(PeerClient):
         with self._spans.doing("evaluate", len(clients)):
             sums = {client: self._worker.measured_on_own(client, shared) for client in clients}
         return {client: own for client, own in sums.items() if own is not None}, self._spans.read_out()
+
+    def evaluate_peer(self, client: int, shared: ModelState, state: ClientState) -> tuple[Measured, tuple[Span, ...]]:
+        """Measures the shared model with what stays with a peer."""
+        with self._spans.doing("evaluate", 1):
+            measured = self._worker.measured(client, shared, state.home)
+        return measured, self._spans.read_out()
 
     def shared_model(self, shared: ModelState) -> ModelState:
         """The model itself, for whoever wants to keep it."""

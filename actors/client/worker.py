@@ -106,10 +106,14 @@ class LocalWorker:
     def measured(self, client: int, model: ModelState, home: ModelState | None = None) -> Measured:
         """Measures a client's model on the whole test set, part by part as the coordinator's model is, and on its own.
 
-        ``home``: what stays with the client.
+        ``home``: as :meth:`whole` says.
         """
-        model = model if home is None else joined(model, home)
+        model = self.whole(model, home)
         return Measured(self.measured_on_all(model), self.measured_on_own(client, model))
+
+    def whole(self, model: ModelState, home: ModelState | None) -> ModelState:
+        """A client's model with what stays with it; ``home`` is None where nothing does, or before it ever trained."""
+        return model if self.home is None else joined(model, home or self.home)
 
     def measured_on_all(self, model: ModelState) -> EvaluationSums:
         """Measures a whole model on the whole test set."""

@@ -78,6 +78,27 @@ def evaluate_own(
     return own, spans
 
 
+def evaluate_peers(
+    group: ClientGroup,
+    model: Handle,
+    states: Mapping[int, Handle],
+    round_index: int,
+    max_attempts: int,
+    again: Callable[[Lost], Call] = same_call,
+) -> tuple[dict[int, Measured], list[Span]]:
+    """A model that clients share, with what stays with each of them, and what the actors did for it.
+
+    ``states`` are what they remember. Raises RoundFailed when one could not be measured.
+    """
+    calls = [
+        Call(client, "evaluate_peer", (client, model, state), 2, whose=f"client {client}")
+        for client, state in states.items()
+    ]
+    answers = _answers(group, calls, round_index, max_attempts, again)
+    measured = {call.key: answer[0] for call, answer in zip(calls, answers, strict=True)}
+    return measured, [span for _, spans in answers for span in spans]
+
+
 def _answers(
     group: ClientGroup, calls: Sequence[Call], round_index: int, max_attempts: int, again: Callable[[Lost], Call]
 ) -> list[tuple[Any, ...]]:

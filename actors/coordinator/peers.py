@@ -81,7 +81,8 @@ class PeerCoordinator:
         """Peers that have never sent anything; one that has only heard others has a state all the same."""
         self._measures = Measures(settings)
         wanted, attempts = settings.federation.final_average, settings.runtime.max_attempts
-        self._average = FinalAverage(group, topology, attempts) if wanted else None
+        personal = initial.spec.home is not None
+        self._average = FinalAverage(group, topology, attempts, personal=personal) if wanted else None
         self._group_in_use = threading.Lock()
 
     @property
@@ -224,7 +225,7 @@ class PeerCoordinator:
         assert self._average is not None
         averaged = self._average.run(this.round_index, self._states, self._newcomers, this.ledger)
         self._states = list(averaged.states)
-        this.scores, this.own = dict.fromkeys(range(len(self._states)), averaged.sums), averaged.own
+        this.scores, this.own = averaged.whole, averaged.own
         this.spans.extend(averaged.spans)
 
     def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:

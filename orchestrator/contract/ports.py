@@ -25,6 +25,7 @@ Job = Literal[
     "evaluate",
     "evaluate_group",
     "evaluate_own",
+    "evaluate_peer",
     "train_peer",
     "mix_peer",
     "mean_and_consensus",

@@ -198,7 +198,7 @@ class TrainingSettings(Section):
     )
     model_options: Options = Field(default_factory=dict, description="Options of the model, such as {width: 24}.")
     local_parameters: Names = Field(
-        (), description="Names of parameters and buffers that stay with each client of a star, as [head.*, *.bn1.*]."
+        (), description="Names of parameters and buffers that stay with each client, as [head.*, *.bn1.*]."
     )
     pretrained_models: bool = Field(
         False, description="Start from torchvision's weights; needs them on disk, or download: true."

@@ -33,6 +33,8 @@ EVERYWHERE = {
     },
     "peers": {**PEERS},
     "peers that average": {**PEERS, "final_average": True},
+    "peers with heads": {**PEERS, "local_parameters": ("5.*",), "final_average": True},
+    "relay with heads": {**PEERS, "local_parameters": ("5.*",), "chunk_reconstruction": "relay"},
     "relay": {**PEERS, "chunk_reconstruction": "relay"},
     "relay tree": {**PEERS, **STAR, "chunk_reconstruction": "relay_tree"},
 }  # fmt: skip
