@@ -30,7 +30,7 @@ from fedchunk.analysis.round_data import (
     summary_age_data,
 )
 from fedchunk.orchestrator.core.records import QUANTILES
-from fedchunk.orchestrator.core.target import ACCURACY
+from fedchunk.orchestrator.core.target import ACCURACY, OWN_COLUMNS
 
 COORDINATOR = -1
 """The coordinator in the ledger's ``sender`` and ``receiver`` columns; see the schema."""
@@ -125,7 +125,8 @@ def _marks(run: Run) -> pa.Table:
 def accuracy_data(run: Run) -> pa.Table:
     """Accuracy, or what else counts, of evaluated rounds beside the megabytes of both directions up to the round."""
     rounds, target = run.rounds, target_of(run)
-    names = ("round", *target.columns)
+    own_samples = [name for name in OWN_COLUMNS if rounds[name].null_count < rounds.num_rows]
+    names = ("round", *target.columns, *own_samples)
     sums = {
         "uplink_mb": _megabytes_so_far(rounds["uplink_bytes"]),
         "downlink_mb": _megabytes_so_far(rounds["downlink_bytes"]),

@@ -11,7 +11,18 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from fedchunk.analysis.chunk_figures import draw_importance, draw_layers, draw_selection
-from fedchunk.analysis.drawing import BLUE, GREY, KIND_COLORS, ORANGE, figure, legend_below, marker, round_axis
+from fedchunk.analysis.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    KIND_COLORS,
+    ORANGE,
+    VERMILION,
+    figure,
+    legend_below,
+    marker,
+    round_axis,
+)
 from fedchunk.analysis.figure_data import figure_data
 from fedchunk.analysis.figure_files import save_all
 from fedchunk.analysis.load import Run
@@ -28,7 +39,7 @@ from fedchunk.analysis.round_figures import (
 from fedchunk.analysis.summaries import missing_figures
 from fedchunk.analysis.text import bytes_text
 from fedchunk.orchestrator.core.errors import RecordsError
-from fedchunk.orchestrator.core.target import ACCURACY_COLUMNS, TARGET_COLUMNS
+from fedchunk.orchestrator.core.target import ACCURACY_COLUMNS, OWN_COLUMNS, TARGET_COLUMNS
 
 __all__ = [
     "FIGURES",
@@ -159,7 +170,11 @@ def _accuracy_lines(ax: Axes, x: np.ndarray, accuracy: pa.Table) -> None:
     for column, color, label in (
         (own, BLUE, "coordinator's model"),
         (mean, ORANGE, "clients' own models, mean"),
+        (OWN_COLUMNS[0], GREEN, "the same on their own samples"),
+        (OWN_COLUMNS[1], VERMILION, "worst tenth of these"),
     ):
+        if column not in accuracy.column_names:
+            continue
         values = accuracy[column].to_numpy()
         known = ~np.isnan(values)
         if known.any():

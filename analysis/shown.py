@@ -8,6 +8,7 @@ from fedchunk.analysis.judged import target_of
 from fedchunk.analysis.load import Run
 from fedchunk.analysis.page import table
 from fedchunk.analysis.summaries import byte_rows, ended, last_known, last_value
+from fedchunk.orchestrator.core.target import OWN_COLUMNS
 
 
 def run_text(run: Run) -> str:
@@ -42,7 +43,9 @@ def _names(run: Run) -> dict[str, str]:
     """The columns of what the run is judged by, in words."""
     target = target_of(run)
     own, mean, *_ = target.columns
-    return {own: f"{target.metric} of the coordinator's model", mean: f"mean {target.metric} of the clients"}
+    of_all = {own: f"{target.metric} of the coordinator's model", mean: f"mean {target.metric} of the clients"}
+    on_own = ("the same on their own samples", "worst tenth of these")
+    return of_all | dict(zip(OWN_COLUMNS, on_own, strict=True))
 
 
 def _shown(run: Run, column: str) -> bool:

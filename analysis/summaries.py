@@ -16,7 +16,7 @@ from fedchunk.analysis.method import Method, method_of
 from fedchunk.analysis.overlap import chance_corrected
 from fedchunk.analysis.round_data import reason_data
 from fedchunk.analysis.text import bytes_text, list_text, number_text, table_text
-from fedchunk.orchestrator.core.target import ACCURACY
+from fedchunk.orchestrator.core.target import ACCURACY, OWN_COLUMNS
 
 
 def headline(run: Run) -> list[tuple[str, str]]:
@@ -44,6 +44,8 @@ def target_rows(run: Run) -> list[tuple[str, str]]:
     target, best = target_of(run), best_round(run)
     names = (f"{target.metric} of the coordinator's model", f"mean {target.metric} of the clients' own models")
     rows = [(name, last_value(run, column)) for name, column in zip(names, target.columns[:2], strict=True)]
+    own = zip(("mean of them on their own samples", "worst tenth of these"), OWN_COLUMNS, strict=True)
+    rows += [(name, last_value(run, column)) for name, column in own if last_known(run.rounds, column) is not None]
     return rows if best is None else [*rows, ("best round", f"{best[0]} ({target.text(best[1], digits=2)})")]
 
 

@@ -35,7 +35,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show who would hold what: samples and labels by client, before anything runs."""
+    """Show who would hold what: samples and labels (or tokens, or numbers) by client, before anything runs."""
     with answering(as_json) as answer:
         if output is not None and output.suffix.lower() not in PICTURES:
             message = f"got {str(output)!r}; allowed: a name that ends in {', '.join(PICTURES)}"
@@ -49,8 +49,8 @@ def show(
         held = who_holds_what(loaded.settings)
         result, text = held.as_dict(), split_text(held)
         if output is not None:
-            from fedchunk.analysis.split_figure import save_split
+            from fedchunk.analysis.split_figure import Split, save_split
 
-            save_split(output, held.counts_NC, held.name)
+            save_split(output, Split(held.name, held.sizes_N, held.figures_N, held.targets.what))
             result, text = {**result, "picture": str(output)}, f"{text}\n\npicture  {output}"
         answer.give(result, text)

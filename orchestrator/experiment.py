@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import Federation, Observer, Recorder, RunSummary, Snapshot
 from fedchunk.orchestrator.core.errors import CoordinatorLost, FedchunkError, StatesLost
-from fedchunk.orchestrator.core.target import ACCURACY, TARGET_COLUMNS, Target
+from fedchunk.orchestrator.core.target import ACCURACY, OWN_COLUMNS, TARGET_COLUMNS, Target
 from fedchunk.orchestrator.recording.background import End, Recording
 from fedchunk.orchestrator.recording.checkpoints import Checkpoints
 from fedchunk.orchestrator.settings.sections import FederationSettings
@@ -348,6 +348,8 @@ def summarise(
         target_metric=target.metric,
         target=last(TARGET_COLUMNS[0]),
         client_target_mean=last(TARGET_COLUMNS[1]),
+        own_target_mean=last(OWN_COLUMNS[0]),
+        own_target_worst_tenth=last(OWN_COLUMNS[1]),
     )
 
 

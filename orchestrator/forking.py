@@ -27,7 +27,7 @@ UNFIT: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "number_of_clients", "dataset_type", "dataset_options", "tokenizer", "tokenizer_options",
-            "data_distribution_kind", "partition_options", "dirichlet_beta", "synthetic_samples",
+            "data_distribution_kind", "partition_options", "dirichlet_beta", "client_test_share", "synthetic_samples",
             "synthetic_test_samples", "synthetic_classes", "synthetic_channels", "synthetic_size",
         ),
         _SAMPLES,

@@ -90,7 +90,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("model", "model_type", "learning/models", ("input_shape", "num_classes", "task"), "an nn.Module"),
         Kind("task", "task", "learning/tasks", (), "a Task"),
         Kind(
-            "dataset", "dataset_type", "learning/datasets", ("data_dir", "seed", "download", "task"), "a Dataset",
+            "dataset", "dataset_type", "learning/datasets",
+            ("data_dir", "seed", "download", "task", "task_targets"), "a Dataset",
             settings=("synthetic_samples", "synthetic_test_samples", "synthetic_classes", "synthetic_channels",
                       "synthetic_size", "tokenizer"),
         ),

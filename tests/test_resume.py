@@ -57,6 +57,7 @@ KINDS = {
     },
     "stale_copies": {**PEERS, "chunk_reconstruction": "stale_copies"},
     "peers": PEERS,
+    "peers_home": {**PEERS, "local_parameters": ["1.*"], "final_average": True, "client_test_share": 0.2},
     "momentum": {
         "momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.03, "chunk_score": "accumulated",
         "chunk_reconstruction": "error_feedback", "client_sampling_rate": 0.6, "learning_rate_schedule": [0.05, 0.03],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 from torch import Tensor, nn
 
 import fedchunk
-from fedchunk.analysis.judged import best_round
+from fedchunk.analysis.judged import best_round, target_of
+from fedchunk.analysis.summaries import headline
 from fedchunk.orchestrator.commands.housekeeping import find_runs, runs_text
 from fedchunk.orchestrator.commands.plan import make_plan
+from fedchunk.orchestrator.commands.run_summary import summary_text
+from fedchunk.orchestrator.contract.ports import RunSummary
 from fedchunk.orchestrator.core.errors import RecordsError
 from fedchunk.orchestrator.core.records import SCHEMAS
 from fedchunk.orchestrator.learning.build import model_spec
 from fedchunk.orchestrator.learning.data.facts import data_facts
+from fedchunk.orchestrator.tracking.metrics import round_metrics
 
 BASE = {
     "dataset_type": "synthetic", "synthetic_samples": 120, "synthetic_test_samples": 40, "synthetic_classes": 4,
@@ -206,7 +211,40 @@ def test_the_list_of_runs_says_what_each_is_judged_by(tmp_path: Any) -> None:
     assert f"f1_macro {found.target:.4g}" in runs_text([found])
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_own_samples_are_in_summary_report_and_metrics(task: str, tmp_path: Any) -> None:
+    run = played(task, tmp_path / "run", client_test_share=0.25, federated_learning_rounds=2, model_options={})
+    last, target = run.rounds.to_pylist()[-1], target_of(run)
+    mean, worst = last["own_target_mean"], last["own_target_worst_tenth"]
+
+    assert worst == (max if target.lower else min)(row["own_target"] for row in run.clients.to_pylist()[-4:])
+    assert (run.summary["own_target_mean"], run.summary["own_target_worst_tenth"]) == (mean, worst)
+    assert dict(headline(run))["worst tenth of these"] == f"{target.text(worst, digits=2)} (round 2)"
+    assert round_metrics(last, {})["own/worst_tenth"] == worst
+    assert f"worst tenth {target.text(worst)}" in summary_text(summary_of(run), run.path, None, None, target)
+    labels = [
+        line.get_label() for line in run.figure("accuracy" if task == "classification" else "target").axes[0].lines
+    ]
+    assert labels[-2:] == ["the same on their own samples", "worst tenth of these"]
+    without = played(task, tmp_path / "without", federated_learning_rounds=1, model_options={})
+    assert "own_target_mean" not in without.summary
+    assert "worst tenth of these" not in dict(headline(without))
+
+
+def summary_of(run: fedchunk.Run) -> RunSummary:
+    known = {field.name for field in dataclasses.fields(RunSummary)}
+    return RunSummary(**{name: value for name, value in run.summary.items() if name in known})
+
+
 @pytest.mark.ray
 def test_on_ray_a_language_model_has_the_bits_of_one_process(tmp_path: Any, ray_here: Any) -> None:
     here = played("language_model", tmp_path / "here")
     assert_same(played("language_model", tmp_path / "there", local=False), here)
+
+
+@pytest.mark.ray
+def test_on_ray_own_samples_are_measured_with_the_bits_of_one_process(tmp_path: Any, ray_here: Any) -> None:
+    kept = {"client_test_share": 0.2, "federated_learning_rounds": 2}
+    here = played("regression", tmp_path / "here", **kept)
+    assert here.rounds["own_target_mean"][-1].as_py() > 0
+    assert_same(played("regression", tmp_path / "there", local=False, **kept), here)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.ports import DataDescription
 from fedchunk.orchestrator.learning.data.dataset import LoadedDataset, digest
 from fedchunk.orchestrator.learning.data.load import load_dataset
+from fedchunk.orchestrator.learning.data.own_tests import own_tests
 from fedchunk.orchestrator.learning.data.shards import shards
 from fedchunk.orchestrator.learning.first_model import load_first_model
 from fedchunk.orchestrator.learning.partition import partition
@@ -21,7 +22,7 @@ from fedchunk.orchestrator.settings.whole import Settings
 
 @dataclass(frozen=True)
 class Partition:
-    """Who holds which training samples: client i has ``indices_S[offsets[i]:offsets[i + 1]]``.
+    """Who holds which samples: client i has ``indices_S[offsets[i]:offsets[i + 1]]``.
 
     Two arrays instead of one per client, so that ten thousand clients are two objects.
     """
@@ -29,8 +30,14 @@ class Partition:
     indices_S: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, parts: Sequence[NDArray[np.int64]]) -> Partition:
+        """From the samples of each client."""
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        return cls(np.concatenate(parts), offsets)
+
     def samples_of(self, client_id: int) -> NDArray[np.int64]:
-        """Indices of the client's training samples."""
+        """Indices of the client's samples."""
         return self.indices_S[self.offsets[client_id] : self.offsets[client_id + 1]]
 
     @cached_property
@@ -45,6 +52,9 @@ class ExperimentData:
 
     dataset: LoadedDataset
     partition: Partition
+    """Who trains on what."""
+    own_tests: Partition | None
+    """What of the clients' samples is kept to measure their own models on; None where nothing is."""
     description: DataDescription
     first: Tensors | None = None
     """The values that the run begins with, by name; None: those of the seed."""
@@ -54,16 +64,18 @@ def prepare(settings: Settings, load: Callable[[Settings], LoadedDataset] = load
     """Loads and partitions. Raises DataError when files are missing, ConfigError when a client would get nothing."""
     dataset = load(settings)
     parts = partition(dataset.train_y, dataset.clients_S, dataset.num_classes, settings)
+    share = settings.data.client_test_share
+    trained, kept = own_tests(parts, share, settings.federation.random_seed)
     description = DataDescription(
         name=dataset.name,
         train_samples=len(dataset.train_y),
         test_samples=len(dataset.test_y),
         num_classes=dataset.num_classes,
-        digest=digest(dataset, parts),
+        digest=digest(dataset, (*trained, *kept) if share else parts),
     )
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
     first = load_first_model(settings.federation)
-    return ExperimentData(dataset, Partition(np.concatenate(parts), offsets), description, first)
+    own = Partition.of(kept) if share else None
+    return ExperimentData(dataset, Partition.of(trained), own, description, first)
 
 
 def test_parts(settings: Settings, data: ExperimentData) -> tuple[slice, ...]:

@@ -78,7 +78,7 @@ class PeerClient:
         with stage(order.round_index, client, "train"):
             start = replace(model, weights_P=rule.start(model.weights_P, state.withheld_P))
             clock = time.perf_counter()
-            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P])
+            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P], [state.home])
             train_s = time.perf_counter() - clock
             if 0 in trained.failures:
                 raise ClientFailed(client, order.round_index, "train", trained.failures[0])
@@ -92,7 +92,7 @@ class PeerClient:
             after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
             if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
                 after = replace(after, weights_P=model.weights_P)
-            pending = ClientState(after, state.last_sent_C, change.withheld_P, None, state.copies, state.momentum_P)
+            pending = replace(state, model=after, withheld_P=change.withheld_P, home=trained.home_of(0))
             if self._momentum.is_carried:
                 pending = replace(pending, began_P=start.weights_P)
             num_samples = self._worker.num_samples(client)
@@ -142,11 +142,11 @@ class PeerClient:
                 except PayloadError as error:
                     refused[sender] = error.reason
             mixed = self._mixed(order, state or self._newcomer(len(order.neighbours)), messages)
-        sums = None
+        measured = None
         if order.evaluate:
             with self._spans.doing("evaluate", 1), stage(*at, "evaluate"):
-                sums = self._worker.evaluate_whole(_own(mixed))
-        return MixReport(refused, sums, self._spans.read_out()), mixed
+                measured = self._worker.measured(at[1], _own(mixed), mixed.home)
+        return MixReport(refused, measured, self._spans.read_out()), mixed
 
     def mean_and_consensus(self, *states: ClientState) -> tuple[float, ModelState]:
         """How far the peers' models are from each other, and their mean."""
@@ -166,7 +166,7 @@ class PeerClient:
         own = _own(state or self._newcomer(order.num_neighbours))
         with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
             encoded = self._averaging.up(order, own, payloads)
-        return AverageReport(encoded.sizes, None, self._spans.read_out()), encoded.payload
+        return AverageReport(encoded.sizes, None, None, self._spans.read_out()), encoded.payload
 
     def average_down(
         self, order: AverageOrder, state: ClientState | None, payload: NDArray[np.uint8]
@@ -175,11 +175,13 @@ class PeerClient:
         state = state or self._newcomer(order.num_neighbours)
         with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
             model = self._averaging.down(order, _own(state), payload)
-        sums = None
-        if order.evaluate:
+        whole = own = None
+        if order.evaluate or self._worker.keeps_own_tests:
             with self._spans.doing("evaluate", 1), stage(order.round_index, order.client_id, "evaluate"):
-                sums = self._worker.evaluate_whole(model)
-        return AverageReport({}, sums, self._spans.read_out()), replace(state, model=model)
+                its = self._worker.whole(model, state.home)
+                whole = self._worker.measured_on_all(its) if order.evaluate else None
+                own = self._worker.measured_on_own(order.client_id, its)
+        return AverageReport({}, whole, own, self._spans.read_out()), replace(state, model=model)
 
     def _newcomer(self, num_neighbours: int) -> ClientState:
         """A peer before its first round: all make the same first model from the seed."""

@@ -6,7 +6,7 @@ is what each peer would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,8 @@ from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.header import Expected
-from fedchunk.orchestrator.contract.messages import ClientState, ModelState, PeerReport, RelaySum, TrainOrder
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
+from fedchunk.orchestrator.contract.messages import ClientState, ModelState, PeerReport, RelaySum, Span, TrainOrder
 from fedchunk.orchestrator.methods.method import reconstruct
 from fedchunk.orchestrator.settings.joined import Sections
 
@@ -117,6 +118,20 @@ class RelayClient(PeerClient):
             buffers=(shared.buffers_B, shared.counters_I),
         ).over(stands=said.stands)
         return encoded.sizes, encoded.payload
+
+    def evaluate_own(
+        self, shared: ModelState, clients: tuple[int, ...]
+    ) -> tuple[Mapping[int, EvaluationSums], tuple[Span, ...]]:
+        """Measures the shared model on the samples that are kept of each of some peers; of those that have any."""
+        with self._spans.doing("evaluate", len(clients)):
+            sums = {client: self._worker.measured_on_own(client, shared) for client in clients}
+        return {client: own for client, own in sums.items() if own is not None}, self._spans.read_out()
+
+    def evaluate_peer(self, client: int, shared: ModelState, state: ClientState) -> tuple[Measured, tuple[Span, ...]]:
+        """Measures the shared model with what stays with a peer."""
+        with self._spans.doing("evaluate", 1):
+            measured = self._worker.measured(client, shared, state.home)
+        return measured, self._spans.read_out()
 
     def shared_model(self, shared: ModelState) -> ModelState:
         """The model itself, for whoever wants to keep it."""

@@ -25,7 +25,7 @@ from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.encoding import Message, decode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.score_message import encode_scores
-from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.messages import (
     COORDINATOR,
     ClientState,
@@ -145,23 +145,23 @@ class StarClient:
 
     def evaluate_group(
         self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject
-    ) -> tuple[tuple[Mapping[int, EvaluationSums], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
-        """Reconstructs the clients' models and measures each on the whole test set.
+    ) -> tuple[tuple[Mapping[int, Measured], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
+        """Reconstructs the clients' models and measures each on the whole test set, and on its own samples.
 
         Returns:
             The sums of each group's clients, without those that failed, and the clients as they then are.
         """
-        sums: list[Mapping[int, EvaluationSums]] = []
+        sums: list[Mapping[int, Measured]] = []
         new_states: list[ClientStates] = []
         for tasks in self._tasks(order, messages, states, order.round_index):
-            measured: dict[int, EvaluationSums] = {}
+            measured: dict[int, Measured] = {}
             after: list[ClientState] = []
             with self._spans.doing("evaluate", len(tasks)):
                 for task in tasks:
                     assert task.state is not None
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
                         model = self._model_of(task, task.state.model)
-                        measured[task.client_id] = self._worker.evaluate_whole(model, task.state.home)
+                        measured[task.client_id] = self._worker.measured(task.client_id, model, task.state.home)
                         after.append(self._momentum.with_model(task.state, model))
             sums.append(measured)
             new_states.append(stack_states(after))

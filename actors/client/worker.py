@@ -17,7 +17,7 @@ from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking.distance import Squares
 from fedchunk.orchestrator.chunking.scoring import squared_norms
-from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.home_part import apart, joined, shared_part
 from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec, ModelState, Span
 from fedchunk.orchestrator.contract.named_tensors import Tensors, state_of, tensors_by_name
@@ -25,7 +25,7 @@ from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.build import flat_model
-from fedchunk.orchestrator.learning.data.samples import Part, Samples
+from fedchunk.orchestrator.learning.data.samples import Part, Places, Samples
 from fedchunk.orchestrator.learning.data.shards import shards
 from fedchunk.orchestrator.learning.engines import segments
 from fedchunk.orchestrator.learning.engines.batches import client_batches
@@ -62,7 +62,7 @@ class LocalWorker:
         configure_torch(settings.runtime.torch_threads, settings.training.deterministic, device)
         self._settings = settings
         self._learning_rate_of = learning_rates(settings)
-        self._partition, dataset = data.partition, data.dataset
+        self._partition, self._own_tests, dataset = data.partition, data.own_tests, data.dataset
         scale, size = dataset.scale, dataset.size
         self._train_samples = Samples(dataset.train_x, dataset.train_y, scale, size, self._device)
         self._test_samples = Samples(dataset.test_x, dataset.test_y, scale, size, self._device)
@@ -95,22 +95,44 @@ class LocalWorker:
     def evaluate(self, model: ModelState, part: slice) -> tuple[EvaluationSums, tuple[Span, ...]]:
         """Measures a model on a part of the test set."""
         with self.spans.doing("evaluate"):
-            sums = self._evaluate(model, [part])
+            sums = self._evaluate(model, self._test_samples, [part])
         return sums, self.spans.read_out()
 
-    def evaluate_whole(self, model: ModelState, home: ModelState | None = None) -> EvaluationSums:
-        """Measures a model on the whole test set, part by part as the coordinator's model is.
+    @property
+    def keeps_own_tests(self) -> bool:
+        """Whether samples of clients are kept to measure their models on."""
+        return self._own_tests is not None
 
-        ``home``: what stays with the client whose model it is.
+    def measured(self, client: int, model: ModelState, home: ModelState | None = None) -> Measured:
+        """Measures a client's model on the whole test set, part by part as the coordinator's model is, and on its own.
+
+        ``home``: as :meth:`whole` says.
         """
-        model = model if home is None else joined(model, home)
-        return self._evaluate(model, shards(len(self._test_samples), self._settings.training.test_batch_size))
+        model = self.whole(model, home)
+        return Measured(self.measured_on_all(model), self.measured_on_own(client, model))
 
-    def _evaluate(self, model: ModelState, parts: Sequence[slice]) -> EvaluationSums:
+    def whole(self, model: ModelState, home: ModelState | None) -> ModelState:
+        """A client's model with what stays with it; ``home`` is None where nothing does, or before it ever trained."""
+        return model if self.home is None else joined(model, home or self.home)
+
+    def measured_on_all(self, model: ModelState) -> EvaluationSums:
+        """Measures a whole model on the whole test set."""
+        parts = shards(len(self._test_samples), self._settings.training.test_batch_size)
+        return self._evaluate(model, self._test_samples, parts)
+
+    def measured_on_own(self, client: int, model: ModelState) -> EvaluationSums | None:
+        """Measures a whole model on the samples that are kept of a client's; None where there are none."""
+        if self._own_tests is None or not self._own_tests.sizes[client]:
+            return None
+        places_S = self._own_tests.samples_of(client)
+        parts = shards(len(places_S), self._settings.training.test_batch_size)
+        return self._evaluate(model, self._train_samples, [places_S[part] for part in parts])
+
+    def _evaluate(self, model: ModelState, samples: Samples, parts: Sequence[Places]) -> EvaluationSums:
         self._model.load(model)
         total = EvaluationSums(0, 0.0, 0)
         for part in parts:
-            x_S, y_S = self._test_samples.take(part)
+            x_S, y_S = samples.take(part)
             batch_size = self._settings.training.test_batch_size
             total += evaluate(self._model, x_S, y_S, batch_size, self._loss, self._measures)
         return total

@@ -21,16 +21,19 @@ class Averaged:
 
     states: list[Handle]
     """Of all peers, in order."""
-    sums: EvaluationSums
-    """The model on the whole test set: it is the same at all peers, so it is measured once."""
+    whole: dict[int, EvaluationSums]
+    """Each peer's model on the whole test set; measured once where it is the same at all."""
+    own: dict[int, EvaluationSums]
+    """The model on each peer's own samples that are kept for it."""
     spans: list[Span] = field(default_factory=list)
 
 
 class FinalAverage:
     """Two messages over each link of the tree, each behind a handle: nobody is handed one of who is no neighbour."""
 
-    def __init__(self, group: ClientGroup, topology: Topology, max_attempts: int) -> None:
-        self._group, self._max_attempts = group, max_attempts
+    def __init__(self, group: ClientGroup, topology: Topology, max_attempts: int, *, personal: bool) -> None:
+        """``personal``: something of the model stays with each peer, so that their models differ all the same."""
+        self._group, self._max_attempts, self._personal = group, max_attempts, personal
         self._neighbours = topology.neighbours
         self._tree = SpanningTree.of(topology)
 
@@ -61,20 +64,25 @@ class FinalAverage:
         assert whole is not None, "the root is the last"
 
         def down(client: int) -> Call:
-            order = self._order(round_index, client, (ROOT,), newcomers, evaluate=client == ROOT)
+            order = self._order(round_index, client, (ROOT,), newcomers, evaluate=client == ROOT or self._personal)
             return Call(client, "average_down", (order, states[client], means[ROOT]), 1, 1)
 
         done: dict[int, Handle] = {}
-        measured: EvaluationSums | None = None
+        own: dict[int, EvaluationSums] = {}
+        measured: dict[int, EvaluationSums] = {}
         for client, answer in self._answers(round_index, range(len(states)), down):
             report: AverageReport = answer.values[0]
             done[client] = answer.handles[0]
             spans.extend(report.spans)
-            measured = report.sums or measured
+            if report.whole is not None:
+                measured[client] = report.whole
+            if report.own is not None:
+                own[client] = report.own
             if client != ROOT:
                 ledger.bill(tree.parents[client], client, whole.sizes)
-        assert measured is not None
-        return Averaged([done[client] for client in range(len(states))], measured, spans)
+        everybody = range(len(states))
+        of_each = measured if self._personal else dict.fromkeys(everybody, measured[ROOT])
+        return Averaged([done[client] for client in everybody], of_each, own, spans)
 
     def _order(
         self,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call, same_call_unless_gone
+from fedchunk.actors.coordinator.evaluation import Evaluated
 from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
@@ -52,6 +53,7 @@ class _Round:
     failed: dict[int, str] = field(default_factory=dict)
     rejected: dict[int, str] = field(default_factory=dict)
     scores: dict[int, EvaluationSums] = field(default_factory=dict)
+    own: dict[int, EvaluationSums] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
 
 
@@ -79,7 +81,8 @@ class PeerCoordinator:
         """Peers that have never sent anything; one that has only heard others has a state all the same."""
         self._measures = Measures(settings)
         wanted, attempts = settings.federation.final_average, settings.runtime.max_attempts
-        self._average = FinalAverage(group, topology, attempts) if wanted else None
+        personal = initial.spec.home is not None
+        self._average = FinalAverage(group, topology, attempts, personal=personal) if wanted else None
         self._group_in_use = threading.Lock()
 
     @property
@@ -147,10 +150,10 @@ class PeerCoordinator:
             attempts=this.attempts,
             failed=this.failed,
             rejected=this.rejected,
-            scores=None,
-            client_scores=this.scores,
+            evaluated=Evaluated(None, this.scores, this.own),
             metrics={},
-            client_metrics={client: self._measures.values(sums) for client, sums in this.scores.items()},
+            client_metrics=self._measures.of_clients(this.scores),
+            own_metrics=self._measures.of_clients(this.own, where_known=True),
             target=self._settings.target,
             consensus_distance=distance,
             dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),
@@ -207,8 +210,10 @@ class PeerCoordinator:
             report: MixReport = settled.answer.values[0]
             this.spans.extend(report.spans)
             this.rejected.update(report.refused)
-            if report.sums is not None:
-                this.scores[settled.key] = report.sums
+            if report.measured is not None:
+                this.scores[settled.key] = report.measured.whole
+                if report.measured.own is not None:
+                    this.own[settled.key] = report.measured.own
             self._states[settled.key] = settled.answer.handles[0]
             done += settled.key in this.payloads
         if adds_up and deaf:  # what it did not hear would be missing for good; from a checkpoint it hears it again
@@ -220,7 +225,7 @@ class PeerCoordinator:
         assert self._average is not None
         averaged = self._average.run(this.round_index, self._states, self._newcomers, this.ledger)
         self._states = list(averaged.states)
-        this.scores = dict.fromkeys(range(len(self._states)), averaged.sums)
+        this.scores, this.own = averaged.whole, averaged.own
         this.spans.extend(averaged.spans)
 
     def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:

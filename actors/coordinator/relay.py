@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order
-from fedchunk.actors.coordinator.evaluation import evaluate_model
+from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model, evaluate_own, evaluate_peers
 from fedchunk.actors.coordinator.hops import bill_hops
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.relay_state import Missed, RelayRound, SharedModel
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.orchestrator.chunking.header import Expected, Origin
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import InitialModel, ModelState, PeerReport, RelaySum, TrainOrder
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.core import round_rules
@@ -230,14 +231,23 @@ class RelayCoordinator:
         return SharedModel(this.round_index, settled.answer.handles[0], changed_C)
 
     def _evaluate(self, this: RelayRound, shared: SharedModel) -> None:
-        """Measures the model once for all that have it."""
-        federation = self._settings.federation
-        last = federation.federated_learning_rounds
-        if round_rules.is_evaluated(this.round_index, federation.evaluation_interval, last):
-            this.scores, spans = evaluate_model(
-                self._group, shared.model, self._test_parts, this.round_index, self._max_attempts, self._again
-            )
+        """Measures the model once for all that have it; with what stays with each where something does."""
+        federation, last = self._settings.federation, self._settings.federation.federated_learning_rounds
+        if not round_rules.is_evaluated(this.round_index, federation.evaluation_interval, last):
+            return
+        how = this.round_index, self._max_attempts, self._again
+        if self._initial.spec.home is not None:
+            measured, spans = evaluate_peers(self._group, shared.model, this.states, *how)
+            this.evaluated = Evaluated.of(None, measured)
             this.spans.extend(spans)
+            return
+        scores, spans = evaluate_model(self._group, shared.model, self._test_parts, *how)
+        this.spans.extend(spans)
+        own: dict[int, EvaluationSums] = {}
+        if self._settings.data.client_test_share:
+            own, spans = evaluate_own(self._group, shared.model, [*this.payloads], *how)
+            this.spans.extend(spans)
+        this.evaluated = Evaluated(scores, dict.fromkeys(this.payloads, scores), own)
 
     def _keep(self, this: RelayRound, shared: SharedModel) -> None:
         """What there is after the round. A peer that failed did not hear of it: what it knows stays as it was."""
@@ -253,7 +263,7 @@ class RelayCoordinator:
         }
 
     def _facts(self, this: RelayRound, added_s: float, evaluated_s: float, wall_s: float) -> RoundFacts:
-        scores = this.scores
+        evaluated = this.evaluated
         return RoundFacts(
             round_index=this.round_index,
             num_chunks=self._layout.num_chunks,
@@ -262,12 +272,12 @@ class RelayCoordinator:
             attempts=this.attempts,
             failed=this.failed,
             rejected=this.rejected,
-            scores=scores,
-            client_scores=dict.fromkeys(this.payloads, scores) if scores else {},
-            metrics=self._measures.values(scores) if scores else {},
-            client_metrics={},
+            evaluated=evaluated,
+            metrics=self._measures.values(evaluated.scores) if evaluated.scores else {},
+            client_metrics={} if evaluated.scores else self._measures.of_clients(evaluated.clients),
+            own_metrics=self._measures.of_clients(evaluated.own, where_known=True),
             target=self._settings.target,
-            consensus_distance=0.0 if scores else None,
+            consensus_distance=0.0 if evaluated.clients else None,
             dense_bytes_each_way=dense_bytes_of_peers(self._initial.spec, self._topology, this.newcomers),
             record_chunks=self._settings.tracking.record_chunks,
             aggregate_s=added_s,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.actors.coordinator.evaluation import Evaluated
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.chunking.header import Expected
-from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.contract.ports import Handle
 from fedchunk.orchestrator.contract.reports import ClientReport
@@ -42,7 +42,7 @@ class RelayRound:
     attempts: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     rejected: dict[int, str] = field(default_factory=dict)
-    scores: EvaluationSums | None = None
+    evaluated: Evaluated = field(default_factory=Evaluated)
     """Of the shared model after the round, if it was measured."""
     spans: list[Span] = field(default_factory=list)
 

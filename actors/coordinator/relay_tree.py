@@ -84,7 +84,7 @@ class RelayTreeCoordinator:
         assert isinstance(played.ledger, MessageLedger)
         bill_hops(ledger, played.ledger.along(Tree.of(self._topology, self._root, present), handed))
         self._model = self._star.model
-        distance = 0.0 if played.facts.scores else None
+        distance = 0.0 if played.facts.evaluated.scores else None
         dense = dense_bytes_of_peers(self._spec, self._topology, newcomers)
         facts = replace(played.facts, dense_bytes_each_way=dense, consensus_distance=distance)
         return replace(played, facts=facts, ledger=ledger)

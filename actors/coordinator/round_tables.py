@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from fedchunk.actors.coordinator.evaluation import Evaluated
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import RoundResult, Span
@@ -16,7 +17,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core.errors import group_reasons
 from fedchunk.orchestrator.core.records import QUANTILES, SCHEMAS, table_from_columns, table_from_rows
-from fedchunk.orchestrator.core.target import ACCURACY_COLUMNS, TARGET_COLUMNS, Target
+from fedchunk.orchestrator.core.target import ACCURACY_COLUMNS, OWN_COLUMNS, TARGET_COLUMNS, Target
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class RoundFacts:
     attempts: Mapping[int, int]
     failed: Mapping[int, str]
     rejected: Mapping[int, str]
-    scores: EvaluationSums | None
-    client_scores: Mapping[int, EvaluationSums]
+    evaluated: Evaluated
     metrics: Mapping[str, float]
     """What else was measured of the coordinator's model, by name."""
     client_metrics: Mapping[int, Mapping[str, float]]
     """The same of clients' own models."""
+    own_metrics: Mapping[int, Mapping[str, float]]
+    """The same of them on their clients' own samples, as far as these are enough."""
     target: Target
     """What the run is judged by."""
     consensus_distance: float | None
@@ -93,7 +95,7 @@ def busy_share(spans: Iterable[Span], wall_s: float, actors: int) -> float:
 
 
 def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
-    counted = facts.counted
+    counted, scores = facts.counted, facts.evaluated.scores
     sent_C = np.any([report.selected_C for report in counted], axis=0)
     dense = facts.dense_bytes_each_way
     residuals = [report.residual_norm for report in counted if report.residual_norm is not None]
@@ -102,8 +104,9 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
         "participants": len(counted),
         "failed": len(facts.samples) - len(counted),
         **_judged(ACCURACY_COLUMNS, facts, "accuracy"),
-        "loss": facts.scores.loss if facts.scores else None,
+        "loss": scores.loss if scores else None,
         **_judged(TARGET_COLUMNS, facts, "" if facts.target.metric == "accuracy" else facts.target.metric),
+        **_judged_on_own(facts),
         "consensus_distance": facts.consensus_distance,
         "residual_norm": float(np.mean(residuals)) if residuals else None,
         "train_loss": float(np.average([r.train_loss for r in counted], weights=[r.num_samples for r in counted])),
@@ -124,13 +127,25 @@ def _round_row(facts: RoundFacts, ledger: Ledger) -> dict[str, Any]:
 
 def _judged(columns: tuple[str, ...], facts: RoundFacts, metric: str) -> dict[str, float | None]:
     """A metric of the coordinator's model, and of the clients' own models mean, least and most; nulls without one."""
-    clients = [
-        _measured(sums, facts.client_metrics.get(c, facts.metrics), metric) for c, sums in facts.client_scores.items()
-    ]
+    scores, of_all = facts.evaluated.scores, facts.evaluated.clients
+    clients = [_measured(sums, facts.client_metrics.get(c, facts.metrics), metric) for c, sums in of_all.items()]
     known = [value for value in clients if value is not None]
-    own = _measured(facts.scores, facts.metrics, metric) if facts.scores else None
+    own = _measured(scores, facts.metrics, metric) if scores else None
     of_clients = (float(np.mean(known)), min(known), max(known)) if known else (None, None, None)
     return dict(zip(columns, (own, *of_clients), strict=True))
+
+
+def _judged_on_own(facts: RoundFacts) -> dict[str, float | None]:
+    """What the run is judged by, of the clients' own models on their own samples: mean and worst tenth."""
+    known = [value for client in facts.evaluated.own if (value := _own_target(facts, client)) is not None]
+    values = (float(np.mean(known)), facts.target.worst_tenth(known)) if known else (None, None)
+    return dict(zip(OWN_COLUMNS, values, strict=True))
+
+
+def _own_target(facts: RoundFacts, client: int) -> float | None:
+    """The same of one client."""
+    sums = facts.evaluated.own.get(client)
+    return None if sums is None else _measured(sums, facts.own_metrics.get(client, {}), facts.target.metric)
 
 
 def _measured(sums: EvaluationSums, metrics: Mapping[str, float], metric: str) -> float | None:
@@ -140,7 +155,7 @@ def _measured(sums: EvaluationSums, metrics: Mapping[str, float], metric: str) -
 
 def _client_row(facts: RoundFacts, ledger: Ledger, client: int) -> dict[str, Any]:
     report = facts.reports.get(client)
-    score = facts.client_scores.get(client)
+    score = facts.evaluated.clients.get(client)
     return {
         "round": facts.round_index,
         "client": client,
@@ -154,6 +169,7 @@ def _client_row(facts: RoundFacts, ledger: Ledger, client: int) -> dict[str, Any
         "energy": _energy(report) if report else None,
         "residual_norm": report.residual_norm if report else None,
         "accuracy": score.accuracy if score else None,
+        "own_target": _own_target(facts, client),
         "uplink_bytes": ledger.uplink_bytes(client),
         "downlink_bytes": ledger.downlink_bytes(client),
         "train_s": report.train_s if report else None,
@@ -172,6 +188,8 @@ def _energy(report: ClientReport) -> float | None:
 def _metrics(facts: RoundFacts) -> pa.Table:
     rows: list[tuple[int | None, str, float]] = [(None, name, value) for name, value in facts.metrics.items()]
     rows += [(client, name, value) for client, named in facts.client_metrics.items() for name, value in named.items()]
+    own = ((client, name, value) for client, named in facts.own_metrics.items() for name, value in named.items())
+    rows += [(client, f"own/{name}", value) for client, name, value in own]
     clients, names, values = zip(*rows, strict=True) if rows else ((), (), ())
     columns = {"round": [facts.round_index] * len(rows), "client": clients, "name": names, "value": values}
     return table_from_columns("metrics", columns)

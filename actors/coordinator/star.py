@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls, run_calls_in_order
 from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef, places_of
 from fedchunk.actors.coordinator.dispatch import Batch, Dispatch, remaining
-from fedchunk.actors.coordinator.evaluation import evaluate_model
+from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_state import RoundState
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
@@ -26,7 +26,7 @@ from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking import scoring
 from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum
-from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import Measured
 from fedchunk.orchestrator.contract.messages import COORDINATOR, EmitAnswer, GroupAnswer, InitialModel, ModelState
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.spans import SpanRecorder
@@ -45,7 +45,6 @@ Progress = Callable[[int, int], None]
 
 Payload = NDArray[np.uint8]
 StateRefs = Mapping[int, StateRef]
-NO_SCORES: Mapping[int, EvaluationSums] = {}
 
 
 class Coordinator:
@@ -127,9 +126,9 @@ class Coordinator:
         with self._spans.doing("aggregate"):
             self._close(this)
         trained = time.perf_counter()
-        scores, client_scores = self._evaluate(this)
+        evaluated = self._evaluate(this)
         finished = time.perf_counter()
-        facts = self._facts(this, scores, client_scores, finished - trained, finished - started)
+        facts = self._facts(this, evaluated, finished - trained, finished - started)
         spans = (*this.spans, *self._spans.read_out())
         return PlayedRound(facts, this.ledger, spans, self._settings.runtime.profile)
 
@@ -164,14 +163,7 @@ class Coordinator:
         groups, ledger = self._dispatch.groups(cohort), self._ledger_of(round_index)
         return RoundState(round_index, cohort, groups, ledger, total, affordable_bytes, newcomers)
 
-    def _facts(
-        self,
-        this: RoundState,
-        scores: EvaluationSums | None,
-        client_scores: Mapping[int, EvaluationSums],
-        evaluate_s: float,
-        wall_s: float,
-    ) -> RoundFacts:
+    def _facts(self, this: RoundState, evaluated: Evaluated, evaluate_s: float, wall_s: float) -> RoundFacts:
         return RoundFacts(
             round_index=this.round_index,
             num_chunks=self._layout.num_chunks,
@@ -180,10 +172,10 @@ class Coordinator:
             attempts=this.attempts,
             failed=this.failed,
             rejected=this.rejected,
-            scores=scores,
-            client_scores=client_scores,
-            metrics=self._measures.values(scores) if scores else {},
-            client_metrics={client: self._measures.values(sums) for client, sums in client_scores.items()},
+            evaluated=evaluated,
+            metrics=self._measures.values(evaluated.scores) if evaluated.scores else {},
+            client_metrics=self._measures.of_clients(evaluated.clients),
+            own_metrics=self._measures.of_clients(evaluated.own, where_known=True),
             target=self._settings.target,
             consensus_distance=None,
             dense_bytes_each_way=dense_bytes(self._spec, len(this.cohort), len(this.newcomers)),
@@ -345,22 +337,22 @@ class Coordinator:
         self._model = self._model.after(this.round_index, this.total)
         self._budget.spend(this.ledger.uplink_bytes())
 
-    def _evaluate(self, this: RoundState) -> tuple[EvaluationSums | None, Mapping[int, EvaluationSums]]:
+    def _evaluate(self, this: RoundState) -> Evaluated:
         """Measures the coordinator's model, and the clients' own where the settings ask for it."""
         settings = self._settings.federation
         if not round_rules.is_evaluated(
             this.round_index, settings.evaluation_interval, settings.federated_learning_rounds
         ):
-            return None, NO_SCORES
+            return Evaluated()
         if self._spec.home is not None:  # then the coordinator's model is a part, which gives no answers
-            return None, self._evaluate_clients(this) if settings.evaluate_clients else NO_SCORES
+            return Evaluated.of(None, self._evaluate_clients(this) if settings.evaluate_clients else {})
         scores, spans = evaluate_model(
             self._group, self._group.put(self._model.state), self._test_parts, this.round_index, self._max_attempts
         )
         this.spans.extend(spans)
-        return scores, self._evaluate_clients(this) if settings.evaluate_clients else NO_SCORES
+        return Evaluated.of(scores, self._evaluate_clients(this) if settings.evaluate_clients else {})
 
-    def _evaluate_clients(self, this: RoundState) -> Mapping[int, EvaluationSums]:
+    def _evaluate_clients(self, this: RoundState) -> Mapping[int, Measured]:
         """Has the clients that counted reconstruct now, instead of at their next round, and measures their models.
 
         What they are sent for it is billed to this round; they are not sent it again.
@@ -373,18 +365,18 @@ class Coordinator:
             self._dispatch.call(key, "evaluate_group", this.round_index, batch, messages)
             for key, batch in enumerate(batches)
         ]
-        scores: dict[int, EvaluationSums] = {}
+        measured: dict[int, Measured] = {}
         for settled in run_calls(self._group, calls, self._max_attempts):
             if settled.answer is None:
                 continue
             all_sums, spans = settled.answer.values
             this.spans.extend(spans)
             for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
-                scores.update(sums)
-                measured = [client for client in group if client in sums]
-                for client, place in places_of(settled.answer, number, measured).items():
+                measured.update(sums)
+                clients = [client for client in group if client in sums]
+                for client, place in places_of(settled.answer, number, clients).items():
                     self._clients.record_state(client, self._model.round_index, place, this.round_index)
-        return {client: scores[client] for client in this.counted if client in scores}
+        return {client: measured[client] for client in this.counted if client in measured}
 
     def _weight(self, client: int) -> float:
         """The client's weight in the mean."""

@@ -9,27 +9,39 @@ from rich.console import Console
 from rich.table import Table
 
 from fedchunk.orchestrator.learning.data.held import Held
+from fedchunk.orchestrator.learning.data.held_targets import QUANTILES, Row
 
 MOST_CLIENTS = 24
 """Up to so many, each client has a row; of more those with the fewest, the middle and the most samples are shown."""
 MOST_LABELS = 12
-"""Up to so many, each label has a column."""
+"""Up to so many, each label, or each number of a sample, has a column."""
 WIDE = 1000
 """Columns of text: a table is never folded, since what reads it may be a file."""
+NAMES = {0: "least", 50: "median", 100: "most"}
+"""How quantiles are called; others by their percentage."""
 
 
 def split_text(held: Held) -> str:
     """What there is, and who holds it."""
-    clients, labels = held.counts_NC.shape
+    clients = len(held.clients)
     shape = " x ".join(map(str, held.input_shape))
     lines = [
-        f"{held.name}: {held.train_counts_C.sum():,} training and {held.test_counts_C.sum():,} test samples of {shape}"
-        f", {labels} labels",
-        f"{held.kind}: {clients:,} clients, {_sizes(held)}; each holds {_label_share(held)} of the labels on average",
+        f"{held.name}: {held.train.samples:,} training and {held.test.samples:,} test samples of {shape}"
+        f", {_targets(held)}",
+        f"{held.kind}: {clients:,} clients, {_sizes(held)}{_label_share(held)}",
     ]
-    if held.unheld:
-        lines.append(f"{held.unheld:,} training samples are held by nobody")
+    if held.kept:
+        lines.append(f"{held.kept.samples:,} more are kept to measure the clients' own models on")
+    if held.nobody:
+        lines.append(f"{held.nobody.samples:,} training samples are held by nobody")
     return "\n".join([*lines, f"digest {held.digest}", "", _drawn(_table(held))])
+
+
+def _targets(held: Held) -> str:
+    if held.targets.what != "numbers":
+        return f"{held.targets.num_classes:,} {held.targets.what}"
+    width = len(held.train.figures)
+    return "a number each" if width == 1 else f"{width} numbers each"
 
 
 def _sizes(held: Held) -> str:
@@ -38,33 +50,49 @@ def _sizes(held: Held) -> str:
 
 
 def _label_share(held: Held) -> str:
-    return f"{100 * (held.counts_NC > 0).mean():.0f} %"
+    if held.targets.what == "numbers":
+        return ""
+    return f"; each holds {100 * (held.figures_N > 0).mean():.0f} % of the {held.targets.what} on average"
 
 
 def _table(held: Held) -> Table:
-    by_label = held.counts_NC.shape[1] <= MOST_LABELS
     table = Table(box=None, pad_edge=False)
     table.add_column("client", no_wrap=True)
-    for name in [*(["name"] if held.own_names else []), "samples", "labels", *_headings(held, by_label)]:
+    named, keeps = bool(held.own_names), held.kept is not None
+    for name in [*["name"] * named, "samples", *["own test"] * keeps, *_headings(held)]:
         table.add_column(name, justify="left" if name == "name" else "right", no_wrap=True)
+
+    def add(title: str, row: Row, name: str = "", kept: str = "") -> None:
+        table.add_row(title, *[name] * named, f"{row.samples:,}", *[kept] * keeps, *_cells(held, row))
+
     for title, client in _shown(held):
-        own = [held.own_names[client]] if held.own_names else []
-        table.add_row(title, *own, *_cells(held.counts_NC[client], by_label))
-    blank = [""] if held.own_names else []
-    table.add_row("all clients", *blank, *_cells(held.counts_NC.sum(axis=0), by_label))
-    if held.unheld:
-        table.add_row("nobody", *blank, *_cells(held.train_counts_C - held.counts_NC.sum(axis=0), by_label))
-    table.add_row("test", *blank, *_cells(held.test_counts_C, by_label))
+        add(title, held.clients[client], held.own_names[client] if named else "", f"{held.kept_N[client]:,}")
+    add("all clients", held.all_clients, kept=f"{held.kept_N.sum():,}")
+    if held.kept:
+        add("own test", held.kept)
+    if held.nobody:
+        add("nobody", held.nobody)
+    add("test", held.test)
     return table
 
 
-def _headings(held: Held, by_label: bool) -> list[str]:
-    return [f"of {label}" for label in range(held.counts_NC.shape[1])] if by_label else ["most of", "share of it"]
+def _headings(held: Held) -> list[str]:
+    if held.targets.what == "numbers":
+        width = len(held.train.figures)
+        if width == 1:
+            return [NAMES.get(percent, f"{percent} %") for percent in QUANTILES]
+        return [f"median of {place}" for place in range(width)] if width <= MOST_LABELS else []
+    labels = [f"of {label}" for label in range(held.targets.num_classes)]
+    return [held.targets.what, *(labels if _by_label(held) else ["most of", "share of it"])]
+
+
+def _by_label(held: Held) -> bool:
+    return held.targets.num_classes <= MOST_LABELS
 
 
 def _shown(held: Held) -> list[tuple[str, int]]:
     """Rows, as a title and a client."""
-    clients = len(held.counts_NC)
+    clients = len(held.clients)
     if clients <= MOST_CLIENTS:
         return [(str(client), client) for client in range(clients)]
     order = np.argsort(held.sizes_N, kind="stable")
@@ -72,11 +100,17 @@ def _shown(held: Held) -> list[tuple[str, int]]:
     return [(f"{title}, {order[place]}", int(order[place])) for title, place in places]
 
 
-def _cells(counts_C: np.ndarray, by_label: bool) -> list[str]:
-    first = [f"{counts_C.sum():,}", str(int((counts_C > 0).sum()))]
-    if by_label:
-        return [*first, *(f"{count:,}" if count else "-" for count in counts_C)]
-    return [*first, str(int(counts_C.argmax())), f"{100 * counts_C.max() / max(1, counts_C.sum()):.1f} %"]
+def _cells(held: Held, row: Row) -> list[str]:
+    if held.targets.what == "numbers":
+        if len(row.figures) == 1:
+            return [f"{value:.4g}" for value in row.figures[0]]
+        return [f"{value:.4g}" for value in row.figures[:, QUANTILES.index(50)]] if _headings(held) else []
+    counts_C = row.figures
+    first = str(int((counts_C > 0).sum()))
+    if _by_label(held):
+        return [first, *(f"{count:,}" if count else "-" for count in counts_C)]
+    of_all = row.samples if held.targets.flags else counts_C.sum()
+    return [first, str(int(counts_C.argmax())), f"{100 * counts_C.max() / max(1, of_all):.1f} %"]
 
 
 def _drawn(table: Table) -> str:

@@ -37,7 +37,7 @@ def summary_text(
     rounds = f"{summary.rounds_completed} round{'' if summary.rounds_completed == 1 else 's'}"
     busy = "" if summary.actors_busy is None else f", actors busy {percent(summary.actors_busy, digits=0)}"
     lines = [f"{summary.status} after {rounds} in {duration(summary.wall_s)}{busy}"]
-    lines += _measured(summary, folder, target)
+    lines += [*_measured(summary, folder, target), *_on_own(summary, target)]
     if summary.rounds_completed:
         lines += ["", _traffic(summary)]
     if (profile := profile_text(folder)) is not None:
@@ -70,6 +70,13 @@ def _measured(summary: RunSummary, folder: Path, target: Target) -> list[str]:
     if row["consensus_distance"] is not None:
         lines.append(f"consensus distance {row['consensus_distance']:.3g} (mean squared distance from the mean model)")
     return lines
+
+
+def _on_own(summary: RunSummary, target: Target) -> list[str]:
+    if summary.own_target_mean is None:
+        return []
+    mean, worst = target.text(summary.own_target_mean), target.text(summary.own_target_worst_tenth)
+    return [f"{target.metric} {mean} (mean of the clients' models, each on its own samples; worst tenth {worst})"]
 
 
 def _of_coordinator(value: float, target: Target) -> str:

@@ -51,3 +51,13 @@ class EvaluationSums:
     def loss(self) -> float:
         """Mean loss of an answer."""
         return self.loss_sum / self.num_samples
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a client's own model."""
+
+    whole: EvaluationSums
+    """On the whole test set."""
+    own: EvaluationSums | None
+    """On the client's own samples that are kept for it; None where there are none."""

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import PartialSum
 from fedchunk.orchestrator.chunking.header import Expected
-from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 
 COORDINATOR = -1
@@ -292,8 +292,8 @@ class MixReport:
 
     refused: dict[int, str]
     """Senders whose payloads did not pass the checks, and why."""
-    sums: EvaluationSums | None
-    """Its model on the whole test set, if that was asked for."""
+    measured: Measured | None
+    """Its model, if that was asked for."""
     spans: tuple[Span, ...]
 
 
@@ -335,8 +335,10 @@ class AverageReport:
 
     sizes: Mapping[str, int]
     """The bytes of its message by kind; none on the way down, where it passes on what it got."""
-    sums: EvaluationSums | None
+    whole: EvaluationSums | None
     """The mean of all on the whole test set, if that was asked for."""
+    own: EvaluationSums | None
+    """The same on the peer's own samples that are kept for it; None on the way up, and where there are none."""
     spans: tuple[Span, ...]
 
 

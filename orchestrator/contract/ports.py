@@ -24,6 +24,8 @@ Job = Literal[
     "emit_group",
     "evaluate",
     "evaluate_group",
+    "evaluate_own",
+    "evaluate_peer",
     "train_peer",
     "mix_peer",
     "mean_and_consensus",
@@ -101,6 +103,10 @@ class RunSummary:
     """Of the coordinator's model at the last evaluated round; None if none was, or where it is accuracy."""
     client_target_mean: float | None = None
     """The same of the clients' own models."""
+    own_target_mean: float | None = None
+    """What the run is judged by, of the clients' own models each on its own samples; None without any."""
+    own_target_worst_tenth: float | None = None
+    """The same of the worst tenth of the clients."""
 
 
 class Stored(Protocol):

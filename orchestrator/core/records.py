@@ -54,6 +54,16 @@ ROUNDS = [
     _field("client_target_min", pa.float64(), "", "The least of them.", null="as client_target_mean"),
     _field("client_target_max", pa.float64(), "", "The most of them.", null="as client_target_mean"),
     _field(
+        "own_target_mean", pa.float64(), "",
+        "Mean target_metric (accuracy, too) of the cohort's own models, each on its client's own kept samples.",
+        null="client_test_share is 0, evaluate_clients is off in a star, the round was not evaluated, or no client has "
+        "such samples",
+    ),
+    _field(
+        "own_target_worst_tenth", pa.float64(), "", "Mean of the worst tenth of them, rounded up to whole clients.",
+        null="as own_target_mean",
+    ),
+    _field(
         "consensus_distance", pa.float64(), "", "Mean squared distance of the clients' models from their mean.",
         null="not peer to peer, or the round was not evaluated",
     ),
@@ -106,6 +116,10 @@ CLIENTS = [
     _field(
         "accuracy", pa.float64(), "share", "Accuracy of its own model after reconstruction, whole test set.",
         null="as client_accuracy_mean of rounds, or status is 'failed'",
+    ),
+    _field(
+        "own_target", pa.float64(), "", "target_metric of the same model on the client's own samples that are kept.",
+        null="as own_target_mean of rounds, status is 'failed', or it has no such sample",
     ),
     _field("uplink_bytes", pa.int64(), "byte", "Bytes it sent."),
     _field("downlink_bytes", pa.int64(), "byte", "Bytes it received."),
@@ -183,7 +197,10 @@ METRICS = [
         null="the coordinator's model was",
     ),
     _field("name", pa.string(), "", "The metric; of one with several figures, metric/figure (per_class/3)."),
-    _field("value", pa.float64(), "", "Its value over the whole test set."),
+    _field(
+        "value", pa.float64(), "",
+        "Its value over the whole test set; where the name begins with own/, over the client's own samples.",
+    ),
 ]  # fmt: skip
 
 ACTIVITIES = ("wait", "fetch", "train", "score", "pack", "aggregate", "evaluate", "record")

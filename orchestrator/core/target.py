@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 ACCURACY_COLUMNS = ("accuracy", "client_accuracy_mean", "client_accuracy_min", "client_accuracy_max")
+OWN_COLUMNS = ("own_target_mean", "own_target_worst_tenth")
 TARGET_COLUMNS = ("target", "client_target_mean", "client_target_min", "client_target_max")
 
 
@@ -63,6 +64,17 @@ class Target:
         """The worst and the best of the clients' own models in a row of ``rounds``."""
         least, most = (_number(row.get(column)) for column in self.columns[2:])
         return (most, least) if self.lower else (least, most)
+
+    def worst_tenth(self, values: Sequence[float]) -> float:
+        """The mean of the worst tenth of some values, rounded up: of 1 to 10 it is the worst, of 11 to 20 the mean of
+        the two worst. As q-FFL has the accuracy of the worst 10 % of devices (Li et al. 2020, arXiv 1905.10497).
+
+        Example:
+            >>> Target().worst_tenth([0.5, 1.0, 0.75]), Target("rmse", lower=True).worst_tenth([0.5, 1.0, 0.75])
+            (0.5, 1.0)
+        """
+        tenth = sorted(values, key=self.gain)[: math.ceil(len(values) / 10)]
+        return math.fsum(tenth) / len(tenth)
 
     def text(self, value: float | None, digits: int = 1) -> str:
         """A value in words: a percentage of accuracy, a number of anything else; a dash where there is none."""

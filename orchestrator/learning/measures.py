@@ -13,6 +13,7 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
+from fedchunk.orchestrator.core.errors import ComponentFailed
 from fedchunk.orchestrator.settings.joined import Sections
 
 Parts = Mapping[str, NDArray[np.float64]]
@@ -80,13 +82,36 @@ class Measures:
         """
         found: dict[str, float] = {}
         for name in self.names:
-            if name not in sums.parts:
-                continue
-            parts = sums.parts[name]
-            if parts.ndim == 1:
-                found[name] = self._quotient(name, *parts.tolist())
-            else:
-                found |= self._of_object(name, sums.num_classes, parts[0])
+            found |= self._value(name, sums)
+        return found
+
+    def _value(self, name: str, sums: EvaluationSums) -> dict[str, float]:
+        if name not in sums.parts:
+            return {}
+        parts = sums.parts[name]
+        if parts.ndim == 1:
+            return {name: self._quotient(name, *parts.tolist())}
+        return self._of_object(name, sums.num_classes, parts[0])
+
+    def of_clients(
+        self, sums: Mapping[int, EvaluationSums], *, where_known: bool = False
+    ) -> dict[int, dict[str, float]]:
+        """The metrics of some clients' own models.
+
+        Args:
+            sums: of each of them.
+            where_known: leave out a metric that says nothing of a client's samples; they may be few.
+
+        Raises:
+            ComponentFailed: as :meth:`values`, unless ``where_known``.
+        """
+        return {client: self._where_known(one) if where_known else self.values(one) for client, one in sums.items()}
+
+    def _where_known(self, sums: EvaluationSums) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name in self.names:
+            with suppress(ComponentFailed):
+                found |= self._value(name, sums)
         return found
 
     @cached_property

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fedchunk.orchestrator.contract.ports import RunSummary
 from fedchunk.orchestrator.core.masking import mask_settings
+from fedchunk.orchestrator.core.target import OWN_COLUMNS
 from fedchunk.orchestrator.recording.atomic import write_text_atomically
 
 _SUMMARY_BYTES = 4096
@@ -23,6 +24,9 @@ def summary_json(summary: RunSummary) -> str:
         del values["forked_from"]
     if summary.target_metric == "accuracy":
         for name in ("target_metric", "target", "client_target_mean"):
+            del values[name]
+    if summary.own_target_mean is None:
+        for name in OWN_COLUMNS:
             del values[name]
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):

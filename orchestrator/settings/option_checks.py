@@ -51,6 +51,8 @@ def allowed(type_name: str) -> str:
         ('a number of at least 0 and below 1', 'a whole number of at least 1, or null', 'true or false', '1 or 3')
         >>> allowed("ImageShape"), allowed("Columns")
         ('a list of 3: a whole number of at least 1 each', 'a list: text each')
+        >>> allowed("ColumnOrColumns")
+        'text or a list: text each'
     """
     adapter = _adapter(type_name.removesuffix(_OR_NONE))
     assert adapter is not None, "asked for a type that is not known"
@@ -61,6 +63,8 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         *others, last = map(str, schema["enum"])
         return f"{', '.join(others)} or {last}"
+    if "anyOf" in schema:
+        return " or ".join(map(_in_words, schema["anyOf"]))
     if schema["type"] == "array":
         length = f" of {schema['maxItems']}" if "maxItems" in schema else ""
         return f"a list{length}: {_in_words(schema['items'])} each"

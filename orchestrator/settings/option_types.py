@@ -29,6 +29,7 @@ TestShare = Annotated[float, Field(gt=0, lt=1)]
 """A share of the samples that leaves some on both sides."""
 Columns = Annotated[list[str], Field(min_length=1)]
 """Names of a table's columns."""
+ColumnOrColumns = Annotated[str | Columns, Field()]
 ImageShape = Annotated[list[Count], Field(min_length=3, max_length=3)]
 """Channels, height and width."""
 SampleShape = Annotated[list[Count], Field(min_length=1)]

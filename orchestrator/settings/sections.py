@@ -198,7 +198,7 @@ class TrainingSettings(Section):
     )
     model_options: Options = Field(default_factory=dict, description="Options of the model, such as {width: 24}.")
     local_parameters: Names = Field(
-        (), description="Names of parameters and buffers that stay with each client of a star, as [head.*, *.bn1.*]."
+        (), description="Names of parameters and buffers that stay with each client, as [head.*, *.bn1.*]."
     )
     pretrained_models: bool = Field(
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
@@ -294,6 +294,12 @@ class DataSettings(Section):
     )
     partition_options: Options = options_of("partition")
     dirichlet_beta: float = Field(0.1, gt=0, description="Concentration for dir and iid-diff-quantity.")
+    client_test_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of each client's own samples that does not train, and that its own model is measured on.",
+    )
     synthetic_samples: Count = Field(2000, ge=1, le=MOST, description="Training samples of the synthetic data set.")
     synthetic_test_samples: Count = Field(500, ge=1, le=MOST, description="Test samples of the synthetic data set.")
     synthetic_classes: Count = Field(10, ge=2, le=MOST, description="Classes of the synthetic data set.")

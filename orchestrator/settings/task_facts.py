@@ -26,6 +26,16 @@ class TaskFacts:
         """Whether the answer to a sample is one label, right or wrong."""
         return self.one_label and self.targets == "labels"
 
+    @property
+    def data_targets(self) -> str:
+        """What a data set has for each sample: a label (``labels``), the next ``tokens``, numbers (``values``) or
+        ``flags``; empty where only a user's task knows."""
+        if self.one_label:
+            return "labels"
+        if self.targets == "labels":
+            return "tokens" if self.per_token else ""
+        return self.targets
+
 
 def task_facts(components: Components, name: str) -> TaskFacts:
     """Of the task of this name: from a built-in's file, or from a user's class."""

@@ -125,6 +125,8 @@ def end_metrics(summary: RunSummary) -> dict[str, float]:
         "final/loss": summary.loss,
         "final/clients_accuracy_mean": summary.client_accuracy_mean,
         **_final_target(summary),
+        "final/own_mean": summary.own_target_mean,
+        "final/own_worst_tenth": summary.own_target_worst_tenth,
         "final/uplink_bytes": summary.uplink_bytes,
         "final/downlink_bytes": summary.downlink_bytes,
         "final/dense_uplink_bytes": summary.dense_uplink_bytes,

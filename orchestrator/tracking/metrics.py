@@ -18,6 +18,8 @@ ROUND_METRICS: Mapping[str, str] = {
     "client_target_mean": "target/clients_mean",
     "client_target_min": "target/clients_min",
     "client_target_max": "target/clients_max",
+    "own_target_mean": "own/mean",
+    "own_target_worst_tenth": "own/worst_tenth",
     "loss": "loss/global",
     "train_loss": "loss/train",
     "uplink_bytes": "bytes/uplink",

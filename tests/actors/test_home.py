@@ -127,6 +127,50 @@ def test_any_actors_give_the_same_bits(make_settings, run_local, shuffled_group,
         assert without_times(one.rows(table)) == without_times(two.rows(table))
 
 
+PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "complete"}
+
+
+@pytest.mark.parametrize("patterns", [HEAD, FIRST])
+@pytest.mark.parametrize("rule", ["contributors", "own_weights", "relay", "relay_tree"])
+def test_peers_that_send_all_that_they_share_to_all_are_the_plain_loop(make_settings, run_local, rule, patterns):
+    tree = {"evaluate_clients": True} if rule == "relay_tree" else {}
+    settings = make_settings(
+        **PEERS, **tree, chunk_reconstruction=rule, sensitivity_percentage=100.0, local_parameters=patterns,
+        vectorize_clients="off",
+    )  # fmt: skip
+    run = run_local(settings)
+    weights_P, modules, dataset = plain_personal(settings)
+
+    assert run.summary.status == "finished", run.summary.error
+    np.testing.assert_allclose(run.model.weights_P, weights_P, rtol=1e-4, atol=1e-6)
+    last = [row for row in run.rows("clients") if row["round"] == 3]
+    assert [row["accuracy"] for row in last] == pytest.approx(accuracies(modules, dataset), abs=0.02)
+    assert len({row["accuracy"] for row in last}) > 1
+    assert run.rows("rounds")[-1]["accuracy"] is None
+    assert {row["bytes"] for row in run.rows("ledger") if row["kind"] == "values"} <= {
+        4 * len(weights_P) * times for times in range(1, 5)
+    }
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"federated_learning_topology": "ring", "final_average": True},
+        {"chunk_reconstruction": "stale_copies", "chunk_encoding": "int4"},
+        {"chunk_reconstruction": "relay", "min_completion_rate": 0.5, "chunk_score": "layerwise"},
+    ],
+)
+def test_any_actors_give_peers_the_same_bits(make_settings, run_local, shuffled_group, without_times, rules):
+    rules = {**PEERS, "local_parameters": FIRST, **rules}
+    one = run_local(make_settings(number_of_actors=1, **rules))
+    shuffled_group(np.random.default_rng(5))
+    two = run_local(make_settings(number_of_actors=2, **rules))
+    assert one.summary.status == "finished", one.summary.error
+    assert one.summary.weights_sha256 == two.summary.weights_sha256
+    for table in ("rounds", "clients", "chunks", "ledger"):
+        assert without_times(one.rows(table)) == without_times(two.rows(table))
+
+
 def test_what_stays_at_home_is_in_no_message_and_in_no_chunk(make_settings, run_local):
     run = run_local(make_settings(local_parameters=HEAD, sensitivity_percentage=100.0, chunk_layout="tensors"))
     shared = 36 * 200 + 200 + 200 * 200 + 200

@@ -19,7 +19,8 @@ LARGEST_LABEL = 1_000_000
 class Labels:
     """The training samples without the samples themselves: enough to say who holds what."""
 
-    train_y: NDArray[np.int64]
+    train_y: NDArray[Any]
+    """One label each; of a task of other targets these, (S, ...)."""
     num_classes: int
     clients: NDArray[Any] | None = None
     """Whom each training sample comes from, where the data know."""

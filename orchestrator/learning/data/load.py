@@ -40,6 +40,7 @@ def load_dataset(settings: Sections) -> LoadedDataset:
         seed=settings.federation.random_seed,
         download=settings.data.download,
         task=settings.task_facts.name,
+        task_targets=settings.task_facts.data_targets,
         **settings.on_offer("dataset") | {"tokenizer": TokenizerInForce.of(settings)},
     )
     if not isinstance(given, Dataset):

@@ -1,4 +1,4 @@
-"""A look at data and split before anything is loaded: by labels alone, as far as files say them without samples."""
+"""A look at data and split before anything is loaded: by targets alone, as far as files say them without samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,10 @@ from fedchunk.orchestrator.settings.joined import Sections
 def look(settings: Sections) -> None:
     """Finds what is wrong with the user's files and with the split, where both are built in. Decodes no sample.
 
-    Targets that are no labels are looked at where they are loaded.
-
     Raises:
-        DataError: files are missing or damaged, or labels are none; the message names the place.
+        DataError: files are missing or damaged, or targets are not what the task takes; the message names the place.
         ConfigError: clients or samples of the split are unknown, given out twice or empty.
     """
-    if not settings.task_facts.one_label:
-        return
     labels = labels_alone(settings)
     if labels is not None and settings.components.get(KINDS["partition"], settings.data.data_distribution_kind) is None:
         partition(labels.train_y, labels.clients, labels.num_classes, settings)
@@ -31,6 +27,8 @@ def look(settings: Sections) -> None:
 def labels_alone(settings: Sections) -> Labels | None:
     """The labels of the training samples, as a data set's ``labels`` reads them; None where it has no such function.
 
+    With a task of other targets these stand for labels, of the data sets that read them.
+
     Where a split asks only how many samples there are, and the data set states that, labels of zero stand for them.
     """
     kind, name = KINDS["dataset"], settings.data.dataset_type
@@ -38,8 +36,11 @@ def labels_alone(settings: Sections) -> Labels | None:
         return None
     read = registry.load_beside(kind, name, "labels")
     if read is not None:
-        given = {"data_dir": data_folder(settings.data), **settings.data.dataset_options}
-        asked = registry.signature_of(read).names
+        facts, asked = settings.task_facts, registry.signature_of(read).names
+        if not facts.one_label and "task_targets" not in asked:
+            return None
+        given = {"data_dir": data_folder(settings.data), "task_targets": facts.data_targets}
+        given |= settings.data.dataset_options
         found: Labels = read(**{option: value for option, value in given.items() if option in asked})
         return found
     count = settings.constants("dataset").get("TRAIN_SAMPLES")

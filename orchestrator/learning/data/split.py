@@ -51,6 +51,11 @@ def drawn_test(labels_S: NDArray[np.int64], share: float | None, seed: int, wher
     return is_test
 
 
+def drawn_test_of_all(num_samples: int, share: float | None, seed: int, where: object) -> NDArray[np.bool_]:
+    """The same where samples have no label each: a share of all samples."""
+    return drawn_test(np.zeros(num_samples, np.int64), share, seed, where)
+
+
 def one_test_set(has: str, share: float | None) -> None:
     """Refuses ``test_share`` beside a test set that is there. Raises ConfigError.
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.core.errors import DataError
 from fedchunk.orchestrator.learning.data.labels import check_number, whole_labels
 from fedchunk.orchestrator.learning.data.places import existing_file, some, wrong_option
-from fedchunk.orchestrator.learning.data.split import drawn_test
+from fedchunk.orchestrator.learning.data.split import drawn_test, drawn_test_of_all
 from fedchunk.orchestrator.learning.data.table_file import Column, Table, check_names, column_names, read_table
+from fedchunk.orchestrator.learning.data.table_targets import target_numbers
 
 PANDAS_INDEX = "__index_level_"
 """How pandas calls the index that it writes into a Parquet file. It is no feature unless somebody says so."""
@@ -30,7 +31,9 @@ class TableSource:
 
     data_dir: Path
     file: str
-    target_column: str
+    target_columns: tuple[str, ...]
+    task_targets: str
+    """What the task takes, see :attr:`TaskFacts.data_targets`."""
     client_column: str | None
     test_share: float | None
     test_seed: int
@@ -39,15 +42,23 @@ class TableSource:
     num_classes: int | None
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where more than one test set is named."""
+        """Raises ConfigError where more than one test set is named, or the task takes other targets."""
         given = [name for name in ("test_share", "test_file", "test_column") if getattr(self, name) is not None]
         if len(given) > 1:
             raise wrong_option(f"got {' and '.join(given)}; allowed: one of them, which says what is tested")
+        if self.task_targets == "tokens":
+            message = "got a table with a task of tokens, which columns do not hold; allowed here: text, arrays"
+            raise wrong_option(message, "dataset_type")
+        if self.task_targets == "labels" and len(self.target_columns) > 1:
+            named = some(self.target_columns)
+            raise wrong_option(f"target_column: got {named}, but the task takes one label for each sample; name one")
+        if len(set(self.target_columns)) < len(self.target_columns):
+            raise wrong_option(f"target_column: got {some(self.target_columns)}; name each column once")
 
     def feature_names(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
         """The columns that are features; None: all that are nothing else."""
         there = column_names(self.path)
-        used = [self.target_column, self.client_column, self.test_column]
+        used = [*self.target_columns, self.client_column, self.test_column]
         check_names(self.path, there, [name for name in used if name is not None], "see dataset_options")
         if wanted is None:
             names = tuple(name for name in there if name not in used and not name.startswith(PANDAS_INDEX))
@@ -55,13 +66,14 @@ class TableSource:
                 raise DataError(f"{self.path}: has no column that could be a feature; it has {some(there)}")
             return names
         check_names(self.path, there, wanted, "feature_columns")
-        if self.target_column in wanted:
-            raise wrong_option(f"feature_columns: {self.target_column!r} is the target_column, which is to be learned")
+        for name in self.target_columns:
+            if name in wanted:
+                raise wrong_option(f"feature_columns: {name!r} is the target_column, which is to be learned")
         return tuple(dict.fromkeys(wanted))
 
     def rows(self, features: Sequence[str] = ()) -> Rows:
         """The rows with these features, read once. Raises DataError as :func:`read_table`."""
-        of_all = [*features, self.target_column]
+        of_all = [*features, *self.target_columns]
         of_train = [name for name in (self.client_column, self.test_column) if name is not None]
         table = read_table(self.path, list(dict.fromkeys([*of_all, *of_train])))
         tested = None
@@ -87,16 +99,36 @@ class Rows:
     """None: the test rows are in the same file."""
 
     @cached_property
+    def targets(self) -> tuple[NDArray[Any], NDArray[Any], int | None]:
+        """Of the training and of the test rows: labels, and how many there are; or numbers."""
+        if self.source.task_targets == "labels":
+            return self.labels
+        everything = self._numbers_of(self.table)
+        if self.tested is None:
+            return everything[~self.is_test], everything[self.is_test], self.source.num_classes
+        tested = self._numbers_of(self.tested)
+        if tested.shape[1:] != everything.shape[1:]:
+            raise DataError(
+                f"{self.tested.file}: has targets of shape {tested.shape[1:]}, {self.table.file.name} of "
+                f"{everything.shape[1:]}; both must be alike"
+            )
+        return everything, tested, self.source.num_classes
+
+    def _numbers_of(self, table: Table) -> NDArray[np.float64]:
+        columns = [table.column(name, "target_column") for name in self.source.target_columns]
+        return target_numbers(columns, flags=self.source.task_targets == "flags")
+
+    @cached_property
     def labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """Labels of the training and of the test rows, and how many there are."""
-        target = self.table.column(self.source.target_column, "target_column")
+        target = self.table.column(self.source.target_columns[0], "target_column")
         if _is_text(target.present()):
             return self._of_words(target)
         numbers = _numbers(target, self.source.num_classes)
         if self.tested is None:
             train_y, test_y = numbers[~self.is_test], numbers[self.is_test]
         else:
-            other = self.tested.column(self.source.target_column, "target_column")
+            other = self.tested.column(self.source.target_columns[0], "target_column")
             train_y, test_y = numbers, _numbers(other, self.source.num_classes)
         needed = int(max(train_y.max(), test_y.max())) + 1
         return train_y, test_y, check_number(self.source.num_classes, needed, self.table.file)
@@ -107,7 +139,7 @@ class Rows:
         classes = np.unique(words if self.tested is not None else words[~self.is_test])
         train, test = _numbered(target, words, classes), None
         if self.tested is not None:
-            other = self.tested.column(self.source.target_column, "target_column")
+            other = self.tested.column(self.source.target_columns[0], "target_column")
             test = _numbered(other, other.whole(), classes)
         number = check_number(self.source.num_classes, len(classes), self.table.file)
         return (train[~self.is_test], train[self.is_test], number) if test is None else (train, test, number)
@@ -119,10 +151,13 @@ class Rows:
             return np.zeros(len(self.table), bool)
         if self.source.test_column is not None:
             return self._marked(self.table.column(self.source.test_column, "test_column"))
-        labels = self.table.column(self.source.target_column, "target_column")
+        share, seed = self.source.test_share, self.source.test_seed
+        if self.source.task_targets != "labels":
+            return drawn_test_of_all(len(self.table), share, seed, self.table.file)
+        labels = self.table.column(self.source.target_columns[0], "target_column")
         values = labels.whole() if _is_text(labels.present()) else _numbers(labels, self.source.num_classes)
         codes = np.unique(values, return_inverse=True)[1].astype(np.int64)
-        return drawn_test(codes, self.source.test_share, self.source.test_seed, self.table.file)
+        return drawn_test(codes, share, seed, self.table.file)
 
     def _marked(self, column: Column) -> NDArray[np.bool_]:
         present = column.present()

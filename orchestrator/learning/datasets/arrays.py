@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.core.errors import DataError
 from fedchunk.orchestrator.learning.data.array_files import ArrayFile
+from fedchunk.orchestrator.learning.data.array_targets import array_targets
 from fedchunk.orchestrator.learning.data.dataset import Dataset
 from fedchunk.orchestrator.learning.data.labels import Labels, check_number, whole_labels
 from fedchunk.orchestrator.learning.data.places import below
-from fedchunk.orchestrator.learning.data.split import drawn_test, one_test_set
+from fedchunk.orchestrator.learning.data.split import drawn_test, drawn_test_of_all, one_test_set
 from fedchunk.orchestrator.settings.option_types import Count, CountOrNone, TestShare
 
 
 def arrays(
     data_dir: Path,
     file: str,
+    task_targets: str,
     num_classes: Count | None = None,
     test_share: TestShare | None = None,
     test_seed: CountOrNone = 0,
@@ -31,18 +33,22 @@ def arrays(
     Args:
         data_dir: where ``file`` counts from.
         file: has train_x, train_y; test_x and test_y; and clients, whose each training sample is, if they are known.
-        num_classes: how many labels there are; None: as many as the largest says.
-        test_share: of each label, where there is no test_x (the samples are read into memory then); None: a fifth.
+        task_targets: what the task takes: train_y and test_y are labels (S,), numbers (S,) or (S, d), flags (S, L) or
+            tokens (S, T).
+        num_classes: how many labels, or tokens, there are; None: as many as the largest says.
+        test_share: of each label, or of all samples, where there is no test_x (they are read into memory then); None: a
+            fifth.
         test_seed: fixes which samples that are.
     """
-    held = _Held(ArrayFile(below(data_dir, file)), num_classes, test_share, test_seed)
+    held = _Held(ArrayFile(below(data_dir, file)), task_targets, num_classes, test_share, test_seed)
     x = held.file.samples("train_x")
     if len(x) != len(held.everything_y):
         raise held.unequal("train_x", len(x), "train_y", len(held.everything_y))
-    known = held.labels
+    number, clients = held.num_labels, held.clients
     if held.test_y is None:
-        return Dataset(x[~held.is_test], known.train_y, x[held.is_test], held.everything_y[held.is_test],
-                       known.num_classes, known.clients)  # fmt: skip
+        return Dataset(
+            x[~held.is_test], held.train_y, x[held.is_test], held.everything_y[held.is_test], number, clients
+        )
     test_x = held.file.samples("test_x")
     if len(test_x) != len(held.test_y):
         raise held.unequal("test_x", len(test_x), "test_y", len(held.test_y))
@@ -51,14 +57,20 @@ def arrays(
             f"{held.file.path}: train_x has samples of shape {x.shape[1:]} in {x.dtype}, test_x of {test_x.shape[1:]} "
             f"in {test_x.dtype}; both must be alike"
         )
-    return Dataset(x, known.train_y, test_x, held.test_y, known.num_classes, known.clients)
+    return Dataset(x, held.train_y, test_x, held.test_y, number, clients)
 
 
 def labels(
-    data_dir: Path, file: str, num_classes: int | None = None, test_share: float | None = None, test_seed: int = 0
+    data_dir: Path,
+    file: str,
+    task_targets: str = "labels",
+    num_classes: int | None = None,
+    test_share: float | None = None,
+    test_seed: int = 0,
 ) -> Labels:
     """What train_y, test_y and clients say."""
-    return _Held(ArrayFile(below(data_dir, file)), num_classes, test_share, test_seed).labels
+    held = _Held(ArrayFile(below(data_dir, file)), task_targets, num_classes, test_share, test_seed)
+    return Labels(held.train_y, held.num_labels or 0, held.clients)
 
 
 @dataclass(frozen=True)
@@ -66,37 +78,51 @@ class _Held:
     """What a file of arrays says without its samples."""
 
     file: ArrayFile
+    task_targets: str
     num_classes: int | None
     test_share: float | None
     test_seed: int
 
     @cached_property
-    def everything_y(self) -> NDArray[np.int64]:
+    def everything_y(self) -> NDArray[Any]:
         """train_y, of which a part may be tested."""
-        return self._labels("train_y")
+        return self._targets("train_y")
 
     @cached_property
-    def test_y(self) -> NDArray[np.int64] | None:
+    def test_y(self) -> NDArray[Any] | None:
         """None where the test set is a share."""
         if "test_x" not in self.file and "test_y" not in self.file:
             return None
         one_test_set("test_x", self.test_share)
-        return self._labels("test_y")
+        return self._targets("test_y")
 
     @cached_property
     def is_test(self) -> NDArray[np.bool_]:
         """Which of train_y are tested."""
         if self.test_y is not None:
             return np.zeros(len(self.everything_y), bool)
+        if self.task_targets != "labels":
+            return drawn_test_of_all(len(self.everything_y), self.test_share, self.test_seed, self.file.path)
         return drawn_test(self.everything_y, self.test_share, self.test_seed, self.file.path)
 
-    @cached_property
-    def labels(self) -> Labels:
-        """Of the training samples."""
+    @property
+    def train_y(self) -> NDArray[Any]:
+        """The targets of the samples that are not tested; of files that are mapped no copy, where these are all."""
+        return self.everything_y if self.test_y is not None else self.everything_y[~self.is_test]
+
+    @property
+    def num_labels(self) -> int | None:
+        """How many labels there are; of other targets what the option says."""
+        if self.task_targets != "labels":
+            return self.num_classes
         tested = self.everything_y if self.test_y is None else self.test_y
         needed = int(max(self.everything_y.max(), tested.max())) + 1
-        number = check_number(self.num_classes, needed, self.file.path)
-        return Labels(self.everything_y[~self.is_test], number, self._clients())
+        return check_number(self.num_classes, needed, self.file.path)
+
+    def _targets(self, name: str) -> NDArray[Any]:
+        if self.task_targets == "labels":
+            return self._labels(name)
+        return array_targets(self.file, name, self.task_targets)
 
     def _labels(self, name: str) -> NDArray[np.int64]:
         values = self.file.get(name)
@@ -106,7 +132,9 @@ class _Held:
             )
         return whole_labels(values, partial(self.file.at, name), self.num_classes)
 
-    def _clients(self) -> NDArray[Any] | None:
+    @cached_property
+    def clients(self) -> NDArray[Any] | None:
+        """Whose each training sample is, if that is known."""
         if "clients" not in self.file:
             return None
         clients_S = self.file.get("clients")

@@ -16,13 +16,21 @@ from fedchunk.orchestrator.learning.data.places import near, some, wrong_option
 from fedchunk.orchestrator.learning.data.table_columns import Numbers, Words, check_categories, encoded, readable
 from fedchunk.orchestrator.learning.data.table_columns import pixels as pixels_of
 from fedchunk.orchestrator.learning.data.table_rows import Rows, TableSource
-from fedchunk.orchestrator.settings.option_types import Columns, Count, CountOrNone, ImageShape, TestShare
+from fedchunk.orchestrator.settings.option_types import (
+    ColumnOrColumns,
+    Columns,
+    Count,
+    CountOrNone,
+    ImageShape,
+    TestShare,
+)
 
 
 def table(
     data_dir: Path,
     file: str,
-    target_column: str,
+    target_column: ColumnOrColumns,
+    task_targets: str,
     feature_columns: Columns | None = None,
     categorical_columns: Columns | None = None,
     client_column: str | None = None,
@@ -38,20 +46,23 @@ def table(
     Args:
         data_dir: where files count from.
         file: a row for each sample.
-        target_column: whole numbers from 0; or text, whose classes are in the order of their names.
+        target_column: whole numbers from 0; or text, whose classes are in the order of their names. With another task
+            numbers as they are, or 0 and 1, of one column or of several.
+        task_targets: what the task takes.
         feature_columns: numbers, text, or lists of numbers; None: all that are nothing else.
         categorical_columns: those whose values are categories though they are numbers.
         client_column: whose each row is: whole numbers or text.
         pixels: channels, height and width: the features are whole numbers 0 to 255, the pixels of an image.
         num_classes: how many labels there are; None: as many as the largest says, or as there are texts.
-        test_share: of each label; None: a fifth, where neither of the last two is given.
+        test_share: of each label, where samples have one; None: a fifth, where neither of the last two is given.
         test_seed: fixes which rows that are.
         test_file: a file with the test rows.
         test_column: says of each row whether it is tested: train or test, 0 or 1, false or true.
     """
     source = TableSource(
-        data_dir, file, target_column, client_column, test_share, test_seed, test_file, test_column, num_classes
-    )
+        data_dir, file, _named(target_column), task_targets, client_column, test_share, test_seed, test_file,
+        test_column, num_classes,
+    )  # fmt: skip
     names = source.feature_names(feature_columns)
     for name in categorical_columns or ():
         if name not in names:
@@ -59,7 +70,7 @@ def table(
                 f"categorical_columns: {name!r} is none of the features{near(name, names)}: {some(names)}"
             )
     rows = source.rows(names)
-    train_y, test_y, number = rows.labels
+    train_y, test_y, number = rows.targets
     if pixels is None:
         train_x, test_x = _features(rows, names, categorical_columns or ())
     else:
@@ -70,7 +81,8 @@ def table(
 def labels(
     data_dir: Path,
     file: str,
-    target_column: str,
+    target_column: str | list[str],
+    task_targets: str = "labels",
     feature_columns: list[str] | None = None,
     client_column: str | None = None,
     num_classes: int | None = None,
@@ -81,12 +93,17 @@ def labels(
 ) -> Labels:
     """What the columns say that are no features; of those, that they are there."""
     source = TableSource(
-        data_dir, file, target_column, client_column, test_share, test_seed, test_file, test_column, num_classes
-    )
+        data_dir, file, _named(target_column), task_targets, client_column, test_share, test_seed, test_file,
+        test_column, num_classes,
+    )  # fmt: skip
     source.feature_names(feature_columns)
     rows = source.rows()
-    train_y, _, number = rows.labels
-    return Labels(train_y, number, rows.clients)
+    train_y, _, number = rows.targets
+    return Labels(train_y, number or 0, rows.clients)
+
+
+def _named(target_column: str | list[str]) -> tuple[str, ...]:
+    return (target_column,) if isinstance(target_column, str) else tuple(target_column)
 
 
 def _features(

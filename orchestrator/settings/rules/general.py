@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fedchunk.orchestrator.registry import KINDS, has_function
+from fedchunk.orchestrator.settings.rules.peers import relays
 from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def contradictions(settings: Sections) -> Iterator[Remark]:
     yield from _data_contradictions(settings)
     yield from _momentum_contradictions(settings)
     yield from _home_contradictions(settings)
+    yield from _own_test_contradictions(settings)
     yield from _device_contradictions(settings)
 
 
@@ -25,18 +27,13 @@ def _home_contradictions(settings: Sections) -> Iterator[Remark]:
     training, federation = settings.training, settings.federation
     if not training.local_parameters:
         return
-    if federation.peer_to_peer:
-        yield Remark(
-            ("local_parameters", "federated_learning_schema"),
-            "got patterns peer to peer, where all of a model is exchanged; allowed here: []",
-        )
     if training.carries_momentum:
         yield Remark(
             ("momentum_start", "local_parameters"),
             "got quasi_global together with local_parameters, which have no common direction; allowed here: zero",
         )
-    ends = ("stop_avg_accuracy", "patience")
-    if not federation.evaluate_clients and any(getattr(federation, key) is not None for key in ends):
+    ends = ("stop_avg_accuracy", "stop_target", "patience")
+    if not _measures_clients(settings) and any(getattr(federation, key) is not None for key in ends):
         key = next(key for key in ends if getattr(federation, key) is not None)
         yield Remark(
             (key, "evaluate_clients", "local_parameters"),
@@ -94,6 +91,22 @@ def _momentum_contradictions(settings: Sections) -> Iterator[Remark]:
         )
 
 
+def _measures_clients(settings: Sections) -> bool:
+    """Whether clients' own models are measured: those of peers always are, unless one plays the coordinator."""
+    federation = settings.federation
+    return federation.evaluate_clients or (federation.peer_to_peer and relays(settings) != "to_root")
+
+
+def _own_test_contradictions(settings: Sections) -> Iterator[Remark]:
+    """Own samples that are kept where no client's own model is measured."""
+    share = settings.data.client_test_share
+    if share and not _measures_clients(settings):
+        yield Remark(
+            ("client_test_share", "evaluate_clients"),
+            f"got {share:g}, but clients' own models are not measured; set evaluate_clients: true, or it to 0",
+        )
+
+
 def _device_contradictions(settings: Sections) -> Iterator[Remark]:
     device, gpus = settings.runtime.device, settings.runtime.gpus_per_actor
     if gpus is not None and device == "cpu":
@@ -129,7 +142,7 @@ def suspicions(settings: Sections) -> Iterator[Remark]:
     federation, runtime = settings.federation, settings.runtime
     if settings.training.proximal_mu == 0 and settings.training.aggregation_strategy == "FedProx":
         yield Remark(("mu", "aggregation_strategy"), "FedProx with mu 0 is FedAvg")
-    if settings.training.local_parameters and not federation.evaluate_clients:
+    if settings.training.local_parameters and not _measures_clients(settings):
         message = "leaves the coordinator a part of the model, which cannot be measured: set evaluate_clients: true"
         yield Remark(("local_parameters", "evaluate_clients"), message)
     rounds = federation.federated_learning_rounds
