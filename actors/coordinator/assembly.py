@@ -95,9 +95,7 @@ def describe(
     """What is known before the first round."""
     spec = beginning.spec
     layout = layout_table(layout_for(settings.chunking, spec), spec)
-    return FederationInfo(
-        spec, layout, data, samples_per_client, backend, device, number_of_actors, beginning.frozen
-    )
+    return FederationInfo(spec, layout, data, samples_per_client, backend, device, number_of_actors, beginning.frozen)
 
 
 def layout_table(layout: Layout, spec: ModelSpec) -> pa.Table:

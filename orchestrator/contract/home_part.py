@@ -37,7 +37,9 @@ def shared_part(whole: ModelSpec, patterns: Sequence[str], model_type: str) -> M
     names = [*(one.name for one in whole.parameters), *(one.name for one in whole.buffers)]
     if unknown := [pattern for pattern in patterns if not any(stays_home(name, (pattern,)) for name in names)]:
         shown = ", ".join(names[:6]) + (f", ... ({len(names)} in all)" if len(names) > 6 else "")
-        message = f"got {unknown[0]!r}, which no trained parameter and no buffer of {model_type} is called; it has {shown}"
+        message = (
+            f"got {unknown[0]!r}, which no trained parameter and no buffer of {model_type} is called; it has {shown}"
+        )
         raise ConfigError([Fault("", "local_parameters", message)])
     shared = [one for one in whole.parameters if not stays_home(one.name, patterns)]
     if not shared:

@@ -71,7 +71,10 @@ def _at_home(flat: Flat, info: FederationInfo) -> list[str]:
     frozen = [f"{info.spec.num_frozen:,} values more are frozen"] if info.spec.num_frozen else []
     if (home := info.spec.home) is None:
         return frozen
-    return [*frozen, f"{home.num_parameters:,} parameters more stay with each client: {', '.join(flat['local_parameters'])}"]
+    return [
+        *frozen,
+        f"{home.num_parameters:,} parameters more stay with each client: {', '.join(flat['local_parameters'])}",
+    ]
 
 
 def _exchange(flat: Flat) -> list[str]:

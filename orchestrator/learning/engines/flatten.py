@@ -113,7 +113,8 @@ class FlatModel:
         """To be called after training: a value that changes without a gradient would pass from client to client.
 
         Raises:
-            ComponentFailed: a user's module has written into a parameter that is not trained; RuntimeError: one of ours.
+            ComponentFailed: a user's module has written into a parameter that is not trained.
+            RuntimeError: one of ours has.
         """
         now = self._frozen_versions()
         changed = [name for name, version in now.items() if version != self._frozen_as[name]]

@@ -1,4 +1,4 @@
-"""A causal language model of transformers, from a folder on disk as save_pretrained writes it: nothing is downloaded."""
+"""A causal language model of transformers, from a folder that save_pretrained wrote: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        message = f"huggingface needs transformers, which cannot be imported ({error}): pip install 'fedchunk[huggingface]'"
+        message = (
+            f"huggingface needs transformers, which cannot be imported ({error}): pip install 'fedchunk[huggingface]'"
+        )
         raise ConfigError([Fault("", "model_type", message)]) from None
     return transformers
 
