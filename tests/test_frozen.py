@@ -72,8 +72,8 @@ def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedchunk.orchestrator.run._write_report", lambda folder: folder / "report.html")
 
 
-def run(folder: Any, **more: Any) -> fedchunk.Run:
-    return fedchunk.run({**BASE, **more}, output=folder, local=True, progress=False)
+def run(folder: Any, *, local: bool = True, **more: Any) -> fedchunk.Run:
+    return fedchunk.run({**BASE, **more}, output=folder, local=local, progress=False)
 
 
 def plain_average(settings: fedchunk.Settings) -> nn.Module:
@@ -187,6 +187,16 @@ def test_a_file_gives_them_too_all_or_none(tmp_path: Any) -> None:
     save_file({**weights, "1.bias": np.zeros(3, np.float32)}, file)
     with pytest.raises(ConfigError, match=r"1\.bias has shape \(3,\), the model's has \(12,\)"):
         run(tmp_path / "shape", initial_model=str(file))
+
+
+@pytest.mark.ray
+def test_on_ray_they_come_out_the_same(ray_here: Any, tmp_path: Any) -> None:
+    here = run(tmp_path / "here", **CHUNKS)
+    there = run(tmp_path / "there", local=False, number_of_actors=2, **CHUNKS)
+
+    assert there.summary["weights_sha256"] == here.summary["weights_sha256"]
+    assert there.weights.keys() == here.weights.keys()
+    np.testing.assert_array_equal(there.weights["1.weight"], here.weights["1.weight"])
 
 
 def test_a_model_that_writes_into_one_is_told_to_use_a_buffer(tmp_path: Any) -> None:

@@ -1,7 +1,8 @@
-"""Low-rank adapters: of a transformer that fedchunk trained first, of models of transformers, and out of a run again."""
+"""Low-rank adapters: of a transformer that fedchunk trained first, of models of transformers, and in peft again."""
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -198,8 +199,8 @@ def test_what_is_exported_loads_in_peft_and_in_the_plain_model(
     assert merged.keys() == base.weights.keys()
     assert not np.array_equal(merged["blocks.0.down.weight"], base.weights["blocks.0.down.weight"])
     plain = run(tmp_path / "plain", **STILL, initial_model=str(tmp_path / "merged" / "weights.safetensors"))
-    np.testing.assert_allclose(answers(plain.load_into(built())), known, atol=1e-5)
-    assert not np.allclose(answers(base.load_into(built())), known, atol=1e-3)
+    np.testing.assert_allclose(answers(plain.load_into(built())), known, atol=1e-6)
+    assert not np.allclose(answers(base.load_into(built())), known, atol=1e-5)
 
 
 def test_the_command_exports_what_there_is(base: fedchunk.Run, adapted: fedchunk.Run, tmp_path: Any) -> None:
@@ -248,7 +249,7 @@ def test_a_model_of_transformers_is_trained_whole_under_its_own_names(folder: An
     still = run(tmp_path / "still", **of_folder(folder), **STILL)
     plain = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
     for name, parameter in plain.named_parameters():
-        np.testing.assert_allclose(still.weights[name], parameter.detach().numpy(), rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(still.weights[name], parameter.detach().numpy(), rtol=1e-6, atol=1e-20, err_msg=name)
     moved = run(tmp_path / "moved", **of_folder(folder), federated_learning_rounds=1)
     known = answers(moved.load_into(built(**of_folder(folder))))
     np.testing.assert_array_equal(answers(moved.load_into(plain)), known)
@@ -308,7 +309,7 @@ def test_folders_that_do_not_do_are_named(folder: Any, tmp_path: Any) -> None:
     gone = next(name for name in weights if "norm" in name or "ln" in name)
     del weights[gone]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match=r"it lacks .*weight"):
+    with pytest.raises(ConfigError, match=f"it lacks {re.escape(gone)}"):
         built(**of_folder(tmp_path))
 
 
