@@ -76,7 +76,7 @@ def write_adapter(module: nn.Module, folder: Path, base: str | None) -> list[Pat
     """
     from safetensors.torch import save_file
 
-    config = module.peft_config[ADAPTER]  # type: ignore[index]
+    config: Any = module.peft_config[ADAPTER]  # type: ignore[index]
     config.target_modules = sorted(config.target_modules)
     config.inference_mode = True
     if base is not None:
