@@ -15,7 +15,7 @@ setup: $(STAMP) ## install everything into .venv (once, and again when the requi
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedchunk needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,huggingface]'
 	@# mypy and editors read the folders as one package through these links; Python finds it through pip's own way.
 	rm -rf .venv/links && mkdir -p .venv/links/fedchunk
 	ln -s ../../../fedchunk/__init__.py ../../../fedchunk/py.typed ../../../orchestrator ../../../actors ../../../analysis .venv/links/fedchunk

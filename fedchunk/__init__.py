@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedchunk.orchestrator.contract.ports import FederationInfo, Recorder, RunSummary
     from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
     from fedchunk.orchestrator.core.links import Links
+    from fedchunk.orchestrator.export import export
     from fedchunk.orchestrator.fork import fork
     from fedchunk.orchestrator.learning.data.dataset import Dataset
     from fedchunk.orchestrator.learning.tasks._task import Task
@@ -48,6 +49,7 @@ _PLACES = {
     "RunSummary": "orchestrator.contract.ports",
     "Settings": "orchestrator.settings.whole",
     "compare": "analysis.compare",
+    "export": "orchestrator.export",
     "fork": "orchestrator.fork",
     "load_links": "orchestrator.settings.links_file",
     "load_run": "analysis.load",
@@ -78,6 +80,7 @@ __all__ = [
     "Sweep",
     "Task",
     "compare",
+    "export",
     "fork",
     "load_links",
     "load_run",

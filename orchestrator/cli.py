@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedchunk.orchestrator.cli_data import data, may_look
+from fedchunk.orchestrator.cli_export import exports
 from fedchunk.orchestrator.cli_fork import forks
 from fedchunk.orchestrator.cli_options import AsJson, Config, LinksOption, Overrides, TrackingUri
 from fedchunk.orchestrator.cli_play import played
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data)
+app.add_typer(exports)
 app.add_typer(forks)
 app.add_typer(records)
 app.add_typer(sweeps)

@@ -20,6 +20,7 @@ _SAMPLES = "clients go on with the samples that they have"
 _FIRST = "it says how the first round began"
 UNFIT: Mapping[str, str] = {
     **dict.fromkeys(("model_type", "model_options", "pretrained_models", "transform_input_size"), _MODEL),
+    **dict.fromkeys(("lora_rank", "lora_alpha", "lora_targets"), _MODEL),
     "local_parameters": "the checkpoint holds what is shared of the model, and what each client keeps of it",
     **dict.fromkeys(("task", "task_options"), "clients learn what the targets of their samples are"),
     **dict.fromkeys(("target_metric", "target_direction"), "the rounds that are over are judged by it"),

@@ -52,6 +52,8 @@ def small(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_it_runs_a_round(path):
     settings = small(path)
+    if settings.training.lora_rank is not None:
+        pytest.importorskip("peft")
     with LocalFederation(settings, Silent()) as federation:
         summary = run_experiment(federation, settings.federation, [], Silent())
     assert (summary.status, summary.rounds_completed) == ("finished", 1), summary.error

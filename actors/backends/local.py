@@ -158,10 +158,11 @@ class LocalFederation:
         count = settings.runtime.number_of_actors or 1
         group = LocalClientGroup([self._make_actor(settings, device, data) for _ in range(count)], self._wire)
         samples = data.partition.sizes
-        self._coordinator, spec = build_coordinator(settings, group, samples, test_parts(settings, data))
+        self._coordinator, beginning = build_coordinator(settings, group, samples, test_parts(settings, data))
         self._info = describe(
-            settings, spec, data.description, samples, backend="local", device=device, number_of_actors=count
+            settings, beginning, data.description, samples, backend="local", device=device, number_of_actors=count
         )
+        spec = beginning.spec
         self._kinds = KindReader(layout_for(settings.chunking, spec), spec, samples)
 
     def _sizes(self, payload: Payload) -> dict[str, int]:

@@ -33,7 +33,7 @@ from fedchunk.actors.backends.ray_coordinator import RoundOrder, _CoordinatorShe
 from fedchunk.actors.backends.ray_start import start_ray
 from fedchunk.actors.client.experiment_data import ExperimentData, prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
-from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, Observer, Snapshot
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, CoordinatorLost, Fault, FedchunkError
 from fedchunk.orchestrator.learning.data.mapped import by_place
@@ -229,17 +229,17 @@ class RayFederation:
 
     def _build(self, placement: Placement, data: ExperimentData) -> FederationInfo:
         """Hands the data out and has the coordinator built, which asks for the first model."""
-        from fedchunk.actors.coordinator.assembly import describe  # imported by now: see _prepare
+        from fedchunk.actors.coordinator.assembly import Beginning, describe  # imported by now: see _prepare
 
         settings, samples = self._settings, data.partition.sizes
         if self._owns_ray and self._address is None:  # this machine alone; on others the files may not be there
             data = replace(data, dataset=by_place(data.dataset))
         limit = (settings.runtime.startup_timeout_s + settings.runtime.client_timeout_s) * settings.runtime.max_attempts
         started = self._coordinator.start.remote([ray.put(data)], samples, test_parts(settings, data))
-        spec: ModelSpec = _answer(started, limit, "the coordinator")
+        beginning: Beginning = _answer(started, limit, "the coordinator")
         return describe(
             settings,
-            spec,
+            beginning,
             data.description,
             samples,
             backend="ray",

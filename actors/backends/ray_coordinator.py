@@ -14,7 +14,8 @@ from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 
 if TYPE_CHECKING:
     from fedchunk.actors.backends.ray_client import Spawner
-    from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+    from fedchunk.actors.coordinator.assembly import Beginning
+    from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
     from fedchunk.orchestrator.settings.whole import Settings
 
 
@@ -59,7 +60,7 @@ class _CoordinatorShell:
         self._models: dict[int, ModelState] = {}
         self._kept: dict[int, Saved] = {}
 
-    def start(self, data: Sequence[Any], samples_per_client: tuple[int, ...], parts: tuple[slice, ...]) -> ModelSpec:
+    def start(self, data: Sequence[Any], samples_per_client: tuple[int, ...], parts: tuple[slice, ...]) -> Beginning:
         """Makes the coordinator. ``data`` is the data's reference in a sequence, so that it is passed on, not read."""
         from fedchunk.actors.backends.ray_group import GroupLimits, RayClientGroup
         from fedchunk.actors.coordinator.assembly import build_coordinator
@@ -81,8 +82,8 @@ class _CoordinatorShell:
         self._group = group = RayClientGroup(
             spawn, len(self._first), limits, spawn_spare if self._spawn.has_spares else None
         )
-        self._coordinator, spec = build_coordinator(self._settings, group, samples_per_client, parts)
-        return spec
+        self._coordinator, beginning = build_coordinator(self._settings, group, samples_per_client, parts)
+        return beginning
 
     def run_round(self, order: RoundOrder) -> RoundResult | None:
         """One round, when it is its turn; None if no more are wanted, or if it was asked for before a restoring."""

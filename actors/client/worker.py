@@ -33,6 +33,7 @@ from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
 from fedchunk.orchestrator.learning.engines.training import has_batch_norm
 from fedchunk.orchestrator.learning.evaluation import evaluate
+from fedchunk.orchestrator.learning.lora import in_place_of_base, is_adapter
 from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.learning.preprocess import configure_torch
@@ -81,7 +82,7 @@ class LocalWorker:
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from; a function of the seed, so any fresh actor gives the same."""
-        return InitialModel(self.spec, self.start)
+        return InitialModel(self.spec, self.start, self._model.frozen())
 
     def device_works(self) -> bool:
         """Whether the device still answers. After some errors CUDA refuses everything until the process ends."""
@@ -275,17 +276,25 @@ def _usable(name: str, training: TrainingSettings) -> torch.device:
 def _start(settings: Sections, model: FlatModel, spec: ModelSpec, first: Tensors | None) -> ModelState:
     """What everybody begins with: the values of a file, or those of the seed.
 
-    What stays at home is in no message, so it is as the file says only where clients have the file: else as the seed
-    says, and so is what the file lacks, as the weights of a run lack it.
+    What is frozen is as the file says, where it says so. What stays at home is in no message, so it is as the file says
+    only where clients have the file: else as the seed says, and so is what the file lacks, as the weights of a run lack
+    it.
     """
     if first is None:
         return model.state()
-    if spec.home is not None:
-        _, home = apart(spec, model.state())
-        own = tensors_by_name(spec.home, home)
-        first = {**own, **first} if settings.federation.initial_model_known else {**first, **own}
+    first = in_place_of_base(model.module, first)
     try:
-        return state_of(model.spec, first)
+        model.load_frozen(first)
+        own, known = model.state(), settings.federation.initial_model_known
+        frozen = model.frozen().keys()
+        values = {name: tensor for name, tensor in first.items() if name not in frozen}
+        if settings.training.lora_rank is not None and not any(map(is_adapter, values)):
+            fresh = tensors_by_name(model.spec, own)
+            values = {name: tensor for name, tensor in fresh.items() if is_adapter(name)} | values
+        if spec.home is not None:
+            home = tensors_by_name(spec.home, apart(spec, own)[1])
+            values = {**home, **values} if known else {**values, **home}
+        return state_of(model.spec, values)
     except ValueError as error:
         message = f"{settings.federation.initial_file} does not fit {settings.training.model_type}: {error}"
         raise ConfigError([Fault("", "initial_model", message)]) from None

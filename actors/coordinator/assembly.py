@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from fedchunk.actors.coordinator.calls import run_calls
 from fedchunk.actors.coordinator.star import Coordinator
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec
+from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, DataDescription, FederationInfo
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.core.records import table_from_rows
@@ -24,9 +26,18 @@ if TYPE_CHECKING:
     AnyCoordinator = Coordinator | PeerCoordinator | RelayCoordinator | RelayTreeCoordinator
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What the driver is told of the model that everybody starts from."""
+
+    spec: ModelSpec
+    frozen: Tensors
+    """Parameters that are not trained, by name."""
+
+
 def build_coordinator(
     settings: Settings, group: ClientGroup, samples_per_client: tuple[int, ...], test_parts: tuple[slice, ...]
-) -> tuple[AnyCoordinator, ModelSpec]:
+) -> tuple[AnyCoordinator, Beginning]:
     """A coordinator over ``group``, of a star or of peers, with the initial model that the first free actor gives.
 
     Raises ConfigError when the model has fewer parameters than ``chunking_parts``.
@@ -35,10 +46,11 @@ def build_coordinator(
     (settled,) = run_calls(group, [call], settings.runtime.max_attempts)
     if settled.answer is None:
         raise ActorsUnavailable(f"no initial model: {settled.reason}")
-    initial: InitialModel = settled.answer.values[0]
+    given: InitialModel = settled.answer.values[0]
+    beginning, initial = Beginning(given.spec, given.frozen), replace(given, frozen={})  # the driver alone records them
     if not settings.federation.peer_to_peer:
-        return Coordinator(settings, group, initial, samples_per_client, test_parts), initial.spec
-    return _peers(settings, group, initial, samples_per_client, test_parts), initial.spec
+        return Coordinator(settings, group, initial, samples_per_client, test_parts), beginning
+    return _peers(settings, group, initial, samples_per_client, test_parts), beginning
 
 
 def _peers(
@@ -72,7 +84,7 @@ def _peers(
 
 def describe(
     settings: Settings,
-    spec: ModelSpec,
+    beginning: Beginning,
     data: DataDescription,
     samples_per_client: tuple[int, ...],
     *,
@@ -81,8 +93,9 @@ def describe(
     number_of_actors: int,
 ) -> FederationInfo:
     """What is known before the first round."""
+    spec = beginning.spec
     layout = layout_table(layout_for(settings.chunking, spec), spec)
-    return FederationInfo(spec, layout, data, samples_per_client, backend, device, number_of_actors)
+    return FederationInfo(spec, layout, data, samples_per_client, backend, device, number_of_actors, beginning.frozen)
 
 
 def layout_table(layout: Layout, spec: ModelSpec) -> pa.Table:

@@ -146,8 +146,9 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
         vectors += 4 * group
         parts.append(f"weights, gradients and states of a group of {group}")
     values = spec.num_parameters + (spec.home.num_parameters if spec.home else 0)
-    size = ACTOR_BASE_BYTES + 4 * values * vectors
-    formula = f"0.6 GB + {vectors} vectors of P float32 ({', '.join(parts)}); activations come on top"
+    size = ACTOR_BASE_BYTES + 4 * values * vectors + 4 * spec.num_frozen
+    frozen = " + frozen values" if spec.num_frozen else ""
+    formula = f"0.6 GB + {vectors} vectors of P float32 ({', '.join(parts)}){frozen}; activations come on top"
     return Memory("each actor", size, formula)
 
 

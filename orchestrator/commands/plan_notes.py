@@ -41,6 +41,11 @@ def notes(settings: Settings, messages: Messages) -> Iterator[str]:
             f"{home.num_parameters:,} parameters more stay with each client ({which}) and are never sent: no bytes "
             "here are theirs, of full exchange neither."
         )
+    if messages.spec.num_frozen:
+        yield (
+            f"{messages.spec.num_frozen:,} values more are frozen: everybody has them from the start, and they are "
+            "never sent."
+        )
     if settings.chunking.chunking:
         yield from _cut(settings.chunking, messages)
         yield from _agreement(settings.chunking, messages)

@@ -37,25 +37,28 @@ def shared_part(whole: ModelSpec, patterns: Sequence[str], model_type: str) -> M
     names = [*(one.name for one in whole.parameters), *(one.name for one in whole.buffers)]
     if unknown := [pattern for pattern in patterns if not any(stays_home(name, (pattern,)) for name in names)]:
         shown = ", ".join(names[:6]) + (f", ... ({len(names)} in all)" if len(names) > 6 else "")
-        message = f"got {unknown[0]!r}, which no parameter or buffer of {model_type} is called; it has {shown}"
+        message = (
+            f"got {unknown[0]!r}, which no trained parameter and no buffer of {model_type} is called; it has {shown}"
+        )
         raise ConfigError([Fault("", "local_parameters", message)])
     shared = [one for one in whole.parameters if not stays_home(one.name, patterns)]
     if not shared:
         message = f"got {list(patterns)}, which leaves no parameter of {model_type} to share"
         raise ConfigError([Fault("", "local_parameters", message)])
-    spec = ModelSpec(tuple(shared), tuple(one for one in whole.buffers if not stays_home(one.name, patterns)))
+    buffers = tuple(one for one in whole.buffers if not stays_home(one.name, patterns))
+    spec = ModelSpec(tuple(shared), buffers, num_frozen=whole.num_frozen)
     first = {False: spec.num_float_buffers, True: spec.num_integer_buffers}
     parameters = tuple(
         replace(one, start=one.start - spec.num_parameters, stop=one.stop - spec.num_parameters)
         for one in whole.parameters
         if stays_home(one.name, patterns)
     )
-    buffers = tuple(
+    own_buffers = tuple(
         replace(one, start=one.start - first[one.is_integer], stop=one.stop - first[one.is_integer])
         for one in whole.buffers
         if stays_home(one.name, patterns)
     )
-    return replace(spec, home=ModelSpec(parameters, buffers))
+    return replace(spec, home=ModelSpec(parameters, own_buffers))
 
 
 def joined(shared: ModelState, home: ModelState) -> ModelState:

@@ -63,6 +63,8 @@ class ModelSpec:
     buffers: tuple[BufferSpec, ...]
     home: ModelSpec | None = None
     """What each client has of its own beside that, which is never sent; None where everything is shared."""
+    num_frozen: int = 0
+    """Values that training leaves as they are: everybody has them, so they are in no state and in no message."""
 
     @property
     def num_parameters(self) -> int:
@@ -104,6 +106,8 @@ class InitialModel:
 
     spec: ModelSpec
     state: ModelState
+    frozen: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    """Parameters that are not trained, by name: for the records, everybody else has them."""
 
 
 @dataclass(frozen=True)

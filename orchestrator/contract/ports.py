@@ -11,12 +11,13 @@ Handles stand for values that stay where they are (Ray's object store). Nobody b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
+from fedchunk.orchestrator.contract.named_tensors import Tensors
 
 Job = Literal[
     "initial_model",
@@ -68,6 +69,8 @@ class FederationInfo:
     device: str
     """``cpu`` or ``cuda``."""
     number_of_actors: int
+    frozen: Tensors = field(default_factory=dict)
+    """Parameters that are not trained, by name."""
 
 
 @dataclass(frozen=True)

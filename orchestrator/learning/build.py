@@ -14,6 +14,7 @@ from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.seeds import torch_seed
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel, spec_of
+from fedchunk.orchestrator.learning.lora import add_adapters
 from fedchunk.orchestrator.learning.preprocess import seeded
 from fedchunk.orchestrator.learning.task import TaskInForce
 from fedchunk.orchestrator.registry import KINDS
@@ -39,6 +40,9 @@ def build_model(settings: Sections, input_shape: tuple[int, ...], num_classes: i
         module = _new_module(settings, input_shape, num_classes)
     if load_pretrained is not None:
         load_pretrained(module, input_shape, num_classes, settings.data.download)
+    if settings.training.lora_rank is not None:
+        with seeded(torch_seed(settings.federation.random_seed, "lora"), torch.device("cpu")):
+            add_adapters(module, settings.training)
     return module
 
 
@@ -71,14 +75,21 @@ def model_spec(settings: Sections, input_shape: tuple[int, ...], num_classes: in
 def _whole_spec(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> ModelSpec:
     bound, local = settings.bound("model"), settings.training.local_parameters
     if not bound.is_own:
-        with torch.device("meta"):
-            return spec_of(_new_module(settings, input_shape, num_classes), local)
+        return _spec_without_values(settings, input_shape, num_classes)
     try:
-        with torch.device("meta"):
-            return spec_of(_new_module(settings, input_shape, num_classes), local)
+        return _spec_without_values(settings, input_shape, num_classes)
     except Exception:  # such as a look at the values; what is really wrong comes up again
         with bound.named():
             return spec_of(build_model(settings, input_shape, num_classes), local)
+
+
+def _spec_without_values(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> ModelSpec:
+    training = settings.training
+    with torch.device("meta"):
+        module = _new_module(settings, input_shape, num_classes)
+        if training.lora_rank is not None:
+            add_adapters(module, training)
+        return spec_of(module, training.local_parameters)
 
 
 def _new_module(settings: Sections, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState, RoundResult
-from fedchunk.orchestrator.contract.named_tensors import tensors_by_name
+from fedchunk.orchestrator.contract.named_tensors import Tensors, tensors_by_name
 from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core import manifest
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, RecordsError
@@ -74,6 +75,7 @@ class RunFolder:
         self._waiting: list[RoundResult] = []
         self._dropped: list[int] = []
         self._failed: list[str] = []
+        self._frozen: Tensors = {}
         self._warned = False
         self.finished = False
         """Whether it is said in the folder how the run ended."""
@@ -171,6 +173,7 @@ class RunFolder:
 
     def start(self, info: FederationInfo) -> None:
         """Writes the layout. Raises RecordsError when the folder cannot be written."""
+        self._frozen = info.frozen
         try:
             table_files.write_table(self.path / "tables", "layout", info.layout)
         except (OSError, pa.ArrowException) as error:
@@ -192,7 +195,8 @@ class RunFolder:
             ("the joined tables", lambda: table_files.compact(self.path / "tables"))
         ]
         if spec is not None and model is not None:
-            write = partial(_write_weights, self.path, spec, model, summary.weights_sha256 or "")
+            tensors = {**tensors_by_name(spec, model), **self._frozen}
+            write = partial(_write_weights, self.path, tensors, summary.weights_sha256 or "")
             steps.insert(0, ("the weights", write))
         for what, step in steps:
             if not self._attempt(what, step):
@@ -353,8 +357,6 @@ def _with_kept_sources(config_yaml: str, settings: Settings) -> str:
     return config_yaml
 
 
-def _write_weights(folder: Path, spec: ModelSpec, model: ModelState, weights_sha256: str) -> None:
+def _write_weights(folder: Path, tensors: dict[str, NDArray[np.generic]], weights_sha256: str) -> None:
     metadata = {"weights_sha256": weights_sha256, "fedchunk_schema_version": SCHEMA_VERSION}
-    write_atomically(
-        folder / "weights.safetensors", lambda temporary: save_file(tensors_by_name(spec, model), temporary, metadata)
-    )
+    write_atomically(folder / "weights.safetensors", lambda temporary: save_file(tensors, temporary, metadata))

@@ -200,6 +200,20 @@ class TrainingSettings(Section):
     local_parameters: Names = Field(
         (), description="Names of parameters and buffers that stay with each client, as [head.*, *.bn1.*]."
     )
+    lora_rank: Count | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Train low-rank adapters of this rank (peft) beside the model's layers, which are frozen and never "
+        "sent; null: the model itself.",
+    )
+    lora_alpha: float | None = Field(
+        None, gt=0, description="The adapters' product is multiplied by lora_alpha / lora_rank; null: by 1."
+    )
+    lora_targets: Names = Field(
+        (), description="Layers with an adapter, by the ends of their names, as [qkv, down]; []: as peft knows them."
+    )
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Share of an adapter's input that is dropped in training.")
     pretrained_models: bool = Field(
         False, description="Start from torchvision's weights; needs them on disk, or download: true."
     )

@@ -67,10 +67,14 @@ def _chunks(flat: Flat, num_chunks: int) -> str:
 
 
 def _at_home(flat: Flat, info: FederationInfo) -> list[str]:
-    """What stays with the clients, if anything does."""
+    """What stays with the clients, and what with everybody as it is, if anything does."""
+    frozen = [f"{info.spec.num_frozen:,} values more are frozen"] if info.spec.num_frozen else []
     if (home := info.spec.home) is None:
-        return []
-    return [f"{home.num_parameters:,} parameters more stay with each client: {', '.join(flat['local_parameters'])}"]
+        return frozen
+    return [
+        *frozen,
+        f"{home.num_parameters:,} parameters more stay with each client: {', '.join(flat['local_parameters'])}",
+    ]
 
 
 def _exchange(flat: Flat) -> list[str]:

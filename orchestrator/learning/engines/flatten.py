@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.contract.home_part import stays_home
 from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
+from fedchunk.orchestrator.contract.named_tensors import Tensors
 from fedchunk.orchestrator.learning.engines.image_order import image_order
 from fedchunk.orchestrator.learning.tasks._task import Answers
 from fedchunk.orchestrator.learning.transfer import fill, host_copy
@@ -24,8 +27,8 @@ class FlatModel:
     """A module on a device, with its trainable values as one vector.
 
     Parameters are those of ``named_parameters()`` that require a gradient, in that order; tied ones come once.
-    Buffers are what a model needs beside them: frozen parameters, then persistent buffers. Behind both come those that
-    stay at home, if any do.
+    Buffers are the persistent ones. Behind both come those that stay at home, if any do. Parameters that require no
+    gradient are frozen: they stay what they are, so they are the module's alone, and in no state.
 
     Attributes:
         module: the module itself. Its parameters are views of the vector: change them in place only. They have no
@@ -61,6 +64,7 @@ class FlatModel:
         self._parameters = [parameter for _, parameter in _trainable(module, local)]
         initial = [parameter.detach().reshape(-1) for parameter in self._parameters]
         self._place(torch.cat(initial))
+        self._frozen_as = self._frozen_versions()
 
     @property
     def spec(self) -> ModelSpec:
@@ -70,8 +74,7 @@ class FlatModel:
     @property
     def is_in_order(self) -> bool:
         """Whether parameters lie in the vector as they come in the module."""
-        names = [name for name, parameter in self.module.named_parameters() if parameter.requires_grad]
-        return names == [place.name for place in self._spec.parameters]
+        return [name for name, _ in _trainable(self.module)] == [place.name for place in self._spec.parameters]
 
     @property
     def weights(self) -> Tensor:
@@ -82,6 +85,47 @@ class FlatModel:
     def device(self) -> torch.device:
         """Where the model is."""
         return self._weights.device
+
+    def frozen(self) -> dict[str, NDArray[np.generic]]:
+        """The parameters that are not trained, by name, in host memory; on the CPU they share the module's."""
+        return {name: parameter.detach().cpu().numpy() for name, parameter in _frozen(self.module)}
+
+    def load_frozen(self, tensors: Tensors) -> None:
+        """Gives the parameters that are not trained the values that are theirs by name; without any they stay.
+
+        Raises:
+            ValueError: some are there and others not, or they are of another shape than the parameter.
+        """
+        frozen = _frozen(self.module)
+        missing = [name for name, _ in frozen if name not in tensors]
+        if len(missing) == len(frozen):
+            return
+        if missing:
+            raise ValueError(f"{missing[0]} is missing, of {len(missing)} that are frozen")
+        for name, parameter in frozen:
+            values = tensors[name]
+            if values.shape != tuple(parameter.shape):
+                raise ValueError(f"{name} has shape {values.shape}, the model's has {tuple(parameter.shape)}")
+            parameter.data.copy_(torch.from_numpy(values.copy()))
+        self._frozen_as = self._frozen_versions()
+
+    def check_frozen(self) -> None:
+        """To be called after training: a value that changes without a gradient would pass from client to client.
+
+        Raises:
+            ComponentFailed: a user's module has written into a parameter that is not trained.
+            RuntimeError: one of ours has.
+        """
+        now = self._frozen_versions()
+        changed = [name for name, version in now.items() if version != self._frozen_as[name]]
+        if changed:
+            self._frozen_as = now
+            reason = f"wrote into {changed[0]!r}, which requires no gradient; make it a buffer, which clients have each"
+            raise RuntimeError(reason) if self._bound is None else self._bound.failed(reason)
+
+    def _frozen_versions(self) -> dict[str, int]:
+        """How often torch has seen each of them written into."""
+        return {name: parameter._version for name, parameter in _frozen(self.module)}
 
     def logits(self, x_B: Tensor) -> Tensor:
         """The module's answers to a batch of samples, (B, classes), or what the task asks for.
@@ -187,30 +231,40 @@ def spec_of(module: nn.Module, local: Sequence[str] = ()) -> ModelSpec:
         start += parameter.numel()
     if not start:
         raise ValueError(f"{type(module).__name__} has no trainable values: nothing could be learned or sent")
-    return ModelSpec(tuple(parameters), tuple(_buffer_specs(module, local)))
+    num_frozen = 0
+    for name, parameter in _frozen(module):
+        _check_type("frozen parameter", name, parameter)
+        num_frozen += parameter.numel()
+    return ModelSpec(tuple(parameters), tuple(_buffer_specs(module, local)), num_frozen=num_frozen)
 
 
 def _buffer_specs(module: nn.Module, local: Sequence[str]) -> Iterable[BufferSpec]:
     ends = {False: 0, True: 0}  # of the float and of the integer vector
     for name, tensor in _other_state(module, local):
+        _check_type("buffer", name, tensor)
         is_integer = not tensor.is_floating_point()
-        if tensor.is_complex() or not (is_integer or tensor.dtype == torch.float32):
-            raise ValueError(f"buffer {name!r} is {tensor.dtype}, allowed are torch.float32 and integers")
         start, ends[is_integer] = ends[is_integer], ends[is_integer] + tensor.numel()
         yield BufferSpec(name, tuple(tensor.shape), is_integer, start, ends[is_integer])
 
 
-def _trainable(module: nn.Module, local: Sequence[str]) -> list[tuple[str, nn.Parameter]]:
+def _check_type(what: str, name: str, tensor: Tensor) -> None:
+    if tensor.is_complex() or (tensor.is_floating_point() and tensor.dtype != torch.float32):
+        raise ValueError(f"{what} {name!r} is {tensor.dtype}, allowed are torch.float32 and integers")
+
+
+def _trainable(module: nn.Module, local: Sequence[str] = ()) -> list[tuple[str, nn.Parameter]]:
     """The parameters that are trained, those that stay at home last."""
     named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
     return sorted(named, key=lambda one: stays_home(one[0], local))
 
 
+def _frozen(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that are not trained; tied ones once."""
+    return [(name, parameter) for name, parameter in module.named_parameters() if not parameter.requires_grad]
+
+
 def _other_state(module: nn.Module, local: Sequence[str]) -> Iterable[tuple[str, Tensor]]:
-    """Frozen parameters, then the buffers that belong to the saved state; tied ones once, those at home last."""
+    """The buffers that belong to the saved state; tied ones once, those at home last."""
     persistent = module.state_dict(keep_vars=True).keys()
-    named: list[tuple[str, Tensor]] = [
-        *((name, parameter) for name, parameter in module.named_parameters() if not parameter.requires_grad),
-        *((name, buffer) for name, buffer in module.named_buffers() if name in persistent),
-    ]
+    named = [(name, buffer) for name, buffer in module.named_buffers() if name in persistent]
     return sorted(named, key=lambda one: stays_home(one[0], local))

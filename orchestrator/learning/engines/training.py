@@ -121,6 +121,7 @@ class LocalTrainer:
             rng = generator(seed, "batches", round_index, client_id)
             step = _Step(self._model, settings, self._loss, gradient_P, learning_rate, momentum_P)
             losses = self._steps(step, samples, batches, num_batches, rng)
+        self._model.check_frozen()
         where = f"in round {round_index} of client {client_id}"
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is not None:

@@ -125,6 +125,8 @@ def idle(settings: Sections) -> Iterator[Idle]:
         yield ("mu",), "aggregation_strategy is not FedProx"
     if training.local_steps is not None:
         yield ("number_of_epochs",), "local_steps says how long clients train"
+    if training.lora_rank is None:
+        yield ("lora_alpha", "lora_targets", "lora_dropout"), "lora_rank is null"
     if training.optimizer not in ("sgd", "rmsprop"):
         yield ("momentum",), f"optimizer {training.optimizer} has moments of its own"
     if "dirichlet_beta" not in settings.signature("partition").names:
