@@ -32,7 +32,7 @@ SMALL = {
     "sensitivity_schedule": [50, 20], "sensitivity_budget_mb": 50,
 }  # fmt: skip
 HEAVY = ("resnet18", "resnet20", "resnet50", "mobilenet", "vgg16", "vit", "vit_small")
-OF_TOKENS = ("lstm", "transformer")
+OF_TOKENS = ("huggingface", "lstm", "transformer")
 """Models that answer for each token of a sample: no loss of a classification fits them."""
 FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
 FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "text", "natural", "file")
@@ -227,7 +227,7 @@ def ran(settings, output, local):
 def noted(settings):
     """The run's description in MLflow."""
     data = SimpleNamespace(name="some data", train_samples=10, test_samples=5)
-    spec, layout = SimpleNamespace(num_parameters=100, home=None), SimpleNamespace(num_rows=20)
+    spec, layout = SimpleNamespace(num_parameters=100, home=None, num_frozen=0), SimpleNamespace(num_rows=20)
     info = SimpleNamespace(
         spec=spec, layout=layout, data=data, samples_per_client=(5, 5), backend="local", device="cpu",
         number_of_actors=1,

@@ -228,7 +228,10 @@ def test_a_model_falls_apart_and_is_whole_again():
 @pytest.mark.parametrize(
     ("patterns", "message"),
     [
-        (("hed.*",), "got 'hed.*', which no parameter or buffer of mine is called; it has body.a, body.b, head.a"),
+        (
+            ("hed.*",),
+            "got 'hed.*', which no trained parameter and no buffer of mine is called; it has body.a, body.b, head.a",
+        ),
         (("head.*", "nothing"), "got 'nothing', which no"),
         (("*",), r"got ['*'], which leaves no parameter of mine to share"),
     ],

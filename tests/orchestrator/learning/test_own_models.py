@@ -83,11 +83,11 @@ def test_frozen_parameters_are_not_exchanged_and_options_reach_the_model() -> No
     settings = own(half_frozen, model_options={"width": 9})
     model = flat_model(settings, SHAPE, CLASSES, "cpu")
     assert model.spec.num_parameters == 9 * CLASSES + CLASSES
-    assert model.spec.num_float_buffers == 6 * 9 + 9
+    assert (model.spec.num_float_buffers, model.spec.num_frozen) == (0, 6 * 9 + 9)
     assert model_spec(settings, SHAPE, CLASSES) == model.spec
-    before = model.state().buffers_B.tobytes()
+    before = {name: values.tobytes() for name, values in model.frozen().items()}
     train_local(model, torch.randn(8, *SHAPE), torch.arange(8) % 4, settings, seed=0, round_index=1, client_id=0)
-    assert model.state().buffers_B.tobytes() == before
+    assert {name: values.tobytes() for name, values in model.frozen().items()} == before
 
 
 def test_the_seed_makes_the_values_of_a_model_of_ones_own_too() -> None:
