@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import byte_peers
@@ -46,11 +47,12 @@ MASKS = (
 def main() -> int:
     """Runs what is missing and prints a table for each question; 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="of the runs those of points with such names")
     parser.add_argument("--report-only", action="store_true", help="run nothing")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="runs at a time (default: cores)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs (default: that of the grid)")
     asked = parser.parse_args()
-    failures = [] if asked.report_only else run_all(asked.runs, wanted(), None, asked.at_once)
+    failures = [] if asked.report_only else run_all(asked.runs, wanted(asked.only), None, asked.at_once)
     results = summarise(read_runs(asked.runs, None))
     print("\n\n".join([importance(results), masks(asked.runs), average(results)]))
     for failure in failures:
@@ -58,11 +60,11 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def wanted() -> list[tuple[Point, int]]:
-    """The runs that the answers need."""
+def wanted(pattern: str = "*") -> list[tuple[Point, int]]:
+    """The runs that the answers need, of the points whose names match."""
     names = [BASELINE, *(name for pair in PAIRS for name in pair), byte_peers.GOSSIP, byte_peers.AVERAGED]
     points = [point for name in dict.fromkeys(names) if (point := point_of(name)) is not None]
-    return [(point, seed) for point in (*MASKS, *points) for seed in point.seeds]
+    return [(point, seed) for point in (*MASKS, *points) if fnmatch(point.name, pattern) for seed in point.seeds]
 
 
 def importance(results: dict[str, PointResult]) -> str:
