@@ -49,8 +49,8 @@ class Faults:
         client = make_client(settings, device, data)
         train, train_relay = client._worker.train, client.train_relay
 
-        def noted(round_index, clients, starts, momenta):
-            result = train(round_index, clients, starts, momenta)
+        def noted(round_index, clients, starts, *more):
+            result = train(round_index, clients, starts, *more)
             self.trained[round_index, clients[0]] = starts[0].weights_P.copy(), result.weights_GP[0].copy()
             return result
 
@@ -354,8 +354,8 @@ def test_an_update_far_larger_than_the_others_reaches_all_and_is_left_out_by_all
         client = make_client(settings, device, data)
         train = client._worker.train
 
-        def grown(round_index, clients, starts, momenta):
-            trained = train(round_index, clients, starts, momenta)
+        def grown(round_index, clients, starts, *more):
+            trained = train(round_index, clients, starts, *more)
             if (round_index, clients[0]) == (2, 3):
                 trained.weights_GP[:] = starts[0].weights_P + 1000 * (trained.weights_GP - starts[0].weights_P)
             return trained

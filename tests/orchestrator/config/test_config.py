@@ -73,7 +73,7 @@ def test_a_fault_says_what_was_got_and_what_is_allowed():
         ("stop_avg_accuracy: 95", "write 0.95 for 95 %"),
         ("distance_metric: cosin", "did you mean cosine?"),
         ("aggregation_strategy: FedPox", "did you mean FedProx?"),
-        ("model_type: swin", "one of cnn, lenet, logistic, lstm, mlp"),
+        ("model_type: swin", "one of cnn, huggingface, lenet, logistic, lstm, mlp"),
         ("dataset_type: [digits]", "got ['digits']"),
         ("federation_id: true", "put text in quotes"),
         ("data_dir: ''", "text of at least 1 character"),
