@@ -28,6 +28,16 @@ SETTINGS = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Whoever runs the tests may have some ignored, as nohup does, or a shell in what it starts in the background."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class Silent:
     def stage(self, name):
         pass
@@ -68,14 +78,6 @@ def test_a_finished_run_of_which_something_is_missing_has_an_exit_code_of_its_ow
 
 
 def test_the_first_signal_lets_the_round_end_and_the_second_does_not():
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored, as nohup does
-    try:
-        two_signals()
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def two_signals():
     said = []
     stop = Stop(60, said.append)
     with stop.listening():
