@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -123,11 +125,22 @@ def signals(bench: Bench) -> Row:
                 running.send_signal(signal.SIGINT)
             out, errors = running.communicate(timeout=120)
             tried += 1
-            if fault := _fault(running.returncode, out, folder):
+            if fault := _fault(running.returncode, out, folder) or _left_running(bench.folder / "mlflow.db"):
                 amiss.append(f"{name} after {after:.2f} s: {fault}")
                 print(f"{amiss[-1]}\n{out}\n{errors}", file=sys.stderr)
-    good = f"{tried - len(amiss)} of {tried}: documented code, JSON, tables, model"
+    good = f"{tried - len(amiss)} of {tried}: documented code, JSON, tables, model, MLflow run ended"
     return Row("TERM, HUP, INT, INT twice, at random moments", "; ".join([good, *amiss]))
+
+
+def _left_running(store: Path) -> str | None:
+    """What MLflow still calls running, now that every process is gone; None if nothing."""
+    if not store.exists():
+        return None
+    with contextlib.closing(sqlite3.connect(store)) as opened:
+        if not opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():
+            return None
+        (left,) = opened.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone()
+    return f"{left} runs that MLflow calls running" if left else None
 
 
 def _fault(code: int, out: str, folder: Path) -> str | None:
