@@ -75,11 +75,7 @@ def text_samples(
     Raises:
         DataError: a value is missing, or has no token; or the column is of another type.
     """
-    texts, train_S, test_S = (
-        row_texts(rows.table, text_column),
-        np.flatnonzero(~rows.is_test),
-        np.flatnonzero(rows.is_test),
-    )
+    texts, train_S = row_texts(rows.table, text_column), np.flatnonzero(~rows.is_test)
     made = tokenizer([texts[row] for row in train_S])
     train_x = _padded(made, rows.table, text_column, texts, train_S, length)
     if rows.tested is None:
