@@ -15,6 +15,8 @@ from fedchunk.orchestrator.learning.models._tokens import token_count, whole_num
 
 PER_TOKEN = True
 PER_SAMPLE = True
+FOLDER_OPTION = "path"
+"""The option that names the folder which the model is loaded from: its files are a part of what a run is."""
 ONCE = ("classification", "multilabel", "regression")
 """Tasks that answer once for a sample."""
 
