@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.learning.data.places import wrong_option
-from fedchunk.orchestrator.learning.data.table_file import Column, Table
+from fedchunk.orchestrator.learning.data.table_file import Table
 from fedchunk.orchestrator.learning.data.table_rows import Rows
 from fedchunk.orchestrator.learning.data.text_files import LINE_END, ClientText
 from fedchunk.orchestrator.learning.data.tokens import NO_TOKEN, Tokenizer, TokenizerInForce
@@ -87,7 +87,7 @@ def text_samples(
 def _padded(
     made: Tokenizer, table: Table, name: str, texts: Sequence[bytes], rows_S: NDArray[np.int64], length: int
 ) -> NDArray[np.int64]:
-    column = Column(table.file, name, pa.nulls(0))
+    column = table.column(name, "text_column")
     tokens_ST = np.full((len(rows_S), length), NO_TOKEN, np.int64)
     for place, row in enumerate(rows_S.tolist()):
         tokens_T = made.tokens(texts[row], column.at(row), exact=False)[:length]

@@ -96,13 +96,14 @@ def huggingface(
         data_dir, folder, task_targets, target_column, text_column, client_column, num_classes, train_split, test_split,
         test_share, test_seed, test_column,
     )  # fmt: skip
+    if text_column is not None:
+        text_alone(feature_columns=feature_columns, categorical_columns=categorical_columns)
     if task_targets == "tokens":
-        assert text_column is not None
+        assert text_column is not None, "was asked for"
         return _language(source, text_column, tokenizer, Cut(length, too_short, test_share))
     train_x: NDArray[Any]
     test_x: NDArray[Any]
     if text_column is not None:
-        text_alone(feature_columns=feature_columns, categorical_columns=categorical_columns)
         rows = source.rows(source.feature_names([text_column], "text_column"))
         train_y, test_y, number = rows.targets
         train_x, test_x = text_samples(rows, text_column, tokenizer, length)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fedchunk.orchestrator.learning.data.dataset import Dataset
 from fedchunk.orchestrator.learning.data.labels import Labels
@@ -63,17 +66,19 @@ def table(
         data_dir, file, named_columns(target_column), task_targets, client_column, test_share, test_seed, test_file,
         test_column, num_classes,
     )  # fmt: skip
-    if text_column is not None:
+    if text_column is None:
+        names = source.feature_names(feature_columns)
+        check_categorical(categorical_columns or (), names)
+    else:
         text_alone(feature_columns=feature_columns, categorical_columns=categorical_columns, pixels=pixels)
-        rows = source.rows(source.feature_names([text_column], "text_column"))
-        train_y, test_y, number = rows.targets
-        train_x, test_x = text_samples(rows, text_column, tokenizer, length)
-        return Dataset(train_x, train_y, test_x, test_y, number, rows.clients)
-    names = source.feature_names(feature_columns)
-    check_categorical(categorical_columns or (), names)
+        names = source.feature_names([text_column], "text_column")
     rows = source.rows(names)
     train_y, test_y, number = rows.targets
-    if pixels is None:
+    train_x: NDArray[Any]
+    test_x: NDArray[Any]
+    if text_column is not None:
+        train_x, test_x = text_samples(rows, text_column, tokenizer, length)
+    elif pixels is None:
         train_x, test_x = features(rows, names, categorical_columns or ())
     else:
         train_x, test_x = images(rows, names, pixels)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,22 @@ def test_one_column_of_lists_is_what_an_array_of_them_is(
     again = loaded(tmp_path, folder="saved", test_share=0.4, **options)  # other rows in another order: another file
     same(again, loaded(tmp_path, "arrays", file="all.npz", test_share=0.4))
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_the_library_that_saved_it_is_not_needed(tmp_path: Path) -> None:
+    features = datasets.Features({"x": datasets.Array3D((1, 3, 4), "uint8"), "y": datasets.Value("int64")})
+    saved = datasets.Dataset.from_dict({"x": list(PIXELS), "y": LABELS}, features=features)
+    saved.save_to_disk(tmp_path / "saved")
+    options = {"folder": "saved", "target_column": "y", "cache_dir": str(tmp_path / "cache")}
+    settings = {"dataset_type": "huggingface", "data_dir": str(tmp_path), "dataset_options": options}
+    script = (
+        "import sys; sys.modules['datasets'] = None; import fedchunk\n"
+        "from fedchunk.orchestrator.learning.data.load import load_dataset\n"
+        f"data = load_dataset(fedchunk.load_settings({settings!r}))\n"
+        "print(int(data.train_x.sum()) + int(data.test_x.sum()), data.train_x.dtype)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.split() == [str(int(PIXELS.sum())), "uint8"], done.stderr
 
 
 def with_pictures(folder: Path) -> None:
