@@ -38,7 +38,10 @@ FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
 FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "text", "huggingface", "natural", "file")
 PEER_RULES = ("stale_copies", "relay", "relay_tree")
 STAR_RULES = ("contributors", "own_weights", "error_feedback")
-NAMES = {name: tuple(one for one in builtin_names(kind) if one not in OF_TOKENS) for name, kind in KINDS.items()}
+NAMES = {
+    name: tuple(one for one in builtin_names(kind) if name != "model" or one not in OF_TOKENS)
+    for name, kind in KINDS.items()
+}
 
 OWN = """
 import json
@@ -192,7 +195,7 @@ def overrides_for(kind, name):
     if kind in ("loss", "metric"):
         suits = constants(KINDS[kind], name).get("TARGETS", ("labels",))
         values |= {} if "labels" in suits else {"task": fit[suits[0]]}
-    if name == "language_model" or constants(KINDS["model"], name).get("PER_TOKEN"):
+    if name == "language_model" or (kind == "model" and constants(KINDS["model"], name).get("PER_TOKEN")):
         values |= {"task": "language_model"}
     if name == "language_model":
         values |= {"model_type": "./mine.py:tokens"}
@@ -265,8 +268,9 @@ def own_files(name, folder):
     if name == "huggingface":
         import datasets  # takes seconds
 
-        rows = {"pixels": x.reshape(96, 64).tolist(), "label": y.tolist()}
-        datasets.Dataset.from_dict(rows).save_to_disk(folder / "saved")
+        features = datasets.Features({"x": datasets.Array3D((1, 8, 8), "uint8"), "label": datasets.Value("int64")})
+        rows = {"x": list(x), "label": y.tolist()}
+        datasets.Dataset.from_dict(rows, features=features).save_to_disk(folder / "saved")
         options = {"folder": "saved", "target_column": "label", "cache_dir": str(folder / "cache")}
         return values | {"dataset_options": options}
     if name == "text":
