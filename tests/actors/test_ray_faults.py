@@ -45,8 +45,16 @@ class Saboteur:
 
     def clients_done(self, round_index, done, cohort):
         if round_index in self._rounds and round_index not in self.struck and 0 < done < cohort:
-            os.kill(self._pids()[0], self._signal)
+            os.kill(self._next_pid(), self._signal)
             self.struck.append(round_index)
+
+    def _next_pid(self):
+        """Between two calls, and while one that was struck is replaced, there may be none for a moment."""
+        until = time.monotonic() + 20
+        while not (pids := self._pids()):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return pids[0]
 
     def round_done(self, result):
         pass

@@ -151,7 +151,7 @@ def test_facts_of_a_data_set_of_ones_own_come_from_loading_it() -> None:
 def test_every_built_in_states_its_facts_but_those_of_the_users_files() -> None:
     kind, facts = KINDS["dataset"], {"SHAPE", "CLASSES", "TRAIN_SAMPLES", "TEST_SAMPLES", "VALUE_BYTES"}
     silent = {name for name in builtin_names(kind) if not facts <= constants(kind, name).keys()}
-    assert silent == {"arrays", "imagefolder", "leaf", "table", "text"}
+    assert silent == {"arrays", "huggingface", "imagefolder", "leaf", "table", "text"}
 
 
 def test_the_facts_of_digits_are_those_of_its_file() -> None:
