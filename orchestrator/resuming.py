@@ -11,6 +11,7 @@ from typing import Any
 
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.core.manifest import check, digest_of
+from fedchunk.orchestrator.core.model_files import changed_files
 from fedchunk.orchestrator.registry import KIND_OF_KEY
 from fedchunk.orchestrator.settings.loading import load
 from fedchunk.orchestrator.settings.running import RuntimeSettings
@@ -60,7 +61,7 @@ def resumed(
     old = (settings_before(run) or now).flat()
     changed = {key: value for key, value in now.flat().items() if value != old[key] and key not in own}
     faults += [*_code_faults(own, now, accept_changes=accept_changes), *_past_faults(changed, old, now)]
-    faults += first_model_fault(values, now)
+    faults += [*first_model_fault(values, now), *model_faults(values, now)]
     if faults:
         raise ConfigError(faults)
     return Resumed(now, changed, bool(moved) or _other_code(own, now))
@@ -86,6 +87,19 @@ def first_model_fault(values: Mapping[str, Any], now: Settings) -> Iterator[Faul
     path = Path(file).expanduser()
     if not path.is_file() or digest_of(path) != digest:
         yield Fault("", "initial_model", f"{file} is not the file that the run began with; put that one there again")
+
+
+def model_faults(values: Mapping[str, Any], now: Settings) -> Iterator[Fault]:
+    """The files of a model's folder are still needed: each actor loads it again, and what is frozen is nowhere else."""
+    before, folder = values.get("model_files"), now.model_folder
+    if before is None or folder is None:
+        return
+    try:
+        changes = [f"{change} when the run began" for change in changed_files(Path(folder).expanduser(), before)]
+    except OSError as error:
+        changes = [f"{folder} cannot be read ({error})"]
+    for change in changes:
+        yield Fault("", "model_options", f"{change}; put the model there again as it was, or begin a new run")
 
 
 def settings_before(run: Path) -> Settings | None:

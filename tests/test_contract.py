@@ -35,10 +35,13 @@ HEAVY = ("resnet18", "resnet20", "resnet50", "mobilenet", "vgg16", "vit", "vit_s
 OF_TOKENS = ("huggingface", "lstm", "transformer")
 """Models that answer for each token of a sample: no loss of a classification fits them."""
 FROM_FILES = ("mnist", "fmnist", "cifar10", "cifar100")
-FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "text", "natural", "file")
+FROM_OWN_FILES = ("imagefolder", "table", "arrays", "leaf", "text", "huggingface", "natural", "file")
 PEER_RULES = ("stale_copies", "relay", "relay_tree")
 STAR_RULES = ("contributors", "own_weights", "error_feedback")
-NAMES = {name: tuple(one for one in builtin_names(kind) if one not in OF_TOKENS) for name, kind in KINDS.items()}
+NAMES = {
+    name: tuple(one for one in builtin_names(kind) if name != "model" or one not in OF_TOKENS)
+    for name, kind in KINDS.items()
+}
 
 OWN = """
 import json
@@ -192,7 +195,7 @@ def overrides_for(kind, name):
     if kind in ("loss", "metric"):
         suits = constants(KINDS[kind], name).get("TARGETS", ("labels",))
         values |= {} if "labels" in suits else {"task": fit[suits[0]]}
-    if name == "language_model" or constants(KINDS["model"], name).get("PER_TOKEN"):
+    if name == "language_model" or (kind == "model" and constants(KINDS["model"], name).get("PER_TOKEN")):
         values |= {"task": "language_model"}
     if name == "language_model":
         values |= {"model_type": "./mine.py:tokens"}
@@ -262,6 +265,14 @@ def own_files(name, folder):
     if name == "arrays":
         np.savez(folder / "all.npz", train_x=x, train_y=y, test_x=x[:8], test_y=y[:8])
         return values | {"dataset_options": {"file": "all.npz"}}
+    if name == "huggingface":
+        import datasets  # takes seconds
+
+        features = datasets.Features({"x": datasets.Array3D((1, 8, 8), "uint8"), "label": datasets.Value("int64")})
+        rows = {"x": list(x), "label": y.tolist()}
+        datasets.Dataset.from_dict(rows, features=features).save_to_disk(folder / "saved")
+        options = {"folder": "saved", "target_column": "label", "cache_dir": str(folder / "cache")}
+        return values | {"dataset_options": options}
     if name == "text":
         for place in range(4):
             path = folder / "text" / f"{place}.txt"

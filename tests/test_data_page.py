@@ -18,7 +18,7 @@ OF_TEXT = ("books.yaml", "lines.yaml")
 EXAMPLES = dict(re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE))
 (MAKING,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 DATA = KINDS["dataset"]
-IN_ORDER = ["imagefolder", "table", "arrays", "leaf"]
+IN_ORDER = ["imagefolder", "table", "arrays", "leaf", "huggingface"]
 OWN = [name for name in builtin_names(DATA) if has_function(DATA, name, "labels")]
 
 
@@ -40,7 +40,7 @@ def test_an_example_is_valid_and_shows_its_split(name, made, monkeypatch):
     result = CliRunner().invoke(app, ["data", name, "--json"])
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
-    total = {"table.yaml": 178, "numbers.yaml": 178}.get(name, 1797)
+    total = {"table.yaml": 178, "numbers.yaml": 178, "reviews.yaml": 60}.get(name, 1797)
     assert answer["train_samples"] + answer["test_samples"] == total
     assert answer["unheld_samples"] == (answer["train_samples"] - 500 if name == "split.yaml" else 0)
 

@@ -25,7 +25,7 @@ EXAMPLES = PROJECT / "examples"
 PAGE = PROJECT / "docs" / "extending.md"
 FILES = {kind: f"{kind}.py" for kind in KINDS} | {"server_learning_rate_schedule": "learning_rate_schedule.py"}
 """The example of each kind."""
-RECIPES = {"bible_by_book.py"}
+RECIPES = {"bible_by_book.py", "diabetes_by_age.py"}
 """What makes the data of a worked example; each has a test of its own."""
 LAB = "/home/me/lab"
 """How the page calls the folder that its messages were got in."""

@@ -3,6 +3,7 @@
 import gzip
 import struct
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
@@ -20,6 +21,7 @@ from fedchunk.orchestrator.learning.datasets.fmnist import DEBIAN
 from fedchunk.orchestrator.run import Launch, execute, load_settings
 
 TRAIN, TEST = 300, 100
+datasets.disable_progress_bars()
 
 
 class Silent:
@@ -112,7 +114,32 @@ def as_safetensors(folder, arrays):
     return {"dataset_type": "arrays", "dataset_options": {"file": "all.safetensors"}}
 
 
-FORMS = (as_built_in, as_pictures, as_parquet, as_one_csv, as_lists, as_npz, as_npy, as_safetensors)
+def as_saved_arrays(folder, arrays):
+    features = datasets.Features({"x": datasets.Array3D((1, 28, 28), "uint8"), "label": datasets.Value("int64")})
+    save_splits(folder, [{"x": list(x[:, None]), "label": y.tolist()} for x, y in (arrays[:2], arrays[2:])], features)
+    options = {"folder": "saved", "target_column": "label", "cache_dir": str(folder / "c")}
+    return {"dataset_type": "huggingface", "dataset_options": options}
+
+
+def as_saved_pictures(folder, arrays):
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list("abcdefghij"))})
+    parts = [[Image.fromarray(image) for image in x] for x in arrays[::2]]
+    rows = [{"image": images, "label": y.tolist()} for images, y in zip(parts, arrays[1::2], strict=True)]
+    save_splits(folder, rows, features)
+    options = {"folder": "saved", "target_column": "label", "cache_dir": str(folder / "c")}
+    return {"dataset_type": "huggingface", "dataset_options": options}
+
+
+def save_splits(folder, rows, features):
+    parts = (datasets.Dataset.from_dict(part, features=features) for part in rows)
+    saved = datasets.DatasetDict(dict(zip(("train", "test"), parts, strict=True)))
+    saved.save_to_disk(folder / "saved", num_shards={"train": 2, "test": 1})
+
+
+FORMS = (
+    as_built_in, as_pictures, as_parquet, as_one_csv, as_lists, as_npz, as_npy, as_safetensors, as_saved_arrays,
+    as_saved_pictures,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

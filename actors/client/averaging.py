@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
-from fedchunk.orchestrator.chunking.encoding import Encoded, Message, Packing, decode, encode
+from fedchunk.orchestrator.chunking.draft import Encoded
+from fedchunk.orchestrator.chunking.encoding import Message, Packing, decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.contract.messages import AverageOrder, ModelSpec, ModelState
 from fedchunk.orchestrator.core.errors import PayloadError

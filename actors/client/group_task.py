@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.encoding import Message
-from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, GroupOrder
+from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, GroupOrder, KnownToAll, ModelState
 
 Payload = NDArray[np.uint8]
+_Key = tuple[tuple[int, ...], bytes | None]
 StateObject = Sequence[ClientStates]
 """What one earlier call returned: the states of its groups."""
 
@@ -24,17 +25,16 @@ class ClientTask:
     client_id: int
     state: ClientState | None
     messages: tuple[Message, ...]
-    """What brings it up to date, in order."""
+    """What brings it up to date, in order; nothing where it is given what that comes to."""
+    known: ModelState | None
+    """What its messages come to, where that is the same for all clients."""
+    choice_C: NDArray[np.bool_] | None
+    """The chunks that it is told to send, if it is told."""
     missed: int
     """Rounds since it last took part; 0 where it never did."""
     affordable_bytes: int | None
     stands: bool
     """Whether it took part before: its connection to the coordinator stands, in both directions."""
-
-    @property
-    def choice_C(self) -> NDArray[np.bool_] | None:
-        """The chunks that it is told to send, if it is told."""
-        return self.messages[-1].choice_C
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GroupTask:
     """
 
     order: GroupOrder
-    messages: Sequence[Payload]
+    messages: Sequence[Payload] | KnownToAll
     states: Sequence[StateObject]
     num_chunks: int
 
@@ -67,18 +67,31 @@ class GroupTask:
         self, opened: Callable[[Payload, NDArray[np.bool_] | None, bool], Message]
     ) -> Iterator[list[ClientTask]]:
         """The clients of each group, with what they remember and what they are told; equal messages are opened once."""
-        known: dict[tuple[tuple[int, ...], bytes | None], tuple[Message, ...]] = {}
+        known: dict[_Key, tuple[Message, ...]] = {}
         number = 0
         for clients in self.order.groups:
             tasks = []
             for client in clients:
-                at, state = self.order.messages[number], self.state_of(number)
-                known_C, stands = state.choice_C if state else None, self.order.last_rounds[number] > 0
-                key = at, None if known_C is None else known_C.tobytes()
-                if key not in known:
-                    known[key] = tuple(opened(self.messages[one], known_C, stands) for one in at)
-                order, missed = self.order, self.missed_by(number)
-                rest = known[key], missed, order.affordable_bytes, stands
-                tasks.append(ClientTask(order.round_index, client, state, *rest))
+                state, stands = self.state_of(number), self.order.last_rounds[number] > 0
+                told = self._told(number, state.choice_C if state else None, stands, opened, known)
+                rest = self.missed_by(number), self.order.affordable_bytes, stands
+                tasks.append(ClientTask(self.order.round_index, client, state, *told, *rest))
                 number += 1
             yield tasks
+
+    def _told(
+        self,
+        number: int,
+        known_C: NDArray[np.bool_] | None,
+        stands: bool,
+        opened: Callable[[Payload, NDArray[np.bool_] | None, bool], Message],
+        known: dict[_Key, tuple[Message, ...]],
+    ) -> tuple[tuple[Message, ...], ModelState | None, NDArray[np.bool_] | None]:
+        """A client's messages, or what they come to, and the choice that is in them."""
+        if isinstance(self.messages, KnownToAll):
+            return (), self.messages.model, self.messages.choice_C
+        at = self.order.messages[number]
+        key = at, None if known_C is None else known_C.tobytes()
+        if key not in known:
+            known[key] = tuple(opened(self.messages[one], known_C, stands) for one in at)
+        return known[key], None, known[key][-1].choice_C

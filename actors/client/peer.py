@@ -115,7 +115,8 @@ class PeerClient:
             training=trained.reason,
         )
         kept = replace(emission.state, withheld_P=pending.withheld_P) if rule.keeps_copies else emission.state
-        return PeerReport(report, emission.encoded.sizes, self._spans.read_out()), emission.encoded.payload, kept
+        encoded = emission.encoded()
+        return PeerReport(report, encoded.sizes, self._spans.read_out()), encoded.payload, kept
 
     def mix_peer(
         self, order: MixOrder, state: ClientState | None, *payloads: NDArray[np.uint8]

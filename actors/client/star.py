@@ -35,6 +35,7 @@ from fedchunk.orchestrator.contract.messages import (
     GroupOrder,
     GroupResult,
     InitialModel,
+    KnownToAll,
     ModelState,
     Span,
 )
@@ -55,7 +56,8 @@ class Finished:
     """A client that has done its part."""
 
     report: ClientReport
-    payload: Payload
+    sent: Outgoing | Payload
+    """Its message, or that of its scores, which is written already."""
     state: ClientState
 
 
@@ -95,12 +97,12 @@ class StarClient:
         """Measures a model on a part of the test set."""
         return self._worker.evaluate(model, part)
 
-    def train_group(self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject) -> Answer:
+    def train_group(self, order: GroupOrder, messages: Sequence[Payload] | KnownToAll, *states: StateObject) -> Answer:
         """Some clients' part of a round.
 
         Args:
             order: which clients, which round.
-            messages: the coordinator's.
+            messages: the coordinator's, or what they come to.
             states: the objects with the clients' states.
 
         Returns:
@@ -119,7 +121,7 @@ class StarClient:
         return GroupAnswer(tuple(results), self._spans.read_out()), tuple(payloads), tuple(new_states)
 
     def emit_group(
-        self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject
+        self, order: GroupOrder, messages: Sequence[Payload] | KnownToAll, *states: StateObject
     ) -> tuple[EmitAnswer, tuple[Payload, ...], tuple[ClientStates, ...]]:
         """The second half of a round with consensus: sends the chunks that the coordinator's message asks for.
 
@@ -139,12 +141,12 @@ class StarClient:
                     except ClientFailed as error:
                         failed[task.client_id] = reason_of(error)
             norms.append(tuple(emission.residual_norm for emission in emissions))
-            payloads.extend(emission.encoded.payload for emission in emissions)
+            payloads.extend(emission.encoded().payload for emission in emissions)
             new_states.append(stack_states([emission.state for emission in emissions]))
         return EmitAnswer(tuple(norms), failed, self._spans.read_out()), tuple(payloads), tuple(new_states)
 
     def evaluate_group(
-        self, order: GroupOrder, messages: Sequence[Payload], *states: StateObject
+        self, order: GroupOrder, messages: Sequence[Payload] | KnownToAll, *states: StateObject
     ) -> tuple[tuple[Mapping[int, Measured], ...], tuple[Span, ...], tuple[ClientStates, ...]]:
         """Reconstructs the clients' models and measures each on the whole test set, and on its own samples.
 
@@ -168,7 +170,11 @@ class StarClient:
         return tuple(sums), self._spans.read_out(), tuple(new_states)
 
     def _tasks(
-        self, order: GroupOrder, messages: Sequence[Payload], states: Sequence[StateObject], told_round: int
+        self,
+        order: GroupOrder,
+        messages: Sequence[Payload] | KnownToAll,
+        states: Sequence[StateObject],
+        told_round: int,
     ) -> Iterator[list[ClientTask]]:
         """The clients of each group, in order; the messages are of ``told_round``."""
         opened = partial(self._opened, Origin(told_round, COORDINATOR, 0))
@@ -189,6 +195,8 @@ class StarClient:
 
     def _model_of(self, task: ClientTask, own: ModelState | None) -> ModelState:
         """The client's own model, with all that it was sent."""
+        if task.known is not None:
+            return task.known
         for message in task.messages:
             own = reconstruct(self._worker.start if message.from_first else own, message, self._layout)
         assert own is not None, "a client that was sent nothing"
@@ -217,12 +225,10 @@ class StarClient:
         with self._spans.doing("score", len(tasks)):
             withheld = [task.state.withheld_P if task.state else None for task in tasks]
             changes = self._worker.changes(starts, trained, withheld)
-        total = (
-            GroupSum(self._layout, self._worker.spec, self._worker.verifier, self._worker.weight)
-            if order.summed
-            else None
-        )
-        done: list[Finished] = []
+        worker = self._worker
+        total = GroupSum(self._layout, worker.spec, worker.verifier, worker.weight) if order.summed else None
+        reports: list[ClientReport] = []
+        states: list[ClientState] = []
         payloads: list[Payload] = []
         turns = self._spans.turns("pack", "aggregate", clients=len(tasks))
         for row, task in enumerate(tasks):
@@ -232,21 +238,22 @@ class StarClient:
             except ClientFailed as error:
                 failed[task.client_id] = reason_of(error)
                 continue
-            state = self._momentum.to_follow_up(one.state, ready[row].momentum_P, ready[row].before)
-            done.append(replace(one, state=state))
+            states.append(self._momentum.to_follow_up(one.state, ready[row].momentum_P, ready[row].before))
+            reports.append(one.report)
             if total is None:
-                payloads.append(one.payload)
-            else:  # at once, while the payload is in the processor's cache
+                payloads.append(_written(one.sent))
+            else:  # at once, while it is in the processor's cache
                 turns.now("aggregate")
                 new = () if task.stands else (task.client_id,)
-                sent = [(task.client_id, one.payload)]
+                opaque = isinstance(one.sent, Outgoing) and not one.sent.draft.is_transparent
+                sent = [(task.client_id, _written(one.sent) if opaque else one.sent)]
                 total.add(order.round_index, sent, most_a_unit=order.most_a_unit, newcomers=new)
         turns.end()
-        kept = self._kept([one.state for one in done], trained, whole=not failed, alone=len(order.groups) == 1)
-        reports = ReportRows.of([one.report for one in done]) if done else None
+        kept = self._kept(states, trained, whole=not failed, alone=len(order.groups) == 1)
+        rows = ReportRows.of(reports) if reports else None
         if total is None:
-            return GroupResult(reports, failed, {}, {}, None), payloads, kept
-        return GroupResult(reports, failed, total.rejected, total.sizes, total.partial(), total.largest), [], kept
+            return GroupResult(rows, failed, {}, {}, None), payloads, kept
+        return GroupResult(rows, failed, total.rejected, total.sizes, total.partial(), total.largest), [], kept
 
     def _kept(
         self, states: Sequence[ClientState], trained: TrainedGroup, *, whole: bool, alone: bool
@@ -314,11 +321,11 @@ class StarClient:
             pending = ClientState(model, last_sent_C, change.withheld_P, task.choice_C, home=home)
             residual_norm = None
             if choice is None:
-                payload, new_state = self._scores_message(task, scores_C), pending
+                new_state = pending
+                sent: Outgoing | Payload = self._scores_message(task, scores_C)
             else:
-                emission = self._emit(task, pending, choice.selected_C)
-                payload, new_state = emission.encoded.payload, emission.state
-                residual_norm = emission.residual_norm
+                sent = self._emit(task, pending, choice.selected_C)
+                new_state, residual_norm = sent.state, sent.residual_norm
         selected_C = choice.selected_C if choice else np.zeros(self._layout.num_chunks, np.bool_)
         report = ClientReport(
             round_index=task.round_index,
@@ -336,7 +343,7 @@ class StarClient:
             train_s=train_s,
             training=trained.reason,
         )
-        return Finished(report, payload, new_state)
+        return Finished(report, sent, new_state)
 
     def _emit(self, task: ClientTask, pending: ClientState, selected_C: NDArray[np.bool_]) -> Outgoing:
         num_samples = self._worker.num_samples(task.client_id)
@@ -385,3 +392,7 @@ class StarClient:
     def _own_start(self) -> ModelState | None:
         """What a client that never took part has by itself."""
         return self._worker.start if self._settings.federation.clients_have_first_model else None
+
+
+def _written(sent: Outgoing | Payload) -> Payload:
+    return sent.encoded().payload if isinstance(sent, Outgoing) else sent

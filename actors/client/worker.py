@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedchunk.actors.client.changes import Changes
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.payloads.verification import PayloadVerifier
-from fedchunk.orchestrator.chunking.distance import Squares
-from fedchunk.orchestrator.chunking.scoring import squared_norms
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.home_part import apart, joined, shared_part
 from fedchunk.orchestrator.contract.messages import InitialModel, ModelSpec, ModelState, Span
@@ -27,7 +26,6 @@ from fedchunk.orchestrator.core.seeds import generator
 from fedchunk.orchestrator.learning.build import flat_model
 from fedchunk.orchestrator.learning.data.samples import Part, Places, Samples
 from fedchunk.orchestrator.learning.data.shards import shards
-from fedchunk.orchestrator.learning.engines import segments
 from fedchunk.orchestrator.learning.engines.batches import client_batches
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer, TrainedGroup
@@ -75,10 +73,10 @@ class LocalWorker:
         first = _start(settings, self._model, self.spec, data.first)
         self.start, home = apart(self.spec, first)
         self.home = home if self.spec.home else None
-        self._trainer = GroupTrainer(self._model, settings, with_gradient=self.method.scorer.uses_gradient)
+        self._changes = Changes(self.method, settings.training, self._device)
+        self._trainer = GroupTrainer(self._model, settings, with_gradient=self._changes.adds_up)
         self.verifier = PayloadVerifier(self.method, self.spec, data.partition.sizes, settings)
         self.spans = SpanRecorder()
-        self._scratch_GP = np.empty((0, 0), np.float32)
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from; a function of the seed, so any fresh actor gives the same."""
@@ -183,46 +181,7 @@ class LocalWorker:
         self, starts: Sequence[ModelState], trained: TrainedGroup, withheld: Sequence[NDArray[np.float32] | None]
     ) -> list[LocalChange]:
         """What the clients of a group know after training; ``withheld`` is what each kept back before."""
-        with np.errstate(invalid="ignore", over="ignore"):  # clients that diverged are rows like others here
-            gradient_GC = self._gradient_squares(trained)
-            moved = self._moved(starts, trained)
-        changes = []
-        gradient_GP = trained.gradient_GP if self.method.scorer.wants_gradient else None
-        for row, start in enumerate(starts):
-            after_P, kept_P = trained.weights_GP[row], withheld[row]
-            if self.method.withholds:
-                change_P = after_P - start.weights_P
-                kept_P = change_P if kept_P is None else kept_P + change_P
-            gradient_C = None if gradient_GC is None else gradient_GC[row]
-            gradient_P = None if gradient_GP is None else gradient_GP[row]
-            squares = moved[row] if moved else None
-            changes.append(LocalChange(start.weights_P, after_P, kept_P, gradient_C, squares, gradient_P))
-        return changes
-
-    def _gradient_squares(self, trained: TrainedGroup) -> NDArray[np.float64] | None:
-        """Squared norms of the gradients' chunks; what was trained on a GPU is added up there."""
-        if trained.gradients is None:
-            return None
-        if trained.gradients.device.type != "cpu":
-            return segments.squared_norms(trained.gradients, self._layout.sizes_C)
-        return squared_norms(trained.gradients.numpy(), self._layout)
-
-    def _moved(self, starts: Sequence[ModelState], trained: TrainedGroup) -> list[Squares] | None:
-        """Squared norms of after, before and their difference; None where nobody asks for them."""
-        if not self.method.scorer.uses_moves:
-            return None
-        if len(self._scratch_GP) < len(starts):  # kept, because new memory costs more than what is done in it
-            self._scratch_GP = np.empty((len(starts), self._layout.num_parameters), np.float32)
-        work_GP = self._scratch_GP[: len(starts)]
-        shared = all(start.weights_P is starts[0].weights_P for start in starts)
-        before = starts[0].weights_P if shared else np.stack([start.weights_P for start in starts], out=work_GP)
-        before_C = squared_norms(before, self._layout) if self.method.scorer.uses_lengths else None
-        difference_GC = squared_norms(np.subtract(trained.weights_GP, before, out=work_GP), self._layout)
-        if before_C is None:
-            return [Squares(difference_C) for difference_C in difference_GC]
-        after_GC = squared_norms(trained.weights_GP, self._layout)
-        before_GC = np.broadcast_to(before_C, after_GC.shape)
-        return [Squares(*rows) for rows in zip(difference_GC, after_GC, before_GC, strict=True)]
+        return self._changes.of(starts, trained, withheld)
 
     def ages(self, round_index: int, client: int, last_sent_C: NDArray[np.int32]) -> Ages:
         """What a client's choice has to know of the past."""

@@ -105,12 +105,13 @@ class _Batch:
         self._searches: dict[int, _Search] = {}
         self._left_out: dict[int, Mapping[int, str]] = {}
 
-    def settled(self, calls: Sequence[Call]) -> Iterator[Settled]:
-        """Submits all and yields each as it ends."""
+    def settled(self, calls: Sequence[Call], meanwhile: Callable[[], None] = lambda: None) -> Iterator[Settled]:
+        """Submits all, does something else, and yields each as it ends."""
         self._attempts = first_attempts((call.key for call in calls), self._max_attempts)
         for call in calls:
             self._in_flight[call.key] = call
             self._group.submit(call)
+        meanwhile()
         while self._in_flight:
             outcome = self._group.next_outcome()
             key = outcome.call.key
@@ -173,16 +174,18 @@ def run_calls_in_order(
     again: Callable[[Lost], Call] = same_call,
     note: Callable[[int], None] = lambda done: None,
     split: Split | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Settled]:
     """As :func:`run_calls`, but yields in the order of ``calls``, each as soon as all before it are settled.
 
-    ``note`` is told for how many clients calls have ended, in whatever order.
+    ``note`` is told for how many clients calls have ended, in whatever order; ``meanwhile`` is done once all are
+    submitted.
     """
     order = InOrder(tuple(call.key for call in calls))
     clients = {call.key: call.clients for call in calls}
     waiting: dict[int, Settled] = {}
     done = 0
-    for settled in _Batch(group, max_attempts, again, split).settled(calls):
+    for settled in _Batch(group, max_attempts, again, split).settled(calls, meanwhile):
         done += clients[settled.key]
         note(done)
         waiting[settled.key] = settled

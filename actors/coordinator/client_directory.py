@@ -1,4 +1,4 @@
-"""What the coordinator keeps of its clients, and what it sends them."""
+"""What the coordinator keeps of its clients."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedchunk.actors.coordinator.ledger import Ledger
-from fedchunk.orchestrator.chunking.encoding import Encoded, encode
-from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import Handle, Returned
-from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, GlobalModel
+from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER
 
 
 @dataclass(frozen=True)
@@ -31,15 +27,6 @@ def places_of(answer: Returned, number: int, clients: Iterable[int]) -> dict[int
     """Where the clients of a call's group ``number`` are now."""
     states, machine = answer.handles[0], answer.where
     return {client: StateRef(states, number, row, machine) for row, client in enumerate(clients)}
-
-
-@dataclass(frozen=True)
-class DownlinkBatch:
-    """What clients are sent."""
-
-    messages: list[NDArray[np.uint8]]
-    of: Mapping[int, tuple[int, ...]]
-    """Which messages are whose, in their order."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +56,10 @@ class ClientDirectory:
     def last_round(self, client: int) -> int:
         """The round in which the client last took part, 0 before it ever did."""
         return self._entries[client].last_round
+
+    def entry(self, client: int) -> ClientEntry:
+        """The client."""
+        return self._entries[client]
 
     def stands(self, client: int) -> bool:
         """Whether the client took part before: both ends know what their messages need not say again."""
@@ -114,53 +105,3 @@ class ClientDirectory:
             ClientEntry(known, None if at < 0 else StateRef(objects[at], group, row), last, told)
             for (at, group, row), (known, last, told) in rows
         ]
-
-    def send_model(
-        self, clients: Iterable[int], model: GlobalModel, ledger: Ledger, choice_C: NDArray[np.bool_] | None = None
-    ) -> DownlinkBatch:
-        """Bills each client what it must be sent; encodes once for all clients that need the same.
-
-        With consensus a client that sent last round's chunks knows which they were: no mask goes with their means.
-        """
-        messages: list[Encoded] = []
-        receivers: list[list[int]] = []
-        known: dict[tuple[int, bool, bool], tuple[int, ...]] = {}
-        equal: dict[bytes, tuple[int, ...]] = {}
-        of: dict[int, tuple[int, ...]] = {}
-        for client in clients:
-            entry = self._entries[client]
-            needs_mask = not (entry.known_round == model.round_index - 1 and entry.told_round == model.round_index)
-            stands = self.stands(client)
-            key = (entry.known_round, needs_mask, stands)
-            if key not in known:
-                # Clients that missed more rounds need the same as soon as every chunk has changed since.
-                told = model.message_key(entry.known_round) + bytes([needs_mask, stands])
-                if told not in equal:
-                    sent = model.messages_since(entry.known_round, choice_C=choice_C, with_mask=needs_mask)
-                    equal[told] = tuple(range(len(messages), len(messages) + len(sent)))
-                    messages.extend(message.over(stands=stands) for message in sent)
-                    receivers.extend([] for _ in sent)
-                known[key] = equal[told]
-            of[client] = known[key]
-            for at in of[client]:
-                receivers[at].append(client)
-        for message, its in zip(messages, receivers, strict=True):
-            ledger.bill_all(COORDINATOR, its, message.sizes)
-        return DownlinkBatch([message.payload for message in messages], of)
-
-    def send_choice(
-        self, clients: Iterable[int], model: GlobalModel, round_index: int, ledger: Ledger, choice_C: NDArray[np.bool_]
-    ) -> NDArray[np.uint8]:
-        """The message that tells clients that have sent scores which chunks to send; bills each of them."""
-        message = encode(
-            model.layout,
-            model.state.weights_P,
-            np.zeros_like(choice_C),
-            round_index=round_index,
-            sender=COORDINATOR,
-            num_samples=0,
-            buffers=None,
-            choice_C=choice_C,
-        ).over(stands=True)
-        ledger.bill_all(COORDINATOR, clients, message.sizes)
-        return message.payload

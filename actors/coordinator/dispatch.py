@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
 
-from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch
-from fedchunk.orchestrator.contract.messages import GroupOrder, StatePlace
+from fedchunk.actors.coordinator.client_directory import ClientDirectory
+from fedchunk.actors.coordinator.downlinks import DownlinkBatch
+from fedchunk.orchestrator.contract.messages import GroupOrder, KnownToAll, StatePlace
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Job
 from fedchunk.orchestrator.methods import grouping
 from fedchunk.orchestrator.methods.grouping import Group
@@ -48,6 +49,11 @@ class Dispatch:
         self._with_states = keeps_states(settings)
         self._shared: tuple[DownlinkBatch, Handle] | None = None
 
+    @property
+    def writes_messages(self) -> bool:
+        """Whether every message is written and opened, also where it is known what it comes to."""
+        return self._one_each
+
     def groups(self, cohort: Sequence[int]) -> tuple[Group, ...]:
         """The groups of a cohort; the settings alone shape them."""
         return grouping.groups(cohort, self._federation, self._num_parameters)
@@ -68,8 +74,8 @@ class Dispatch:
     ) -> Call:
         """A call for ``job`` about a batch: the order, all messages, and the objects with the clients' states."""
         clients = list(chain(*batch))
-        at = tuple(downlinks.of[client] for client in clients)
-        if self._one_each:
+        at = () if isinstance(downlinks.messages, KnownToAll) else tuple(downlinks.of[client] for client in clients)
+        if self._one_each and not isinstance(downlinks.messages, KnownToAll):
             messages: Handle = tuple(downlinks.messages[one] for one in chain(*at))
             numbers = count()
             at = tuple(tuple(next(numbers) for _ in one) for one in at)
@@ -91,9 +97,10 @@ class Dispatch:
         return sum(self._samples[client] for client in clients)
 
     def _put(self, downlinks: DownlinkBatch) -> Handle:
-        """One object for all messages of a round, shared by its calls."""
+        """One object for what all clients of a round are sent, shared by its calls."""
         if self._shared is None or self._shared[0] is not downlinks:
-            self._shared = downlinks, self._group.put(tuple(downlinks.messages))
+            messages = downlinks.messages
+            self._shared = downlinks, self._group.put(messages if isinstance(messages, KnownToAll) else tuple(messages))
         return self._shared[1]
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls, run_calls_in_order
-from fedchunk.actors.coordinator.client_directory import ClientDirectory, DownlinkBatch, StateRef, places_of
+from fedchunk.actors.coordinator.client_directory import ClientDirectory, StateRef, places_of
 from fedchunk.actors.coordinator.dispatch import Batch, Dispatch, remaining
+from fedchunk.actors.coordinator.downlinks import DownlinkBatch, Downlinks
 from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_state import RoundState
@@ -27,7 +28,13 @@ from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking import scoring
 from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum
 from fedchunk.orchestrator.contract.evaluation import Measured
-from fedchunk.orchestrator.contract.messages import COORDINATOR, EmitAnswer, GroupAnswer, InitialModel, ModelState
+from fedchunk.orchestrator.contract.messages import (
+    COORDINATOR,
+    EmitAnswer,
+    GroupAnswer,
+    InitialModel,
+    ModelState,
+)
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core import round_rules
@@ -79,6 +86,7 @@ class Coordinator:
         self._budget = Budget(settings, self._layout, initial.spec, method.packing.codec)
         self._measures = Measures(settings)
         self._spans = SpanRecorder("coordinator")
+        self._downlinks = Downlinks(self._clients, self._spans, written=self._dispatch.writes_messages)
 
     @property
     def model(self) -> ModelState:
@@ -191,8 +199,7 @@ class Coordinator:
         asks = self._agreement is not None and self._agreement.asks(this.round_index)
         if self._agreement is not None and not asks:
             this.agreed = self._agreement.predict(this.round_index, self._budget.chunks(this.affordable_bytes))
-        with self._spans.doing("pack", len(this.cohort)):
-            messages = self._clients.send_model(this.cohort, self._model, this.ledger, this.agreed_C)
+        messages, bill = self._downlinks.of_model(this.cohort, self._model, this.ledger, this.agreed_C)
         batches = self._dispatch.batches(this.groups)
 
         def call(key: int, downlinks: DownlinkBatch) -> Call:
@@ -217,7 +224,7 @@ class Coordinator:
 
         calls = [call(key, messages) for key in range(len(batches))]
         split = Split(alone, without)
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split):
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split, bill):
             self._take_batch(this, settled, batches[settled.key], asks=asks)
         if asks and this.scores:
             self._take_agreed(this)
@@ -274,7 +281,7 @@ class Coordinator:
         weights = [self._weight(client) for client in clients]
         most = self._budget.chunks(left)
         agreed = this.agreed = self._agreement.agree(this.round_index, list(this.scores.values()), weights, most)
-        told = self._clients.send_choice(clients, self._model, this.round_index, this.ledger, agreed.selected_C)
+        told = self._downlinks.of_choice(clients, self._model, this.round_index, this.ledger, agreed.selected_C)
         groups = [tuple(c for c in group if c in this.scores) for group in this.groups]
         batches = self._dispatch.batches([group for group in groups if group])
         messages = DownlinkBatch([told], dict.fromkeys(clients, (0,)))
@@ -358,7 +365,8 @@ class Coordinator:
         What they are sent for it is billed to this round; they are not sent it again.
         """
         counted = set(this.counted)
-        messages = self._clients.send_model(this.counted, self._model, this.ledger)
+        messages, bill = self._downlinks.of_model(this.counted, self._model, this.ledger)
+        bill()
         groups = [tuple(c for c in group if c in counted) for group in this.groups]
         batches = self._dispatch.batches([group for group in groups if group])
         calls = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.payloads.outliers import units
 from fedchunk.orchestrator.chunking.encoding import Message, decode
-from fedchunk.orchestrator.chunking.header import Expected, Origin
+from fedchunk.orchestrator.chunking.header import Expected, Origin, all_finite
 from fedchunk.orchestrator.chunking.score_message import decode_scores
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core.errors import PayloadError
 from fedchunk.orchestrator.methods.method import Method
+from fedchunk.orchestrator.methods.outgoing import Outgoing
 from fedchunk.orchestrator.settings.joined import Sections
 
 MOST_SCORE = 1e12
@@ -78,7 +80,7 @@ class PayloadVerifier:
             raise PayloadError("holds changes" if message.is_change else "holds values instead of changes")
         if agreed_C is not None and not np.array_equal(message.mask_C, agreed_C):
             raise PayloadError("holds other chunks than those agreed on")
-        return message, self._check_amount(round_index, client, message, most_a_unit)
+        return message, self._check_amount(round_index, client, message.mask_C, message.values, most_a_unit)
 
     def scores(
         self, round_index: int, client: int, payload: NDArray[np.uint8], *, stands: bool
@@ -91,16 +93,34 @@ class PayloadVerifier:
             raise PayloadError(f"holds a score of {largest:g}; allowed are scores up to {MOST_SCORE:g}")
         return scores_C, sizes
 
-    def _check_amount(self, round_index: int, client: int, message: Message, most_a_unit: float | None) -> float:
+    def counted(self, round_index: int, client: int, sent: Outgoing, most_a_unit: float | None = None) -> float:
+        """As :meth:`update`, of a message that was made here and is not written: whatever else it is, it is right."""
+        draft = sent.draft
+        assert draft.buffers is not None
+        if not all_finite(draft.buffers[0]):
+            raise PayloadError("buffers that are not finite")
+        return self._check_amount(round_index, client, draft.mask_C, draft.seen, most_a_unit)
+
+    def _check_amount(
+        self,
+        round_index: int,
+        client: int,
+        mask_C: NDArray[np.bool_],
+        values: NDArray[np.float32],
+        most_a_unit: float | None,
+    ) -> float:
         """Finite values may still be none that training ever gives, and be enough to end a run."""
-        if (largest := _largest(message.values)) > self._most_value:
+        largest = _largest(values)
+        if not math.isfinite(largest):
+            raise PayloadError("values that are not finite")
+        if largest > self._most_value:
             raise PayloadError(f"holds a value of {largest:g}; max_update_value is {self._most_value:g}")
         if most_a_unit is not None and largest > most_a_unit * self._units[client]:
             raise PayloadError(
                 f"holds a value of {largest:g}, more than {self._ratio:g} times the median of the round's updates "
                 f"(max_update_ratio), {most_a_unit * self._units[client]:g}"
             )
-        chunks, most = int(message.mask_C.sum()), self._most_chunks(round_index, len(message.mask_C))
+        chunks, most = int(np.count_nonzero(mask_C)), self._most_chunks(round_index, len(mask_C))
         if chunks > most:
             raise PayloadError(f"holds {chunks} chunks; in round {round_index} at most {most} may be sent")
         return largest / self._units[client]

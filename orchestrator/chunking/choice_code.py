@@ -72,6 +72,20 @@ def read(code: int, section: NDArray[np.uint8], num_chunks: int) -> tuple[NDArra
     return mask_C, length
 
 
+def length(mask_C: NDArray[np.bool_]) -> int:
+    """Bytes of what :func:`write` gives, without writing it."""
+    num_chunks, count = len(mask_C), int(np.count_nonzero(mask_C))
+    if count == num_chunks:
+        return 0
+    rare = min(count, num_chunks - count)
+    if _is_numbered(num_chunks, rare):
+        return min(_whole(num_chunks), _number_bytes(num_chunks, rare))
+    shift = _shift(num_chunks, rare)
+    gaps = np.diff(_rare_places(mask_C, count), prepend=-1) - 1
+    run_bits = rare * (shift + 1) + int((gaps >> shift).sum())
+    return min(_whole(num_chunks), _whole(_count_bits(num_chunks) + run_bits))
+
+
 def count_bytes(num_chunks: int) -> int:
     """Bytes of K alone, where both ends know which chunks they are."""
     return _whole(num_chunks.bit_length())
@@ -144,6 +158,7 @@ def _number_bits(num_chunks: int, rare: int) -> int:
     return (_choices(num_chunks, rare) - 1).bit_length()
 
 
+@lru_cache(maxsize=1024)
 def _number_bytes(num_chunks: int, rare: int) -> int:
     return _whole(_count_bits(num_chunks) + _number_bits(num_chunks, rare))
 
@@ -184,6 +199,7 @@ def _from_number(section: NDArray[np.uint8], num_chunks: int) -> tuple[list[int]
     return places, count, length
 
 
+@lru_cache(maxsize=1024)
 def _shift(num_chunks: int, rare: int) -> int:
     """How many bits of a gap are written as they are."""
     return min(range(num_chunks.bit_length()), key=lambda shift: _most_run_bits(num_chunks, rare, shift))

@@ -15,20 +15,23 @@ the receiver's own layout first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking import choice_code, codecs, header, scale_code
-from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, FLOAT32, Codec, Encoding, Packed
-from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin, check
+from fedchunk.orchestrator.chunking import codecs, header
+from fedchunk.orchestrator.chunking.codecs import FLOAT32, Codec, Encoding
+from fedchunk.orchestrator.chunking.draft import Buffers, Draft, Encoded
+from fedchunk.orchestrator.chunking.header import Expected, Flag, Origin, check
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.sections import COMPRESSIONS, Compression, Parts, take_apart
 from fedchunk.orchestrator.core.errors import FedchunkError, PayloadError
+
+_Arguments = ParamSpec("_Arguments")
 
 
 @dataclass(frozen=True)
@@ -64,28 +67,6 @@ class Message:
     counters_I: NDArray[np.int64] | None
     sizes: dict[str, int]
     """Its bytes by kind; they add up to its length."""
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A message ready to send, as the first over its connection; :meth:`over` makes it a later one."""
-
-    payload: NDArray[np.uint8]
-    sizes: dict[str, int]
-    """Its bytes by kind."""
-    _packed: Packed
-
-    def over(self, *, stands: bool) -> Encoded:
-        """The message without what both ends know already, where the connection stands."""
-        if not stands:
-            return self
-        return replace(self, payload=self.payload[header.SETUP_SIZE :], sizes=self.sizes | {"header": header.SIZE})
-
-    @cached_property
-    def seen(self) -> NDArray[np.float32]:
-        """The values as the receiver will see them: what a lossy encoding lost is the sender's to keep."""
-        packed = self._packed
-        return packed.codec.unpack(packed.joined, packed.scales, packed.sizes_K)
 
 
 def message_bytes(
@@ -133,7 +114,7 @@ def _value_bytes(codec: Codec, sizes_K: NDArray[np.int64]) -> int:
     return len(codec.pack(values, sizes_K)[0])
 
 
-def encode(
+def draft(
     layout: Layout,
     vector_P: NDArray[np.float32],
     mask_C: NDArray[np.bool_],
@@ -141,14 +122,14 @@ def encode(
     round_index: int,
     sender: int,
     num_samples: int,
-    buffers: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
+    buffers: Buffers | None,
     packing: Packing = PLAIN,
     is_change: bool = False,
     shares_K: NDArray[np.float32] | None = None,
     choice_C: NDArray[np.bool_] | None = None,
     with_mask: bool = True,
-) -> Encoded:
-    """The chunks ``mask_C`` of ``vector_P`` as one run of bytes.
+) -> Draft:
+    """The chunks ``mask_C`` of ``vector_P`` as a message that is yet to be written.
 
     Args:
         layout: the cut.
@@ -164,20 +145,15 @@ def encode(
         choice_C: which chunks the receiver is to send, or None.
         with_mask: False where the receiver knows which chunks these are.
 
-    Returns:
-        The message as the first over a connection.
-
     Raises:
         ValueError: a value does not fit the encoding.
     """
-    return encode_packed(
+    return Draft(
         layout,
         codecs.pack_chunks(packing.codec, vector_P, mask_C, layout),
         mask_C,
-        round_index=round_index,
-        sender=sender,
-        num_samples=num_samples,
-        buffers=buffers,
+        Origin(round_index, sender, num_samples),
+        buffers,
         compression=packing.compression,
         is_change=is_change,
         shares_K=shares_K,
@@ -186,67 +162,15 @@ def encode(
     )
 
 
-def encode_packed(
-    layout: Layout,
-    packed: Packed,
-    mask_C: NDArray[np.bool_],
-    *,
-    round_index: int,
-    sender: int,
-    num_samples: int,
-    buffers: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
-    compression: Compression = "none",
-    is_change: bool = False,
-    from_first: bool = False,
-    shares_K: NDArray[np.float32] | None = None,
-    choice_C: NDArray[np.bool_] | None = None,
-    with_mask: bool = True,
-) -> Encoded:
-    """As :func:`encode`, of chunks ``mask_C`` whose values are packed already.
+def _written(drafted: Callable[_Arguments, Draft]) -> Callable[_Arguments, Encoded]:
+    def encode(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> Encoded:
+        return drafted(*arguments, **named).encoded()
 
-    ``from_first``: the changes are to be added to the first model, not to what the receiver has.
-    """
-    own = packed.codec.wire_id >= FIRST_OWN_ID  # of its values nobody else knows the length
-    compression, values, scales = _compressed(packed, "none" if own else compression)
-    mask_code, mask = choice_code.write(mask_C) if with_mask else (0, _count_section(mask_C))
-    choice_kind, choice = (0, b"") if choice_C is None else choice_code.write(choice_C)
-    sections = {
-        "mask": mask,
-        "choice": choice,
-        "scales": scales,
-        "shares": b"" if shares_K is None else shares_K.astype("<f4", copy=False),
-        "buffers": b"" if buffers is None else _buffer_section(*buffers),
-    }
-    # Sums of numbers: enum's own operators take longer than the rest of a small header.
-    flags = (
-        is_change * Flag.CHANGES
-        + from_first * Flag.FROM_FIRST
-        + (shares_K is not None) * Flag.SHARES
-        + (buffers is not None) * Flag.BUFFERS
-        + with_mask * Flag.MASK
-        + (choice_C is not None) * Flag.CHOICE
-    )
-    kinds = packed.codec.wire_id, COMPRESSIONS.index(compression)
-    origin = Origin(round_index, sender, num_samples)
-    head = Header(Flag(flags), *kinds, origin, mask_code, choice_kind)
-    payload, sizes = assemble(head, layout, sections, values)
-    return Encoded(payload, sizes, packed)
+    return encode
 
 
-def assemble(
-    head: Header,
-    layout: Layout,
-    sections: dict[str, NDArray[np.generic] | bytes],
-    values: Sequence[NDArray[np.uint8]] | None = None,
-) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Header, sections and values, if any, as one array of bytes, and their sizes. Everything is copied once."""
-    parts = {kind: np.frombuffer(section, np.uint8) for kind, section in sections.items()}
-    payload = np.concatenate([np.empty(head.size, np.uint8), *parts.values(), *(values or ())])
-    sizes = {"header": head.size} | {kind: len(part) for kind, part in parts.items()}
-    if values is not None:
-        sizes["values"] = sum(map(len, values))
-    header.write(payload, head, layout)
-    return payload, sizes
+encode = _written(draft)
+"""As :func:`draft`, written: the message as the first over a connection."""
 
 
 def decode(
@@ -351,25 +275,3 @@ def _aligned(section: NDArray[np.uint8]) -> NDArray[np.uint8]:
         section = section.copy()
         section.setflags(write=False)
     return section
-
-
-def _compressed(
-    packed: Packed, compression: Compression
-) -> tuple[Compression, Sequence[NDArray[np.uint8]], NDArray[np.uint8]]:
-    """Values and scales compressed, or as they are where that is not longer."""
-    if compression == "none" or not packed.parts:
-        return "none", packed.parts, packed.scales
-    whole = packed.joined
-    smaller = np.frombuffer(pa.compress(whole, codec=compression, asbytes=True), np.uint8)
-    scales = scale_code.write(packed.scales)
-    if len(smaller) + len(scales) < len(whole) + len(packed.scales):
-        return compression, [smaller], scales
-    return "none", [whole], packed.scales
-
-
-def _count_section(mask_C: NDArray[np.bool_]) -> bytes:
-    return int(np.count_nonzero(mask_C)).to_bytes(choice_code.count_bytes(len(mask_C)), "big")
-
-
-def _buffer_section(buffers_B: NDArray[np.float32], counters_I: NDArray[np.int64]) -> bytes:
-    return buffers_B.astype("<f4", copy=False).tobytes() + counters_I.astype("<i8", copy=False).tobytes()

@@ -166,3 +166,15 @@ class Layout:
     def sums_C(self, values_P: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of ``values_P`` in each chunk, in float64."""
         return np.add.reduceat(values_P, self.bounds[:-1], dtype=np.float64)
+
+
+def ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The indices ``start .. start + size`` of all ranges, one behind the other; K > 0.
+
+    Example:
+        >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+        [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(sizes_K)
+    indices: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts_K - (ends - sizes_K), sizes_K)
+    return indices

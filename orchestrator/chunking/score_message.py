@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import agreement, header
-from fedchunk.orchestrator.chunking.encoding import assemble
+from fedchunk.orchestrator.chunking.draft import assemble
 from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin, check
 from fedchunk.orchestrator.chunking.layout import Layout
 

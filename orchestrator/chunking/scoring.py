@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.layout import Layout, ranges
 from fedchunk.orchestrator.chunking.tensor_pieces import cut_evenly
 
 
@@ -51,14 +51,23 @@ def squared_norms(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.
         sums_C = _by_runs(vectors_P, layout)
     unsafe_C = ~((sums_C >= SAFE_SQUARES[0]) & (sums_C <= SAFE_SQUARES[1]))
     if unsafe_C.any():
-        for first, last in _blocks(layout):
-            if unsafe_C[..., first:last].any():
-                start, stop = layout.bounds[first], layout.bounds[last]
-                block = np.square(vectors_P[..., start:stop], dtype=np.float64)
-                exact = np.add.reduceat(block, layout.bounds[first:last] - start, axis=-1)
-                unsafe = unsafe_C[..., first:last].any(axis=-1, keepdims=True)
-                sums_C[..., first:last] = np.where(unsafe, exact, sums_C[..., first:last])
+        sums_C[unsafe_C] = _exactly(vectors_P, unsafe_C, layout)
     return sums_C
+
+
+def _exactly(vectors_P: NDArray[np.float32], marked_C: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:
+    """The marked chunks' sums of squares, one behind the other, in float64: few at once, for their temporaries."""
+    *rows_K, chunks_K = np.nonzero(marked_C)
+    sizes_K = layout.sizes_C[chunks_K]
+    starts_K = layout.bounds[chunks_K] + (rows_K[0] * layout.num_parameters if rows_K else 0)
+    values = vectors_P.reshape(-1)
+    at_once = max(1, BLOCK_VALUES // layout.longest)
+    sums = []
+    for first in range(0, len(chunks_K), at_once):
+        sizes = sizes_K[first : first + at_once]
+        squares = np.square(values[ranges(starts_K[first : first + at_once], sizes)], dtype=np.float64)
+        sums.append(np.add.reduceat(squares, np.cumsum(sizes) - sizes))
+    return np.concatenate(sums)
 
 
 def relative(update_P: NDArray[np.float32], weights_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

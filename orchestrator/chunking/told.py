@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, Codec, Packed
-from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, SAME_AGAIN, Codec, Packed
+from fedchunk.orchestrator.chunking.layout import Layout, ranges
 
 Telling = tuple[NDArray[np.bool_], Packed]
 """The chunks of a message, and their packed values."""
@@ -37,7 +38,7 @@ class Told:
     @classmethod
     def of(cls, round_index: int, mask_C: NDArray[np.bool_], packed: Packed) -> Told:
         """What a message of that round held."""
-        return cls(round_index, _named(packed.codec), mask_C, packed.joined, packed.scales)
+        return cls(round_index, _named(packed.codec), mask_C, packed.joined.copy(), packed.scales)
 
     @property
     def num_bytes(self) -> int:
@@ -45,8 +46,14 @@ class Told:
         return len(self.values) + len(self.scales)
 
     def packed(self, codec: Codec, layout: Layout) -> Packed:
-        """The packed values again."""
-        return Packed(codec, (self.values,), self.scales, layout.sizes_C[self.mask_C])
+        """The packed values again, with what was worked out of them before."""
+        if codec not in self._again:
+            self._again[codec] = Packed(codec, (self.values,), self.scales, layout.sizes_C[self.mask_C])
+        return self._again[codec]
+
+    @cached_property
+    def _again(self) -> dict[Codec, Packed]:
+        return {}
 
 
 def kept(history: tuple[Told, ...], newest: Told, most_bytes: int) -> tuple[Told, ...]:
@@ -67,8 +74,8 @@ def since(history: tuple[Told, ...], known_round: int, codec: Codec) -> tuple[To
     """
     if not history or history[0].round_index > known_round + 1:
         return None
-    missed = tuple(told for told in history if told.round_index > known_round)
-    return missed if all(told.codec == _named(codec) for told in missed) else None
+    missed, named = tuple(told for told in history if told.round_index > known_round), _named(codec)
+    return missed if all(told.codec == named for told in missed) else None
 
 
 def tellings_C(missed: Sequence[Told], num_chunks: int) -> NDArray[np.int64]:
@@ -98,23 +105,22 @@ def merged(missed: Sequence[Told], without_C: NDArray[np.bool_], codec: Codec, l
     random, or have one scale for all chunks of a message.
     """
     masks_RC = np.array([told.mask_C for told in missed])
-    values = [codec.unpack(one.joined, one.scales, one.sizes_K) for one in (t.packed(codec, layout) for t in missed)]
     rounds, chunks = np.nonzero(masks_RC)
     numbers = np.cumsum(masks_RC, axis=0)[rounds, chunks]  # which telling of its chunk each is, from 1
     sizes = layout.sizes_C[chunks]
     starts = np.cumsum(sizes) - sizes
-    all_values = np.concatenate(values)
-    wanted = ~without_C[chunks]
+    order = np.lexsort((chunks, numbers))
+    order = order[~without_C[chunks[order]]]
+    values_V = np.concatenate([told.packed(codec, layout).seen for told in missed])
+    values_V = values_V[ranges(starts[order], sizes[order])] if len(order) else values_V[:0]
     layers: list[Telling] = []
-    for number in range(1, int(numbers[wanted].max(initial=0)) + 1):
-        here = np.flatnonzero(wanted & (numbers == number))
-        here = here[np.argsort(chunks[here])]
+    for here in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []:
         layer_C = np.zeros(layout.num_chunks, np.bool_)
         layer_C[chunks[here]] = True
-        layer_V = all_values[_ranges(starts[here], sizes[here])]
+        layer_V, values_V = np.split(values_V, [int(sizes[here].sum())])
         packed = Packed(codec, *_packed(codec, layer_V, sizes[here]), sizes[here])
-        again_V = codec.unpack(packed.joined, packed.scales, packed.sizes_K)
-        if not np.array_equal(again_V.view(np.uint32), layer_V.view(np.uint32)):
+        again = isinstance(codec, SAME_AGAIN) or np.array_equal(packed.seen.view(np.uint32), layer_V.view(np.uint32))
+        if not again:
             return None
         layers.append((layer_C, packed))
     return layers
@@ -130,10 +136,3 @@ def _packed(
 ) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.uint8]]:
     values, scales = codec.pack(values_V, sizes_K)
     return (values,), scales
-
-
-def _ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The indices ``start .. start + size`` of all ranges, one behind the other."""
-    ends = np.cumsum(sizes_K)
-    indices: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts_K - (ends - sizes_K), sizes_K)
-    return indices

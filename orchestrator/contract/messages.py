@@ -181,7 +181,8 @@ class GroupOrder:
     groups: tuple[tuple[int, ...], ...]
     """Clients of each group, ascending."""
     messages: tuple[tuple[int, ...], ...]
-    """For each client, in order, which messages are for it: of those in the call's first argument."""
+    """For each client, in order, which messages are for it: of those in the call's first argument, where that is
+    messages."""
     states: tuple[StatePlace | None, ...]
     """For each client, in order, where its state is; None before it ever took part. Empty where clients keep none."""
     last_rounds: tuple[int, ...]
@@ -192,6 +193,16 @@ class GroupOrder:
     """Whether the actor adds the updates of a group, so that only their sum travels."""
     most_a_unit: float | None = None
     """The largest value that an update may have, where a larger one has turned out to be among them."""
+
+
+@dataclass(frozen=True)
+class KnownToAll:
+    """What the coordinator's messages of a round come to, where that is the same bits for every client: then the
+    messages are billed, and nobody has to write and open them."""
+
+    model: ModelState
+    choice_C: NDArray[np.bool_] | None
+    """The chunks that the clients are to send, if they are told."""
 
 
 @dataclass(frozen=True)

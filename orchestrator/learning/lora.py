@@ -6,6 +6,7 @@ answers ``W x + alpha / rank * B A x``, W is frozen, and B begins at zero.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,8 @@ BASE = ".base_layer"
 """What peft puts into the name of a layer that it has wrapped."""
 ADAPTER = "default"
 """What peft calls an adapter that nobody has named."""
+TRAINED_WHOLE = "trained_whole"
+"""The attribute in which a module names parts that have no adapters and are trained themselves, such as a new head."""
 ADAPTABLE = ("Linear", "Embedding", "Conv1d", "Conv2d", "Conv3d", "Conv1D")
 """Kinds of layers that peft puts adapters beside."""
 
@@ -35,7 +38,7 @@ def add_adapters(module: nn.Module, training: TrainingSettings) -> None:
     """
     peft = _peft()
     assert training.lora_rank is not None
-    before = dict(module.named_modules())
+    before, whole = dict(module.named_modules()), _trained_whole(module)
     for target in training.lora_targets:
         _check_target(before, target)
     config = peft.LoraConfig(
@@ -43,6 +46,7 @@ def add_adapters(module: nn.Module, training: TrainingSettings) -> None:
         lora_alpha=training.lora_alpha or training.lora_rank,
         target_modules=list(training.lora_targets) or None,
         lora_dropout=training.lora_dropout,
+        exclude_modules=rf"({'|'.join(map(re.escape, whole))})(\..*)?" if whole else None,
     )
     module.requires_grad_(False)
     with warnings.catch_warnings():
@@ -52,6 +56,8 @@ def add_adapters(module: nn.Module, training: TrainingSettings) -> None:
             peft.inject_adapter_in_model(config, module)
         except ValueError as error:
             raise _fault(f"{str(error).splitlines()[0]}; {_known(before)}") from None
+    for name in whole:
+        module.get_submodule(name).requires_grad_(True)
     _refuse_tied(module)
 
 
@@ -67,7 +73,8 @@ def in_place_of_base(module: nn.Module, tensors: Tensors) -> Tensors:
 
 
 def write_adapter(module: nn.Module, folder: Path, base: str | None) -> list[Path]:
-    """Writes the adapters of a module as peft does, for ``PeftModel.from_pretrained``; the files.
+    """Writes the adapters of a module, and what was trained whole beside them, as peft does, for
+    ``PeftModel.from_pretrained``; the files.
 
     Args:
         module: with adapters.
@@ -80,12 +87,14 @@ def write_adapter(module: nn.Module, folder: Path, base: str | None) -> list[Pat
     config.target_modules = sorted(config.target_modules)
     config.inference_mode = True
     if base is not None:
-        config.base_model_name_or_path, config.task_type = base, "CAUSAL_LM"
+        config.base_model_name_or_path = base
+        config.task_type = "SEQ_CLS" if _trained_whole(module) else "CAUSAL_LM"
+    config.modules_to_save = list(_trained_whole(module)) or None
     config.save_pretrained(str(folder))
     named = {
         f"base_model.model.{name.replace(f'.{ADAPTER}', '')}": parameter.detach().contiguous()
         for name, parameter in module.named_parameters()
-        if is_adapter(name)
+        if parameter.requires_grad
     }
     save_file(named, folder / "adapter_model.safetensors", {"format": "pt"})
     return [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
@@ -102,6 +111,11 @@ def merge(module: nn.Module) -> None:
             module.set_submodule(name, layer.get_base_layer())
     del module.peft_config
     module.requires_grad_(True)
+
+
+def _trained_whole(module: nn.Module) -> tuple[str, ...]:
+    found: tuple[str, ...] = getattr(module, TRAINED_WHOLE, ())
+    return found
 
 
 def _peft() -> Any:

@@ -7,19 +7,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.encoding import Encoded, encode
+from fedchunk.orchestrator.chunking.draft import Draft, Encoded
+from fedchunk.orchestrator.chunking.encoding import draft
 from fedchunk.orchestrator.contract.messages import ClientState
 from fedchunk.orchestrator.methods.method import Method
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A payload, and what the client remembers once it is sent."""
+    """A message, and what the client remembers once it is sent."""
 
-    encoded: Encoded
+    draft: Draft
+    stands: bool
+    """Whether the client has sent something before."""
     state: ClientState
     residual_norm: float | None
     """L2 norm of what it keeps back; None where values are sent."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The message's bytes by kind."""
+        return self.draft.sizes(stands=self.stands)
+
+    def encoded(self) -> Encoded:
+        """The message, written."""
+        return self.draft.encoded().over(stands=self.stands)
 
 
 def emit(
@@ -42,7 +54,7 @@ def emit(
         ValueError: a value does not fit the encoding.
     """
     assert pending.model is not None
-    encoded = encode(
+    sent = draft(
         method.layout,
         method.rule.sent_vector(pending),
         selected_C,
@@ -53,9 +65,9 @@ def emit(
         packing=method.packing,
         is_change=method.rule.sends_changes,
         with_mask=with_mask,
-    ).over(stands=stands)
+    )
     withheld_P, residual_norm = pending.withheld_P, None
     if withheld_P is not None:
-        withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, encoded, method.layout)
+        withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, sent, method.layout)
     last_sent_C = np.where(selected_C, np.int32(round_index), pending.last_sent_C)
-    return Outgoing(encoded, replace(pending, last_sent_C=last_sent_C, withheld_P=withheld_P), residual_norm)
+    return Outgoing(sent, stands, replace(pending, last_sent_C=last_sent_C, withheld_P=withheld_P), residual_norm)

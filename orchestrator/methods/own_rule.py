@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
-from fedchunk.orchestrator.chunking.encoding import Encoded
+from fedchunk.orchestrator.chunking.draft import Draft
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.components import Bound
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState
@@ -57,11 +57,11 @@ class OwnRule(ExchangeRule):
         return self._vector("sent_vector", vector_P, len(pending.model.weights_P))
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], encoded: Encoded, layout: Layout
+        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
     ) -> tuple[NDArray[np.float32], float | None]:
         """Passed on."""
         with self._bound.named():
-            answer = self._rule.after_sending(withheld_P, selected_C, encoded, layout)
+            answer = self._rule.after_sending(withheld_P, selected_C, sent, layout)
         self._check_pair("after_sending", "(what stays, its norm)", answer)
         return self._vector("after_sending", answer[0], len(withheld_P)), answer[1]
 

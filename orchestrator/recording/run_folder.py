@@ -34,6 +34,7 @@ from fedchunk.orchestrator.contract.ports import FederationInfo, RunSummary
 from fedchunk.orchestrator.core import manifest
 from fedchunk.orchestrator.core.errors import ConfigError, Fault, RecordsError
 from fedchunk.orchestrator.core.masking import mask_settings, mask_text
+from fedchunk.orchestrator.core.model_files import model_files
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMA_VERSION
 from fedchunk.orchestrator.recording import table_files
 from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_atomically
@@ -105,6 +106,8 @@ class RunFolder:
             }
             if (first := settings.federation.initial_file) is not None and Path(first).expanduser().is_file():
                 config["initial_model_sha256"] = manifest.digest_of(Path(first).expanduser())
+            if (of_model := settings.model_folder) is not None:
+                config["model_files"] = model_files(Path(of_model).expanduser())
             if forked_from is not None:
                 config["forked_from"] = mask_settings(dict(forked_from))
             write_text_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")

@@ -77,6 +77,12 @@ class Sections(Section):
         known = {} if self.components.get(one, name) else constants(one, name)
         return {fact: _filled_in(value, offered) for fact, value in known.items()}
 
+    @property
+    def model_folder(self) -> str | None:
+        """The folder that a built-in model is loaded from, as it is written; None of others."""
+        option = self.constants("model").get("FOLDER_OPTION")
+        return None if option is None else str(self.training.model_options[option])
+
     def bound(self, kind: str) -> Bound:
         """The component in force, with its options, ready to be called."""
         one = KINDS[kind]

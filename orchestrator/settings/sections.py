@@ -289,7 +289,7 @@ class DataSettings(Section):
     dataset_type: Annotated[str, NameOf("dataset")] = Field(
         "digits",
         description="digits is shipped with fedchunk; synthetic is made on the spot; imagefolder, table, arrays, leaf, "
-        "text read your own files.",
+        "text, huggingface read your own files.",
     )
     dataset_options: Options = options_of("data set")
     tokenizer: Annotated[str, NameOf("tokenizer")] = Field(

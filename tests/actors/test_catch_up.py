@@ -37,8 +37,16 @@ def watched(models, withheld=None):
     ids=str,
 )  # fmt: skip
 def test_all_clients_of_a_round_begin_with_the_same_bits_whatever_they_missed(make_settings, run_local, rules):
-    models = {}
-    run = run_local(make_settings(**{**SOME, **rules}), watched(models))
+    """Each opens the messages that it is sent, and where they are only counted it is given what they come to."""
+    models, given = {}, {}
+    counted = run_local(make_settings(**{**SOME, **rules}), watched(given))
+    run = run_local(make_settings(transport="tcp", **{**SOME, **rules}), watched(models))
+    assert run.summary.weights_sha256 == counted.summary.weights_sha256
+    assert run.rows("ledger") == counted.rows("ledger")
+    for round_index, of_round in models.items():
+        assert all(
+            weights_P.tobytes() == of_round[client].tobytes() for client, weights_P in given[round_index].items()
+        )
     assert run.summary.status == "finished"
     assert len(models) == 10
     for of_round in models.values():

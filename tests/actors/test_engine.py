@@ -231,7 +231,7 @@ def test_a_rejected_change_is_not_lost_from_the_residual(make_settings, run_loca
                     held = 0.0 if visit.state is None else float(np.linalg.norm(visit.state.withheld_P))
                     norms[visit.round_index] = held, float(np.linalg.norm(done.state.withheld_P))
                     if visit.round_index == 2:
-                        return replace(done, payload=done.payload[:-1])
+                        return replace(done, sent=done.sent.encoded().payload[:-1])
                 return done
 
         return Watched(settings, device, data)

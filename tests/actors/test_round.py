@@ -11,6 +11,7 @@ from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import COORDINATOR
+from fedchunk.orchestrator.methods.outgoing import Outgoing
 
 FIRST, LATER = 32, 8
 """Bytes of the header of the first message over a connection, and of all others."""
@@ -185,7 +186,8 @@ def with_payload(make):
             if visit.client_id != 2:
                 return done
             expected = Expected(Origin(visit.round_index, 2, self._worker.num_samples(2)), visit.stands)
-            return replace(done, payload=make(done.payload, self._layout, expected))
+            written = done.sent.encoded().payload if isinstance(done.sent, Outgoing) else done.sent
+            return replace(done, sent=make(written, self._layout, expected))
 
     return lambda settings, device, data: Bad(settings, device, data)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from fedchunk.actors.backends.wire import Endpoint, KindReader, Wire, connect
 from fedchunk.orchestrator.chunking.codecs import BUILT_IN
-from fedchunk.orchestrator.chunking.encoding import Packing, assemble, decode, encode
+from fedchunk.orchestrator.chunking.draft import assemble
+from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Flag, Header, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.score_message import encode_scores

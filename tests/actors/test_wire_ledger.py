@@ -16,6 +16,7 @@ from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.contract.messages import COORDINATOR
 from fedchunk.orchestrator.contract.ports import Call
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError
+from fedchunk.orchestrator.methods.outgoing import Outgoing
 
 
 def billed(run):
@@ -60,6 +61,8 @@ RUNS = {
     "consensus with everything": ({**CONSENSUS, **FEEDBACK, "agreement_scores": "float32", "evaluate_clients": True},
                                   {"header", "mask", "choice", "scales", "scores", "values"}),
     "clients measured": ({"evaluate_clients": True}, {"header", "mask", "values"}),
+    "error feedback of half the clients": ({**FEEDBACK, "client_sampling_rate": 0.5, "federated_learning_rounds": 6},
+                                           {"header", "mask", "values", "scales"}),
     "half the clients": ({"client_sampling_rate": 0.5}, {"header", "mask", "values"}),
     "clients that make the first model": ({"initial_model": "seed"}, {"header", "mask", "values"}),
     "batch norm": (BATCH_NORM, {"header", "mask", "buffers", "values"}),
@@ -95,7 +98,8 @@ def spoiling(spoil):
             if visit.client_id != 2:
                 return done
             expected = Expected(Origin(visit.round_index, 2, self._worker.num_samples(2)), visit.stands)
-            return replace(done, payload=spoil(done.payload, self._layout, expected))
+            written = done.sent.encoded().payload if isinstance(done.sent, Outgoing) else done.sent
+            return replace(done, sent=spoil(written, self._layout, expected))
 
     return lambda settings, device, data: Bad(settings, device, data)
 

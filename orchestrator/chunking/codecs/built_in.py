@@ -39,6 +39,10 @@ Their ids are never given to others: old messages must not change their meaning.
 """
 
 
+SAME_AGAIN = (Float32, Float16, BFloat16, Levels)
+"""Those that encode what they decoded as the same values, whichever chunks are beside it."""
+
+
 def codec_of(wire_id: int, own: Codec | None = None) -> Codec | None:
     """The encoding that a message names: ``own`` if it is that, or a built-in; None if nobody knows it."""
     if own is not None and own.wire_id == wire_id:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.chunking import scale_code
 from fedchunk.orchestrator.chunking.codecs.built_in import FLOAT32
 from fedchunk.orchestrator.chunking.codecs.codec import NOTHING, Bytes, Codec
 from fedchunk.orchestrator.chunking.layout import Layout
@@ -21,10 +24,30 @@ class Packed:
     scales: Bytes
     sizes_K: NDArray[np.int64]
 
-    @property
+    @cached_property
     def joined(self) -> Bytes:
         """All parts in one array."""
+        if len(self.parts) == 1:
+            return self.parts[0]
         return np.concatenate(self.parts) if self.parts else NOTHING
+
+    @cached_property
+    def seen(self) -> NDArray[np.float32]:
+        """The values as a receiver sees them, one chunk behind the other."""
+        return self.codec.unpack(self.joined, self.scales, self.sizes_K)
+
+    def compressed(self, compression: str) -> Bytes | None:
+        """All parts, compressed by one of Arrow's codecs; None where that, with the scales as :mod:`scale_code` writes
+        them, is not shorter. Worked out once."""
+        if compression not in self._compressed:
+            smaller = pa.compress(self.joined, codec=compression, asbytes=True)
+            shorter = len(smaller) + scale_code.length(self.scales) < len(self.joined) + len(self.scales)
+            self._compressed[compression] = np.frombuffer(smaller, np.uint8) if shorter else None
+        return self._compressed[compression]
+
+    @cached_property
+    def _compressed(self) -> dict[str, Bytes | None]:
+        return {}
 
 
 def pack_chunks(codec: Codec, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], layout: Layout) -> Packed:

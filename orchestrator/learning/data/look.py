@@ -41,7 +41,7 @@ def labels_alone(settings: Sections) -> Labels | None:
             return None
         given = {"data_dir": data_folder(settings.data), "task_targets": facts.data_targets}
         given |= settings.data.dataset_options
-        found: Labels = read(**{option: value for option, value in given.items() if option in asked})
+        found: Labels | None = read(**{option: value for option, value in given.items() if option in asked})
         return found
     count = settings.constants("dataset").get("TRAIN_SAMPLES")
     if count is None or "ONLY_COUNTS" not in settings.constants("partition"):

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.core.errors import DataError
-from fedchunk.orchestrator.recording.atomic import write_atomically
-
-CACHE = "~/.cache/fedchunk"
-"""Where decoded pictures are kept: a folder among the user's pictures would be a class to others who read them."""
+from fedchunk.orchestrator.learning.data.kept_file import kept_array, write_header
 
 FORMAT = "1"
 """Of what is kept; goes up when the same pictures are decoded to other bytes."""
@@ -33,6 +32,23 @@ LARGE_BYTES = 1 << 15
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """A picture that lies within a file of many."""
+
+    where: str
+    """For messages."""
+    content: memoryview
+    """What its file would hold."""
+
+    def __str__(self) -> str:
+        return self.where
+
+
+Picture = str | Embedded
+"""A picture's file, absolute, or what would be in it."""
+
+
+@dataclass(frozen=True)
 class Decoder:
     """How pictures become arrays."""
 
@@ -41,12 +57,12 @@ class Decoder:
     channels: int | None
     """1 or 3; None: as they are."""
 
-    def decoded(self, file: str) -> NDArray[np.uint8]:
+    def decoded(self, file: Picture) -> NDArray[np.uint8]:
         """One picture, (c, h, w). Raises DataError where it cannot be read."""
         from PIL import Image
 
         try:
-            with Image.open(file) as opened:
+            with Image.open(file if isinstance(file, str) else BytesIO(file.content)) as opened:
                 own = MODES.get(opened.mode)
                 if own is None:
                     raise DataError(f"{file}: has pixels of kind {opened.mode}; convert it to 8 bits, grey or RGB")
@@ -74,23 +90,18 @@ def decoded_pictures(files: Sequence[str], decoder: Decoder, cache: Path) -> NDA
     Raises:
         DataError: a picture cannot be read, or is not like the first; or the folder cannot be written.
     """
-    place, key = _names(files, decoder)
-    kept = cache / f"pictures-{place}-{key}.npy"
-    found = _mapped(kept)
-    if found is not None:
-        return found
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        write_atomically(kept, lambda temporary: _write(temporary, files, decoder))
-        for old in cache.glob(f"pictures-{place}-*.npy"):
-            if old != kept:
-                old.unlink(missing_ok=True)
-    except OSError as failure:
-        message = f"decoded pictures cannot be written ({failure}); name a folder in the option cache_dir"
-        raise DataError(f"{cache}: {message}") from failure
-    written = _mapped(kept)
-    assert written is not None, "was written just now"
-    return written
+    return kept_pictures(files, *_names(files, decoder), decoder, cache)
+
+
+def kept_pictures(
+    pictures: Sequence[Picture], place: str, key: str, decoder: Decoder, cache: Path
+) -> NDArray[np.uint8]:
+    """The same of any pictures; ``place`` says where they are and how they are decoded, ``key`` what they are.
+
+    Raises DataError as :func:`decoded_pictures`.
+    """
+    write = partial(_write, pictures=pictures, decoder=decoder)
+    return kept_array(cache, f"pictures-{place}", key, "decoded pictures", write)
 
 
 def _names(files: Sequence[str], decoder: Decoder) -> tuple[str, str]:
@@ -112,37 +123,28 @@ def _state(file: str) -> os.stat_result:
         raise DataError(f"{file}: cannot be read ({failure.strerror}); replace or remove it") from failure
 
 
-def _mapped(kept: Path) -> NDArray[np.uint8] | None:
-    """What is kept; None where there is nothing, or not all of it."""
-    try:
-        mapped: NDArray[Any] = np.load(kept, mmap_mode="r")
-    except (OSError, ValueError):
-        return None
-    return mapped
-
-
-def _write(path: Path, files: Sequence[str], decoder: Decoder) -> None:
-    first = decoder.decoded(files[0])
-    shape = (len(files), *first.shape)
-    # Written and not mapped: on a full disk that is an error, and no signal that ends the process.
+def _write(path: Path, pictures: Sequence[Picture], decoder: Decoder) -> None:
+    first = decoder.decoded(pictures[0])
     with path.open("wb") as target:
-        np.lib.format.write_array_header_1_0(target, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for place, pixels in enumerate(_all_decoded(files, decoder)):
+        write_header(target, np.dtype(np.uint8), (len(pictures), *first.shape))
+        for place, pixels in enumerate(_all_decoded(pictures, decoder)):
             if pixels.shape != first.shape:
-                raise DataError(_unlike(files[0], first, files[place], pixels))
+                raise DataError(_unlike(pictures[0], first, pictures[place], pixels))
             target.write(pixels.tobytes())
 
 
-def _all_decoded(files: Sequence[str], decoder: Decoder) -> Iterator[NDArray[np.uint8]]:
-    if os.path.getsize(files[0]) < LARGE_BYTES:
-        yield from map(decoder.decoded, files)
+def _all_decoded(pictures: Sequence[Picture], decoder: Decoder) -> Iterator[NDArray[np.uint8]]:
+    first = pictures[0]
+    if (os.path.getsize(first) if isinstance(first, str) else first.content.nbytes) < LARGE_BYTES:
+        yield from map(decoder.decoded, pictures)
         return
     with ThreadPoolExecutor() as threads:
-        for start in range(0, len(files), BATCH):
-            yield from threads.map(decoder.decoded, files[start : start + BATCH])
+        for start in range(0, len(pictures), BATCH):
+            batch = [pictures[place] for place in range(start, min(start + BATCH, len(pictures)))]
+            yield from threads.map(decoder.decoded, batch)
 
 
-def _unlike(one: str, first: NDArray[Any], other: str, pixels: NDArray[Any]) -> str:
+def _unlike(one: Picture, first: NDArray[Any], other: Picture, pixels: NDArray[Any]) -> str:
     said = [f"{file}: {_shown(array)}" for file, array in ((one, first), (other, pixels))]
     wanted = ["size"] if first.shape[1:] != pixels.shape[1:] else []
     wanted += ["channels"] if len(first) != len(pixels) else []

@@ -1,4 +1,4 @@
-"""Tables in files, CSV or Parquet, and their columns: each fault with its file, column and row."""
+"""Tables in files, CSV, Parquet or what ``datasets`` saved, and their columns: each fault with file, column and row."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.core.errors import DataError
 from fedchunk.orchestrator.learning.data.places import near, some
+from fedchunk.orchestrator.learning.data.saved_dataset import saved_names, saved_table
 
 CSV = (".csv", ".csv.gz", ".csv.bz2", ".csv.zst", ".tsv", ".tsv.gz")
 PARQUET = (".parquet", ".pq")
@@ -102,6 +103,8 @@ def check_names(file: Path, there: Sequence[str], wanted: Sequence[str], option:
 
 def column_names(file: Path) -> tuple[str, ...]:
     """The columns of a file. Raises DataError as :func:`read_table`."""
+    if file.is_dir():
+        return saved_names(file)
     try:
         if _is_csv(file):
             with pv.open_csv(file, read_options=ONE_THREAD, parse_options=_parsing(file)) as opened:
@@ -117,7 +120,7 @@ def column_names(file: Path) -> tuple[str, ...]:
 
 
 def read_table(file: Path, columns: Sequence[str] | None = None) -> Table:
-    """A CSV (``.csv``, ``.tsv``, perhaps compressed) or Parquet file.
+    """A CSV (``.csv``, ``.tsv``, perhaps compressed) or Parquet file, or a folder that ``datasets`` saved.
 
     Empty fields and NA of a CSV are missing values; text in quotes is text.
 
@@ -129,6 +132,9 @@ def read_table(file: Path, columns: Sequence[str] | None = None) -> Table:
         DataError: the file cannot be read, a row has another number of fields, or there is no row.
     """
     check_names(file, column_names(file), columns or (), "asked for")
+    if file.is_dir():
+        saved = saved_table(file)
+        return Table(file, saved if columns is None else saved.select(list(columns)))
     try:
         data = _read_csv(file, columns) if _is_csv(file) else pq.read_table(file, columns=columns, partitioning=None)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as failure:

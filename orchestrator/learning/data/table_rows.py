@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,14 +40,18 @@ class TableSource:
     test_file: str | None
     test_column: str | None
     num_classes: int | None
+    find: Callable[[Path, str, str], Path] = existing_file
+    """Where what an option names is, from ``data_dir``; the last is the option."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError where more than one test set is named, or the task takes other targets."""
         given = [name for name in ("test_share", "test_file", "test_column") if getattr(self, name) is not None]
         if len(given) > 1:
             raise wrong_option(f"got {' and '.join(given)}; allowed: one of them, which says what is tested")
-        if self.task_targets == "tokens":
-            message = "got a table with a task of tokens, which columns do not hold; allowed here: text, arrays"
+        if self.task_targets == "tokens" and self.target_columns:
+            message = (
+                "got a table with a task of tokens, which columns do not hold; allowed here: text, arrays, huggingface"
+            )
             raise wrong_option(message, "dataset_type")
         if self.task_targets == "labels" and len(self.target_columns) > 1:
             named = some(self.target_columns)
@@ -55,8 +59,8 @@ class TableSource:
         if len(set(self.target_columns)) < len(self.target_columns):
             raise wrong_option(f"target_column: got {some(self.target_columns)}; name each column once")
 
-    def feature_names(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
-        """The columns that are features; None: all that are nothing else."""
+    def feature_names(self, wanted: Sequence[str] | None, option: str = "feature_columns") -> tuple[str, ...]:
+        """The columns that are features; None: all that are nothing else. ``option`` names them."""
         there = column_names(self.path)
         used = [*self.target_columns, self.client_column, self.test_column]
         check_names(self.path, there, [name for name in used if name is not None], "see dataset_options")
@@ -65,10 +69,10 @@ class TableSource:
             if not names:
                 raise DataError(f"{self.path}: has no column that could be a feature; it has {some(there)}")
             return names
-        check_names(self.path, there, wanted, "feature_columns")
+        check_names(self.path, there, wanted, option)
         for name in self.target_columns:
             if name in wanted:
-                raise wrong_option(f"feature_columns: {name!r} is the target_column, which is to be learned")
+                raise wrong_option(f"{option}: {name!r} is the target_column, which is to be learned")
         return tuple(dict.fromkeys(wanted))
 
     def rows(self, features: Sequence[str] = ()) -> Rows:
@@ -78,7 +82,7 @@ class TableSource:
         table = read_table(self.path, list(dict.fromkeys([*of_all, *of_train])))
         tested = None
         if self.test_file is not None:
-            path = existing_file(self.data_dir, self.test_file, "test_file")
+            path = self.find(self.data_dir, self.test_file, "test_file")
             check_names(path, column_names(path), of_all, f"which {self.path.name} has")
             tested = read_table(path, list(dict.fromkeys(of_all)))
         return Rows(self, table, tested)
@@ -86,7 +90,7 @@ class TableSource:
     @cached_property
     def path(self) -> Path:
         """The file of the training rows. Raises DataError where there is none."""
-        return existing_file(self.data_dir, self.file, "file")
+        return self.find(self.data_dir, self.file, "file")
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,11 @@ class Rows:
         """A feature of the file, and of the file of the test rows, if there is one."""
         other = self.tested.column(name, "feature_columns") if self.tested is not None else None
         return self.table.column(name, "feature_columns"), other
+
+
+def named_columns(target_column: str | Sequence[str]) -> tuple[str, ...]:
+    """The option ``target_column``, which is one name or some."""
+    return (target_column,) if isinstance(target_column, str) else tuple(target_column)
 
 
 def _is_text(values: pa.Array) -> bool:

@@ -21,7 +21,7 @@ LINE_END = b"\n"
 class ClientText:
     """What a client wrote."""
 
-    client: str
+    client: str | int
     where: str
     """For messages: the file, or the file and the client."""
     documents: tuple[bytes, ...]

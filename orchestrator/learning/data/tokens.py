@@ -15,6 +15,10 @@ from fedchunk.orchestrator.core.errors import ComponentFailed
 from fedchunk.orchestrator.learning.data.places import data_folder
 from fedchunk.orchestrator.settings.joined import Sections
 
+NO_TOKEN = -1
+"""What stands in a sample of a fixed length behind the last token of a shorter text: in no vocabulary, so that it is
+taken for no token of any model."""
+
 Tokens = NDArray[np.integer[Any]]
 """Places in a vocabulary, (n,): uint8 where they are bytes, which is an eighth of the memory, else int64."""
 
@@ -62,12 +66,13 @@ class Tokenizer:
         """What it counts, for messages."""
         return "tokens" if self.bound.is_own else "bytes"
 
-    def tokens(self, document: bytes, where: str) -> Tokens:
+    def tokens(self, document: bytes, where: str, *, exact: bool = True) -> Tokens:
         """The tokens of a document, (n,).
 
         Args:
             document: its bytes.
             where: where it is, for messages.
+            exact: whether its tokens must stand for all of its bytes.
 
         Raises:
             ComponentFailed: a user's raised, or gave what are no tokens, or tokens that stand for another number of
@@ -90,7 +95,7 @@ class Tokenizer:
                 where, f"encode returned the token {wrong}, but token_bytes has {size:,}: 0 to {size - 1:,}"
             )
         told = int(self.token_bytes_V[tokens].sum())
-        if told != len(document):
+        if exact and told != len(document):
             message = f"its tokens stand for {told:,} bytes, but it has {len(document):,}; bits_per_byte would be wrong"
             raise self._failed(where, f"{message}: each byte must be in one token")
         return tokens.astype(np.int64, copy=False)

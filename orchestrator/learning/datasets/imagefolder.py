@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedchunk.orchestrator.learning.data.dataset import Dataset
+from fedchunk.orchestrator.learning.data.kept_file import CACHE
 from fedchunk.orchestrator.learning.data.labels import Labels
 from fedchunk.orchestrator.learning.data.picture_folder import look_into
-from fedchunk.orchestrator.learning.data.pictures import CACHE, Decoder, decoded_pictures
+from fedchunk.orchestrator.learning.data.pictures import Decoder, decoded_pictures
 from fedchunk.orchestrator.learning.data.places import below
 from fedchunk.orchestrator.settings.option_types import Channels, Count, CountOrNone, TestShare
 

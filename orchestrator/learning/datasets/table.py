@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.core.errors import DataError
 from fedchunk.orchestrator.learning.data.dataset import Dataset
 from fedchunk.orchestrator.learning.data.labels import Labels
-from fedchunk.orchestrator.learning.data.places import near, some, wrong_option
-from fedchunk.orchestrator.learning.data.table_columns import Numbers, Words, check_categories, encoded, readable
-from fedchunk.orchestrator.learning.data.table_columns import pixels as pixels_of
-from fedchunk.orchestrator.learning.data.table_rows import Rows, TableSource
+from fedchunk.orchestrator.learning.data.table_features import check_categorical, features, images
+from fedchunk.orchestrator.learning.data.table_rows import TableSource, named_columns
+from fedchunk.orchestrator.learning.data.table_text import text_alone, text_samples
+from fedchunk.orchestrator.learning.data.tokens import TokenizerInForce
 from fedchunk.orchestrator.settings.option_types import (
     ColumnOrColumns,
     Columns,
@@ -31,8 +28,11 @@ def table(
     file: str,
     target_column: ColumnOrColumns,
     task_targets: str,
+    tokenizer: TokenizerInForce,
     feature_columns: Columns | None = None,
     categorical_columns: Columns | None = None,
+    text_column: str | None = None,
+    length: Count = 64,
     client_column: str | None = None,
     pixels: ImageShape | None = None,
     num_classes: Count | None = None,
@@ -41,7 +41,7 @@ def table(
     test_file: str | None = None,
     test_column: str | None = None,
 ) -> Dataset:
-    """Samples (S, k) in float32, or images (S, c, h, w) in uint8; rows keep their order.
+    """Samples (S, k) in float32, images (S, c, h, w) in uint8, or tokens (S, T) in int64; rows keep their order.
 
     Args:
         data_dir: where files count from.
@@ -49,8 +49,11 @@ def table(
         target_column: whole numbers from 0; or text, whose classes are in the order of their names. With another task
             numbers as they are, or 0 and 1, of one column or of several.
         task_targets: what the task takes.
+        tokenizer: makes tokens of text.
         feature_columns: numbers, text, or lists of numbers; None: all that are nothing else.
         categorical_columns: those whose values are categories though they are numbers.
+        text_column: the samples are its tokens, and there are no features.
+        length: T, tokens of a sample: of longer texts the first, behind shorter ones -1.
         client_column: whose each row is: whole numbers or text.
         pixels: channels, height and width: the features are whole numbers 0 to 255, the pixels of an image.
         num_classes: how many labels there are; None: as many as the largest says, or as there are texts.
@@ -60,21 +63,25 @@ def table(
         test_column: says of each row whether it is tested: train or test, 0 or 1, false or true.
     """
     source = TableSource(
-        data_dir, file, _named(target_column), task_targets, client_column, test_share, test_seed, test_file,
+        data_dir, file, named_columns(target_column), task_targets, client_column, test_share, test_seed, test_file,
         test_column, num_classes,
     )  # fmt: skip
-    names = source.feature_names(feature_columns)
-    for name in categorical_columns or ():
-        if name not in names:
-            raise wrong_option(
-                f"categorical_columns: {name!r} is none of the features{near(name, names)}: {some(names)}"
-            )
+    if text_column is None:
+        names = source.feature_names(feature_columns)
+        check_categorical(categorical_columns or (), names)
+    else:
+        text_alone(feature_columns=feature_columns, categorical_columns=categorical_columns, pixels=pixels)
+        names = source.feature_names([text_column], "text_column")
     rows = source.rows(names)
     train_y, test_y, number = rows.targets
-    if pixels is None:
-        train_x, test_x = _features(rows, names, categorical_columns or ())
+    train_x: NDArray[Any]
+    test_x: NDArray[Any]
+    if text_column is not None:
+        train_x, test_x = text_samples(rows, text_column, tokenizer, length)
+    elif pixels is None:
+        train_x, test_x = features(rows, names, categorical_columns or ())
     else:
-        train_x, test_x = _images(rows, names, pixels)
+        train_x, test_x = images(rows, names, pixels)
     return Dataset(train_x, train_y, test_x, test_y, number, rows.clients)
 
 
@@ -84,6 +91,7 @@ def labels(
     target_column: str | list[str],
     task_targets: str = "labels",
     feature_columns: list[str] | None = None,
+    text_column: str | None = None,
     client_column: str | None = None,
     num_classes: int | None = None,
     test_share: float | None = None,
@@ -93,73 +101,13 @@ def labels(
 ) -> Labels:
     """What the columns say that are no features; of those, that they are there."""
     source = TableSource(
-        data_dir, file, _named(target_column), task_targets, client_column, test_share, test_seed, test_file,
+        data_dir, file, named_columns(target_column), task_targets, client_column, test_share, test_seed, test_file,
         test_column, num_classes,
     )  # fmt: skip
-    source.feature_names(feature_columns)
+    if text_column is None:
+        source.feature_names(feature_columns)
+    else:
+        source.feature_names([text_column], "text_column")
     rows = source.rows()
     train_y, _, number = rows.targets
     return Labels(train_y, number or 0, rows.clients)
-
-
-def _named(target_column: str | list[str]) -> tuple[str, ...]:
-    return (target_column,) if isinstance(target_column, str) else tuple(target_column)
-
-
-def _features(
-    rows: Rows, names: Sequence[str], categorical: Sequence[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    parts = [_feature(rows, name, categorical=name in categorical) for name in names]
-    train_x, test_x = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
-    return train_x, test_x
-
-
-def _feature(rows: Rows, name: str, *, categorical: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    column, other = rows.columns(name)
-    everything = readable(column, categorical=categorical)
-    if other is None:
-        train, test = _some(everything, ~rows.is_test), _some(everything, rows.is_test)
-    else:
-        train, test = everything, readable(other, categorical=categorical)
-        widths = [part.values_SK.shape[1] if isinstance(part, Numbers) else None for part in (train, test)]
-        if widths[0] != widths[1]:
-            raise DataError(
-                f"{other.file}: column {name!r} has {_kind(test)}, in {column.file} it has {_kind(train)}; "
-                "both must be alike"
-            )
-    if isinstance(train, Words):
-        check_categories(column, train)
-    return encoded(train, test)
-
-
-def _some(values: Numbers | Words, wanted: NDArray[np.bool_]) -> Numbers | Words:
-    return Numbers(values.values_SK[wanted]) if isinstance(values, Numbers) else Words(values.values.filter(wanted))
-
-
-def _kind(values: Numbers | Words) -> str:
-    if isinstance(values, Words):
-        return "text"
-    width = values.values_SK.shape[1]
-    return "numbers" if width == 1 else f"lists of {width} numbers"
-
-
-def _images(rows: Rows, names: Sequence[str], shape: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]]:
-    tables: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
-    for name in names:
-        column, other = rows.columns(name)
-        tables[0].append(pixels_of(column))
-        if other is not None:
-            tables[1].append(pixels_of(other))
-    everything = _shaped(rows.table.file, tables[0], shape)
-    if rows.tested is not None:
-        return everything, _shaped(rows.tested.file, tables[1], shape)
-    return everything[~rows.is_test], everything[rows.is_test]
-
-
-def _shaped(file: Path, columns: Sequence[NDArray[np.uint8]], shape: Sequence[int]) -> NDArray[np.uint8]:
-    flat = np.concatenate(columns, axis=1)
-    if flat.shape[1] != np.prod(shape):
-        raise DataError(
-            f"{file}: a row has {flat.shape[1]:,} pixels, but images of {list(shape)} have {np.prod(shape):,}"
-        )
-    return flat.reshape(len(flat), *shape)

@@ -13,12 +13,14 @@ from torch import Tensor
 from fedchunk.orchestrator.contract.messages import ModelState
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.data.samples import Part
+from fedchunk.orchestrator.learning.engines.batches import client_batches
 from fedchunk.orchestrator.learning.engines.engine_choice import Plan, one_by_one, plan_training
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
+from fedchunk.orchestrator.learning.engines.optimizers import is_plain
 from fedchunk.orchestrator.learning.engines.rows import Rows, as_array, in_order
 from fedchunk.orchestrator.learning.engines.stacked import Group, Outcome, StackTrainer
 from fedchunk.orchestrator.learning.engines.stacked_module import NotVectorizable
-from fedchunk.orchestrator.learning.engines.training import LocalTrainer
+from fedchunk.orchestrator.learning.engines.training import LocalTrainer, has_batch_norm
 from fedchunk.orchestrator.learning.loss import Loss
 from fedchunk.orchestrator.registry import KINDS
 from fedchunk.orchestrator.settings.joined import Sections
@@ -46,6 +48,8 @@ class TrainedGroup:
     """What trained them: one_by_one, dense or vmap."""
     reason: str
     """How they were trained and why so, in words."""
+    descent_G: NDArray[np.float64] | None = None
+    """How far along its mean gradient each client went: steps times learning rate; None where steps are not that."""
     homes: ModelState | None = None
     """What stays with each client, as rows, where that was taken out of the other arrays."""
 
@@ -71,7 +75,7 @@ class GroupTrainer:
         """``with_gradient``: whether anybody asks for gradients; training without is faster."""
         training, loss = settings.training, Loss.of(settings)
         self._model = model
-        self._learning_rate = training.learning_rate
+        self._training = training
         self._with_gradient = with_gradient
         self.plan = plan_training(model.module, training, loss, model.device.type, in_order=model.is_in_order)
         self._alone = LocalTrainer(model, training, loss)
@@ -108,7 +112,7 @@ class GroupTrainer:
         Returns:
             What became of them. A client that fails takes no other along.
         """
-        rate = self._learning_rate if learning_rate is None else learning_rate
+        rate = self._training.learning_rate if learning_rate is None else learning_rate
         group = Group(starts, samples, offsets, client_ids, seed, round_index, rate, momenta)
         if len(starts) > len(self._rows):
             self._rows = Rows(self._model.spec, self._model.device, len(starts), with_gradient=self._with_gradient)
@@ -118,14 +122,14 @@ class GroupTrainer:
             plan = one_by_one("a single client")
         if plan.engine != "one_by_one":
             try:
-                return self._trained(self._stacks.train(group, self._rows), plan)
+                return self._trained(group, self._stacks.train(group, self._rows), plan)
             except NotVectorizable as refusal:
                 plan = one_by_one(str(refusal))
                 self.plan = plan if refusal.always else self.plan
             except torch.OutOfMemoryError:
                 plan = one_by_one("the device has too little memory for them at once")
         # Outside of the handlers: an exception holds the tensors of the attempt that raised it.
-        return self._trained(self._one_by_one(group), plan)
+        return self._trained(group, self._one_by_one(group), plan)
 
     def release_buffers(self) -> None:
         """What was returned stays as it is: the next group gets memory of its own."""
@@ -162,7 +166,7 @@ class GroupTrainer:
         """Why a client failed; numbers that are not finite may come from what the user made."""
         return f"{reason}; or look at {self._own}" if self._own and reason.startswith("FloatingPointError") else reason
 
-    def _trained(self, outcome: Outcome, plan: Plan) -> TrainedGroup:
+    def _trained(self, group: Group, outcome: Outcome, plan: Plan) -> TrainedGroup:
         rows, order = self._rows, outcome.rows_G
         return TrainedGroup(
             weights_GP=as_array(in_order(rows.weights_GP, order)),
@@ -173,4 +177,12 @@ class GroupTrainer:
             failures={place: self._said(reason) for place, reason in outcome.failures.items()},
             engine=plan.engine,
             reason=plan.reason,
+            descent_G=self._descent(group),
         )
+
+    def _descent(self, group: Group) -> NDArray[np.float64] | None:
+        if not is_plain(self._training):
+            return None
+        drop_single = has_batch_norm(self._model.module)
+        steps = [client_batches(size, self._training, drop_single=drop_single).steps for size in group.sizes]
+        return np.array(steps) * group.learning_rate

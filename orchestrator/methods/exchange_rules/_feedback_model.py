@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking import header, scoring, selection, sensitivity
+from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
-from fedchunk.orchestrator.chunking.codecs import Packed, pack_chunks
-from fedchunk.orchestrator.chunking.encoding import Encoded, encode, encode_packed
+from fedchunk.orchestrator.chunking.codecs import FLOAT32, Packed, pack_chunks
+from fedchunk.orchestrator.chunking.draft import Buffers, Draft
 from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.header import Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Telling, Told, kept, merged, often, replayed, since
 from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, OF_SETTINGS, ServerSide
 from fedchunk.orchestrator.methods.server_step import OptimizerState
-
-Buffers = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -79,14 +77,13 @@ class FeedbackModel:
         pending_P = self.withheld_P + step_P
         told_C = self._to_tell(pending_P, self._moved(step_P, sent_C))
         packed = pack_chunks(self.server.packing.codec, pending_P, told_C, self.layout)
-        seen = packed.codec.unpack(packed.joined, packed.scales, packed.sizes_K)
         shared_P = self.shared.weights_P.copy()
-        self.layout.add(seen, told_C, shared_P)
+        self.layout.add(packed.seen, told_C, shared_P)
         newest = Told.of(round_index, told_C, packed)
         return replace(
             self,
             shared=ModelState(shared_P, *total.buffers.mean()),
-            withheld_P=withheld_after(pending_P, told_C, seen, self.layout),
+            withheld_P=withheld_after(pending_P, told_C, packed.seen, self.layout),
             changed_C=np.where(told_C, np.int32(round_index), self.changed_C),
             round_index=round_index,
             history=kept(self.history, newest, 4 * self.layout.num_parameters),
@@ -107,6 +104,11 @@ class FeedbackModel:
         count = sensitivity.fixed(self.layout.num_chunks, self.downlink_percentage)
         return selection.best(scoring.norms(pending_P, self.layout), count)
 
+    @property
+    def known_to_all(self) -> ModelState | None:
+        """The shared model; None where clients that missed rounds may have other bits."""
+        return self.shared if self.first_P is None else None
+
     def message_key(self, known_round: int) -> bytes:
         """What :meth:`messages_since` depends on: clients for whom this is equal are sent the same."""
         reaches = since(self.history, known_round, self.server.packing.codec) is not None
@@ -116,7 +118,7 @@ class FeedbackModel:
 
     def messages_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
-    ) -> tuple[Encoded, ...]:
+    ) -> tuple[Draft, ...]:
         """What a client that knows the shared model of ``known_round`` must be sent.
 
         One that has missed nothing but the last round gets its changes, as they were encoded. One that missed more gets
@@ -132,14 +134,14 @@ class FeedbackModel:
         if missed is not None and len(missed) == 1:
             return (self._told(missed[0].mask_C, missed[0].packed(self.server.packing.codec, self.layout), last),)
         changed_C = self.changed_C > known_round
-        ways: list[tuple[Encoded, ...]] = [(self._values(changed_C, last),)]
+        ways: list[tuple[Draft, ...]] = [(self._values(changed_C, last),)]
         if missed is not None:
             ways.extend(self._retold(missed, last))
         if self.first_P is not None and known_round != NEVER:
             ways.append((self._since_first(self.first_P, last),))
         return min(ways, key=_length)
 
-    def _retold(self, missed: Sequence[Told], last: _Last) -> Iterator[tuple[Encoded, ...]]:
+    def _retold(self, missed: Sequence[Told], last: _Last) -> Iterator[tuple[Draft, ...]]:
         """What was told, message by message and merged."""
         codec = self.server.packing.codec
         tellings = replayed(missed, codec, self.layout)
@@ -151,37 +153,31 @@ class FeedbackModel:
         if layers is not None:
             yield self._joined([self._values(often_C, _NOT_LAST)] if often_C.any() else [], layers, last)
 
-    def _joined(self, before: list[Encoded], tellings: Sequence[Telling], last: _Last) -> tuple[Encoded, ...]:
+    def _joined(self, before: list[Draft], tellings: Sequence[Telling], last: _Last) -> tuple[Draft, ...]:
         endings = [_NOT_LAST] * (len(tellings) - 1) + [last]
         return (*before, *(self._told(*told, ending) for told, ending in zip(tellings, endings, strict=True)))
 
-    def _values(self, mask_C: NDArray[np.bool_], last: _Last) -> Encoded:
+    def _values(self, mask_C: NDArray[np.bool_], last: _Last) -> Draft:
         """Chunks of the shared model as they are."""
-        return encode(self.layout, self.shared.weights_P, mask_C, **self._head(last))
-
-    def _told(self, mask_C: NDArray[np.bool_], packed: Packed, last: _Last, *, from_first: bool = False) -> Encoded:
-        """Changes."""
-        compression = self.server.packing.compression
-        return encode_packed(
-            self.layout, packed, mask_C, compression=compression, is_change=True, from_first=from_first,
-            **self._head(last),
+        packed = pack_chunks(FLOAT32, self.shared.weights_P, mask_C, self.layout)
+        return Draft(
+            self.layout, packed, mask_C, Origin(self.round_index, COORDINATOR, 0), last.buffers,
+            choice_C=last.choice_C, with_mask=last.with_mask,
         )  # fmt: skip
 
-    def _since_first(self, first_P: NDArray[np.float32], last: _Last) -> Encoded:
+    def _told(self, mask_C: NDArray[np.bool_], packed: Packed, last: _Last, *, from_first: bool = False) -> Draft:
+        """Changes."""
+        origin, compression = Origin(self.round_index, COORDINATOR, 0), self.server.packing.compression
+        return Draft(
+            self.layout, packed, mask_C, origin, last.buffers, compression,
+            is_change=True, from_first=from_first, choice_C=last.choice_C, with_mask=last.with_mask,
+        )  # fmt: skip
+
+    def _since_first(self, first_P: NDArray[np.float32], last: _Last) -> Draft:
         """All that changed since the first model."""
         moved_C = self.changed_C > 0
         packed = pack_chunks(self.server.packing.codec, self.shared.weights_P - first_P, moved_C, self.layout)
         return self._told(moved_C, packed, last, from_first=True)
-
-    def _head(self, last: _Last) -> _Head:
-        return {
-            "round_index": self.round_index,
-            "sender": COORDINATOR,
-            "num_samples": 0,
-            "buffers": last.buffers,
-            "choice_C": last.choice_C,
-            "with_mask": last.with_mask,
-        }
 
 
 @dataclass(frozen=True)
@@ -193,21 +189,12 @@ class _Last:
     with_mask: bool
 
 
-class _Head(TypedDict):
-    round_index: int
-    sender: int
-    num_samples: int
-    buffers: Buffers | None
-    choice_C: NDArray[np.bool_] | None
-    with_mask: bool
-
-
 _NOT_LAST = _Last(None, None, with_mask=True)
 
 
-def _length(messages: Sequence[Encoded]) -> int:
+def _length(messages: Sequence[Draft]) -> int:
     """Bytes of messages over a connection that stands."""
-    return sum(len(message.payload) - header.SETUP_SIZE for message in messages)
+    return sum(sum(message.sizes(stands=True).values()) for message in messages)
 
 
 def _buffers(state: ModelState) -> Buffers:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import ChunkRule, RoundSum
-from fedchunk.orchestrator.chunking.encoding import Encoded, Message, Packing
+from fedchunk.orchestrator.chunking.draft import Draft
+from fedchunk.orchestrator.chunking.encoding import Message, Packing
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState
 from fedchunk.orchestrator.methods.server_step import ServerStep
@@ -41,6 +42,11 @@ class GlobalModel(Protocol):
         """The last round that is in it; 0 for the initial model."""
         ...
 
+    @property
+    def known_to_all(self) -> ModelState | None:
+        """What every client has, bit for bit, once it has what :meth:`messages_since` says; None where that differs."""
+        ...
+
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
         """How far a round's updates move the model, (P,), before any server optimizer."""
         ...
@@ -55,7 +61,7 @@ class GlobalModel(Protocol):
 
     def messages_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
-    ) -> tuple[Encoded, ...]:
+    ) -> tuple[Draft, ...]:
         """What a client that knows the model of ``known_round`` must be sent: mostly one message.
 
         The last one has the model's buffers and ``choice_C``.
@@ -132,7 +138,7 @@ class ExchangeRule:
         return pending.model.weights_P
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], encoded: Encoded, layout: Layout
+        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
     ) -> tuple[NDArray[np.float32], float | None]:
         """What stays with the sender once a message is sent, (P,), and its L2 norm where it is a residual.
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
-from fedchunk.orchestrator.chunking.encoding import PLAIN, Encoded, encode
+from fedchunk.orchestrator.chunking.draft import Draft
+from fedchunk.orchestrator.chunking.encoding import PLAIN, draft
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.mixing import (
     Contribution,
@@ -89,6 +90,11 @@ class MeanModel:
         """The cut."""
         return self.server.layout
 
+    @property
+    def known_to_all(self) -> None:
+        """Clients keep weights of their own."""
+        return
+
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
         """How far a round's updates move the model, (P,)."""
         weights_P = self.state.weights_P.copy()
@@ -124,7 +130,7 @@ class MeanModel:
 
     def messages_since(
         self, known_round: int, *, choice_C: NDArray[np.bool_] | None = None, with_mask: bool = True
-    ) -> tuple[Encoded]:
+    ) -> tuple[Draft]:
         """What a client that knows the model of ``known_round`` must be sent.
 
         A client that missed rounds gets each chunk that changed once, with its latest mean and share. The first
@@ -132,7 +138,7 @@ class MeanModel:
         """
         first = known_round == NEVER
         changed_C = self.changed_C > known_round
-        message = encode(
+        message = draft(
             self.layout,
             self.state.weights_P,
             changed_C,

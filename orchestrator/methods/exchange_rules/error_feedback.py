@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.encoding import Encoded
+from fedchunk.orchestrator.chunking.draft import Draft
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState
@@ -76,10 +76,10 @@ class ErrorFeedback(ExchangeRule):
         return pending.withheld_P
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], encoded: Encoded, layout: Layout
+        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
     ) -> tuple[NDArray[np.float32], float | None]:
         """What the receiver did not see."""
-        kept_P = withheld_after(withheld_P, selected_C, encoded.seen, layout)
+        kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout)
         return kept_P, norm(kept_P)
 
     def global_model(self, server: ServerSide, state: ModelState) -> GlobalModel:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedchunk.orchestrator.chunking.encoding import Encoded, encode
+from fedchunk.orchestrator.chunking.draft import Encoded
+from fedchunk.orchestrator.chunking.encoding import encode
 from fedchunk.orchestrator.methods.exchange_rules._feedback_model import FeedbackModel
 from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, GlobalModel
 from fedchunk.orchestrator.methods.exchange_rules.error_feedback import ErrorFeedback

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.encoding import Encoded, Message
+from fedchunk.orchestrator.chunking.draft import Draft
+from fedchunk.orchestrator.chunking.encoding import Message
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.mixing import SentChange, mix_stale_copies
@@ -61,10 +62,10 @@ class StaleCopies(ExchangeRule):
         return pending.withheld_P
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], encoded: Encoded, layout: Layout
+        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
     ) -> tuple[NDArray[np.float32], float | None]:
         """e: what the neighbours have still not heard."""
-        kept_P = withheld_after(withheld_P, selected_C, encoded.seen, layout)
+        kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout)
         return kept_P, norm(kept_P)
 
     def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:

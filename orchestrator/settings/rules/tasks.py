@@ -11,8 +11,9 @@ from fedchunk.orchestrator.settings.rules.remark import Idle, Remark
 if TYPE_CHECKING:
     from fedchunk.orchestrator.settings.joined import Sections
 
-PER_TOKEN = "PER_TOKEN"
-"""The fact of a built-in model that answers at each place of a sample."""
+PER_TOKEN, PER_SAMPLE = "PER_TOKEN", "PER_SAMPLE"
+"""Facts of a built-in model: that it answers at each place of a sample; that it can answer once for a sample as well,
+which is what all others do."""
 
 
 def contradictions(settings: Sections) -> Iterator[Remark]:
@@ -67,13 +68,19 @@ def _partition_contradictions(settings: Sections) -> Iterator[Remark]:
 def _model_contradictions(settings: Sections) -> Iterator[Remark]:
     kind, facts, name = KINDS["model"], settings.task_facts, settings.training.model_type
     is_own = settings.components.get(kind, name) is not None
-    if is_own or not facts.targets or facts.per_token == bool(constants(kind, name).get(PER_TOKEN)):
+    if is_own or not facts.targets or _answers(name, per_token=facts.per_token):
         return
-    others = [one for one in builtin_names(kind) if bool(constants(kind, one).get(PER_TOKEN)) == facts.per_token]
+    others = [one for one in builtin_names(kind) if _answers(one, per_token=facts.per_token)]
     what = "answers once for a sample" if facts.per_token else "answers at each place of a sample"
     allowed = ", ".join([*others, "one of your own"])
     message = f"got {name}, which {what}, with task {settings.data.task}; allowed here: {allowed}"
     yield Remark(("model_type", "task"), message)
+
+
+def _answers(name: str, *, per_token: bool) -> bool:
+    """Whether a built-in model answers at each place of a sample, or once for it."""
+    facts = constants(KINDS["model"], name)
+    return bool(facts.get(PER_TOKEN)) if per_token else not facts.get(PER_TOKEN) or bool(facts.get(PER_SAMPLE))
 
 
 def _target_contradictions(settings: Sections) -> Iterator[Remark]:

@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from fedchunk.orchestrator.chunking import choice_code, codecs, header
 from fedchunk.orchestrator.chunking.codecs.top_k import TopK
-from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, decode, encode, encode_packed, message_bytes
+from fedchunk.orchestrator.chunking.draft import Draft
+from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing, decode, draft, encode, message_bytes
 from fedchunk.orchestrator.chunking.header import SETUP_SIZE, Expected, Flag, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.sections import COMPRESSIONS
@@ -54,12 +55,13 @@ def messages(draw):
 @given(messages())
 def test_decoding_gives_back_what_the_sender_says_will_be_seen(message):
     layout, vector_P, mask_C, fields, expected, counts = message
-    encoded = encode(layout, vector_P, mask_C, **fields).over(stands=expected.stands)
-    decoded = decode(encoded.payload, layout, expected, *counts, known_C=None if fields["with_mask"] else mask_C)
+    sent = draft(layout, vector_P, mask_C, **fields)
+    payload = sent.encoded().over(stands=expected.stands).payload
+    decoded = decode(payload, layout, expected, *counts, known_C=None if fields["with_mask"] else mask_C)
     assert decoded.is_change == fields["is_change"]
     assert not decoded.from_first
     assert np.array_equal(decoded.mask_C, mask_C)
-    assert decoded.values.tobytes() == encoded.seen.tobytes()
+    assert decoded.values.tobytes() == sent.seen.tobytes()
     if fields["packing"].codec is codecs.FLOAT32:
         assert decoded.values.tobytes() == vector_P[np.repeat(mask_C, layout.sizes_C)].tobytes()
     for name in ("shares_K", "choice_C"):
@@ -284,10 +286,11 @@ def test_all_flags_fit_beside_any_compression(compression, stands):
     """The highest flag is that of changes to the first model; of float32 zeros every compression makes less."""
     mask_C, nothing_P = np.arange(10) % 3 == 0, np.zeros(100, np.float32)
     packed = codecs.pack_chunks(codecs.FLOAT32, nothing_P, mask_C, LAYOUT)
-    encoded = encode_packed(
-        LAYOUT, packed, mask_C, round_index=3, sender=7, num_samples=11, buffers=NOTHING, compression=compression,
-        is_change=True, from_first=True,
-    ).over(stands=stands)  # fmt: skip
+    message = Draft(
+        LAYOUT, packed, mask_C, EXPECTED.origin, NOTHING, compression=compression, is_change=True, from_first=True
+    )
+    encoded = message.encoded().over(stands=stands)
+    assert encoded.sizes == message.sizes(stands=stands)
     expected = Expected(EXPECTED.origin, stands)
     head = header.read(encoded.payload, LAYOUT, expected)
     assert head.flags == Flag.CHANGES | Flag.BUFFERS | Flag.MASK | Flag.FROM_FIRST

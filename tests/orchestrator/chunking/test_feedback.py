@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from fedchunk.orchestrator.chunking import codecs
-from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
+from fedchunk.orchestrator.chunking.encoding import Packing, decode, draft
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
@@ -17,11 +17,11 @@ LAYOUT = Layout(90, 11)
 
 
 def send(pending_P, mask_C, encoding):
-    message = encode(
+    message = draft(
         LAYOUT, pending_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None,
         packing=Packing.built_in(encoding), is_change=True,
     )  # fmt: skip
-    seen = decode(message.payload, LAYOUT, Expected(Origin(1, 0, 1), stands=False), 0, 0).values
+    seen = decode(message.encoded().payload, LAYOUT, Expected(Origin(1, 0, 1), stands=False), 0, 0).values
     received_P = np.zeros(90, np.float32)
     LAYOUT.add(seen, mask_C, received_P)
     return received_P, withheld_after(pending_P, mask_C, message.seen, LAYOUT)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchunk.orchestrator.chunking.codecs import BUILT_IN, pack_chunks
+from fedchunk.orchestrator.chunking.codecs import BUILT_IN, SAME_AGAIN, pack_chunks
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Told, kept, merged, often, replayed, since, tellings_C
 
@@ -132,3 +132,22 @@ def test_what_was_told_since_a_round_is_known_only_as_far_as_the_history_goes():
     assert since(late, 2, codec) is None
     assert since((), 0, codec) is None
     assert since(late, 3, BUILT_IN["int4"]) is None
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    name=st.sampled_from([name for name, codec in BUILT_IN.items() if isinstance(codec, SAME_AGAIN)]),
+    exponent=st.integers(-45, 4),
+    zeros=st.floats(0, 1),
+)
+def test_what_some_encodings_decoded_they_encode_as_the_same_values(seed, name, exponent, zeros):
+    """Of any size that the least of them holds, subnormal numbers among them."""
+    layout, codec, rng = Layout(101, 10), BUILT_IN[name], np.random.default_rng(seed)
+    values_P = (rng.standard_normal(101) * 10.0**exponent * (rng.random(101) >= zeros)).astype(np.float32)
+    mask_C = rng.random(10) < 0.6
+    once = pack_chunks(codec, values_P, mask_C, layout).seen
+    for chunk, place in zip(np.flatnonzero(mask_C), np.cumsum(layout.sizes_C[mask_C]), strict=True):
+        alone_C, alone_P = np.arange(10) == chunk, np.zeros(101, np.float32)
+        own = once[place - layout.sizes_C[chunk] : place]
+        layout.paste(own, alone_C, alone_P)
+        assert pack_chunks(codec, alone_P, alone_C, layout).seen.tobytes() == own.tobytes()

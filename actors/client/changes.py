@@ -1,0 +1,103 @@
+"""What clients of a group know of their training: what scores, distances and messages are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.distance import Squares
+from fedchunk.orchestrator.chunking.scoring import squared_norms
+from fedchunk.orchestrator.contract.messages import ModelState
+from fedchunk.orchestrator.learning.engines import segments
+from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
+from fedchunk.orchestrator.learning.engines.optimizers import is_plain
+from fedchunk.orchestrator.methods.method import Method
+from fedchunk.orchestrator.methods.scorer import LocalChange
+from fedchunk.orchestrator.settings.sections import TrainingSettings
+
+_T = TypeVar("_T")
+
+
+class Changes:
+    """Works out what a group's scores ask for, all clients at once. Keeps its working memory.
+
+    Attributes:
+        adds_up: whether training has to add gradients up. Plain gradient descent of T steps at one rate goes
+            ``before - after = rate * (g_1 + ... + g_T)``, so the way that the weights went tells the mean gradient, up
+            to the rounding of the weights in each step; and the way is looked at anyway. A GPU adds up in passing.
+    """
+
+    def __init__(self, method: Method, training: TrainingSettings, device: torch.device) -> None:
+        self._scorer, self._layout, self._withholds = method.scorer, method.layout, method.withholds
+        self.adds_up = self._scorer.uses_gradient and not (is_plain(training) and device.type == "cpu")
+        self._uses_moves = self._scorer.uses_moves or (self._scorer.uses_gradient and not self.adds_up)
+        self._scratch_GP = np.empty((0, 0), np.float32)
+
+    def of(
+        self, starts: Sequence[ModelState], trained: TrainedGroup, withheld: Sequence[NDArray[np.float32] | None]
+    ) -> list[LocalChange]:
+        """What the clients of a group know after training; ``withheld`` is what each kept back before."""
+        with np.errstate(all="ignore"):  # clients that diverged, or had no batch, are rows like others here
+            moved = self._moved(starts, trained)
+            gradient_GC = self._gradient_squares(trained, moved)
+            gradient_GP = self._gradients(starts, trained)
+        changes = []
+        for row, start in enumerate(starts):
+            after_P, kept_P = trained.weights_GP[row], withheld[row]
+            if self._withholds:
+                change_P = after_P - start.weights_P
+                kept_P = change_P if kept_P is None else kept_P + change_P
+            gradient_C = None if gradient_GC is None else gradient_GC[row]
+            gradient_P = None if gradient_GP is None else gradient_GP[row]
+            squares = moved[row] if moved else None
+            changes.append(LocalChange(start.weights_P, after_P, kept_P, gradient_C, squares, gradient_P))
+        return changes
+
+    def _gradients(self, starts: Sequence[ModelState], trained: TrainedGroup) -> list[NDArray[np.float32]] | None:
+        """The mean gradients, (P,) each, where a score looks at them."""
+        if not self._scorer.wants_gradient:
+            return None
+        if trained.gradient_GP is not None:
+            return list(trained.gradient_GP)
+        descent_G = _there(trained.descent_G).astype(np.float32)
+        return [
+            (start.weights_P - after_P) / descent
+            for start, after_P, descent in zip(starts, trained.weights_GP, descent_G, strict=True)
+        ]
+
+    def _gradient_squares(self, trained: TrainedGroup, moved: Sequence[Squares] | None) -> NDArray[np.float64] | None:
+        """Squared norms of the chunks of the mean gradients; what was trained on a GPU is added up there."""
+        if not self._scorer.uses_gradient:
+            return None
+        if trained.gradients is None:
+            difference_GC = np.array([squares.difference_C for squares in _there(moved)])
+            return difference_GC / np.square(_there(trained.descent_G))[:, None]
+        if trained.gradients.device.type != "cpu":
+            return segments.squared_norms(trained.gradients, self._layout.sizes_C)
+        return squared_norms(trained.gradients.numpy(), self._layout)
+
+    def _moved(self, starts: Sequence[ModelState], trained: TrainedGroup) -> list[Squares] | None:
+        """Squared norms of after, before and their difference; None where nobody asks for them."""
+        if not self._uses_moves:
+            return None
+        if len(self._scratch_GP) < len(starts):  # kept, because new memory costs more than what is done in it
+            self._scratch_GP = np.empty((len(starts), self._layout.num_parameters), np.float32)
+        work_GP = self._scratch_GP[: len(starts)]
+        shared = all(start.weights_P is starts[0].weights_P for start in starts)
+        before = starts[0].weights_P if shared else np.stack([start.weights_P for start in starts], out=work_GP)
+        before_C = squared_norms(before, self._layout) if self._scorer.uses_lengths else None
+        difference_GC = squared_norms(np.subtract(trained.weights_GP, before, out=work_GP), self._layout)
+        if before_C is None:
+            return [Squares(difference_C) for difference_C in difference_GC]
+        after_GC = squared_norms(trained.weights_GP, self._layout)
+        before_GC = np.broadcast_to(before_C, after_GC.shape)
+        return [Squares(*rows) for rows in zip(difference_GC, after_GC, before_GC, strict=True)]
+
+
+def _there(value: _T | None) -> _T:
+    assert value is not None
+    return value
