@@ -107,13 +107,13 @@ SELDOM_POINTS = (
     ),
     seldom(
         "seldom_3_percent",
-        "1 % a round: error feedback, DRIVE, 60 % of 964 chunks up, lossy catching up",
-        feedback(60, 100, "drive", catch_up="approximate", learning_rate=0.05),
-        {"learning_rate": 0.1, "chunk_encoding": "ternary", "sensitivity_percentage": 15},
-        {"sensitivity_percentage": 20},
-        {"chunk_encoding": "topk_in_chunk", "sensitivity_percentage": 100},
-        {"withheld_share": 0.0},
+        "1 % a round: error feedback, the largest eighth of 50 % of 964 chunks up, of 1.4 % down, server step 2",
+        feedback(50, 1.4, "topk_in_chunk", server_learning_rate=2.0, learning_rate=0.05),
+        {"server_learning_rate": 1.0},
+        {"learning_rate": 0.1, "server_learning_rate": 1.0},
         {"withheld_fading": 0.0},
+        feedback(50, 100, "drive", catch_up="approximate", server_learning_rate=0.7),
+        feedback(15, 100, "ternary", catch_up="approximate", server_learning_rate=0.7, learning_rate=0.1),
     ),
 )
 TARGETS = (
