@@ -9,6 +9,12 @@ DISTRIBUTED = ("-m", "torch.distributed.run", "--standalone")
 ONE_XLA_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 FLOWER_OFFLINE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 CHUNKS = ("chunking=true", "chunking_parts=100", "sensitivity_percentage=20")
+FEEDBACK = (
+    "chunking=true", "chunking_parts={short_chunks}", "chunk_score=accumulated", "chunk_reconstruction=error_feedback",
+    "withheld_share=0.5", "sensitivity_percentage=8.5", "downlink_sensitivity_percentage=8.5", "chunk_encoding=int4",
+    "chunk_compression=zstd", "initial_model=seed",
+)  # fmt: skip
+"""What is recommended for 1 % of the bytes where everybody takes part; with a part of the clients more goes down."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Contender:
     """One of :mod:`peer_environments`; None: fedchunk's own."""
     actors: int = 1
     options: tuple[str, ...] = ()
+    """``{short_chunks}`` stands for as many chunks as have 64 values each."""
     launcher: tuple[str, ...] = ()
     """What stands between the interpreter and the script."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +66,10 @@ def _fedchunk(actors: Sequence[int]) -> list[Contender]:
         Contender(
             "fedchunk-chunks", f"**fedchunk**, chunks at 20 %, {_actors(first)}", script, actors=first, options=CHUNKS,
             is_dense=False,
+        ),
+        Contender(
+            "fedchunk-feedback", f"**fedchunk**, 8.5 % of short chunks, int4, {_actors(first)}", script, actors=first,
+            options=FEEDBACK, is_dense=False,
         ),
         *(Contender(f"fedchunk-{n}", f"fedchunk, {_actors(n)}", script, actors=n) for n in others),
     ]  # fmt: skip

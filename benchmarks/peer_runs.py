@@ -27,6 +27,10 @@ class ContenderFailed(Exception):
     """A contender ended without a result; what it said is in its log, which the text names."""
 
 
+SHORT_CHUNK = 64
+"""Values of a chunk where chunks are short."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a contender's process left."""
@@ -42,6 +46,12 @@ class Finished:
     """After the last round."""
     peak_mb: float | None
     """Most memory of all its processes (proportional set size, 10^6 bytes); None where it was not watched."""
+
+
+def _filled_in(option: str, work: Path) -> str:
+    if "{" not in option:
+        return option
+    return option.format(short_chunks=len(np.load(work / "initial_P.npy", mmap_mode="r")) // SHORT_CHUNK)
 
 
 def run(contender: Contender, work: Path, venvs: Path, rounds: int, *, watch: bool) -> Finished:
@@ -62,7 +72,7 @@ def run(contender: Contender, work: Path, venvs: Path, rounds: int, *, watch: bo
         command = [
             *(str(python_of(venvs, contender.environment)), *contender.launcher, str(SIDE / contender.script)),
             *(str(work), str(result), "--rounds", str(rounds), "--actors", str(contender.actors)),
-            *(argument for option in contender.options for argument in ("--option", option)),
+            *(argument for option in contender.options for argument in ("--option", _filled_in(option, work))),
         ]
         with log.open("wb") as output:
             started = time.perf_counter()

@@ -40,11 +40,15 @@ def times_as_fast(*peers: str) -> Measure:
     return measure
 
 
-def chunks_over_dense(results: Results, actors: int) -> Spread | None:
-    """Round with chunks over our own dense round."""
-    if results.fastest(["fedchunk"]) is None or results.fastest(["fedchunk-chunks"]) is None:
-        return None
-    return results.ratio("fedchunk-chunks", "fedchunk")
+def over_dense(name: str) -> Measure:
+    """A round of ours with chunks over our own dense round."""
+
+    def measure(results: Results, actors: int) -> Spread | None:
+        if results.fastest(["fedchunk"]) is None or results.fastest([name]) is None:
+            return None
+        return results.ratio(name, "fedchunk")
+
+    return measure
 
 
 def over_shared_training(results: Results, actors: int) -> Spread | None:
@@ -54,11 +58,20 @@ def over_shared_training(results: Results, actors: int) -> Spread | None:
     return results.over_training("fedchunk", "loop") * actors
 
 
-CHUNKS = "chunks at 20 %: time of a round over our own dense round"
+CHUNKS, FEEDBACK = (
+    f"{what}: time of a round over our own dense round" for what in ("chunks at 20 %", "8.5 % of short chunks, int4")
+)
 TARGETS = (
-    Target("mlp", "times as fast as Flower", 20, 60, times_as_fast("flower", "flower-lean"), True),
-    Target("mlp", "times as fast as pfl-research on all cores", 3, 6, times_as_fast("pfl"), True),
+    Target("mlp", "times as fast as Flower", 30, 60, times_as_fast("flower", "flower-lean"), True),
+    Target("mlp", "times as fast as pfl-research on all cores", 2.5, 4, times_as_fast("pfl"), True),
     Target("mlp", "times as fast as fedjax, its faster way", 1, 1.5, times_as_fast("fedjax", "fedjax-1"), True),
-    Target("cnn", "time of a round over (loop's training time / actors)", 1.15, 1.05, over_shared_training, False),
-    *(Target(workload, CHUNKS, 1.1, 1.0, chunks_over_dense, False) for workload in ("mlp", "cnn", "logistic")),
+    Target("cnn", "time of a round over (loop's training time / actors)", 1.12, 1.05, over_shared_training, False),
+    *(
+        Target(workload, CHUNKS, must, aim, over_dense("fedchunk-chunks"), False)
+        for workload, must, aim in (("mlp", 1.25, 1.1), ("cnn", 1.08, 1.0), ("logistic", 1.1, 1.0))
+    ),
+    *(
+        Target(workload, FEEDBACK, must, aim, over_dense("fedchunk-feedback"), False)
+        for workload, must, aim in (("mlp", 1.4, 1.2), ("cnn", 1.2, 1.1))
+    ),
 )
