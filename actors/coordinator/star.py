@@ -28,13 +28,7 @@ from fedchunk.actors.payloads.verification import PayloadVerifier
 from fedchunk.orchestrator.chunking import scoring
 from fedchunk.orchestrator.chunking.aggregation import PartialSum, RoundSum
 from fedchunk.orchestrator.contract.evaluation import Measured
-from fedchunk.orchestrator.contract.messages import (
-    COORDINATOR,
-    EmitAnswer,
-    GroupAnswer,
-    InitialModel,
-    ModelState,
-)
+from fedchunk.orchestrator.contract.messages import COORDINATOR, EmitAnswer, GroupAnswer, InitialModel, ModelState
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.spans import SpanRecorder
 from fedchunk.orchestrator.core import round_rules
