@@ -114,9 +114,13 @@ def _unfit(before: Mapping[str, Any], now: Settings) -> Iterator[Fault]:
 
 def _unfit_together(before: Mapping[str, Any], old: Settings, now: Settings) -> Iterator[Fault]:
     """What fits or not by what else is in force."""
-    after, rule = now.flat(), rule_of(now)
+    after, rule, rule_before = now.flat(), rule_of(now), rule_of(old)
+    needs_more = rule_before.replaces_sent and not rule.replaces_sent
     if "chunk_reconstruction" in before and not _same_memory(old, now):
         yield _fault("chunk_reconstruction", before, after, "the two rules remember other things from round to round")
+    elif "chunk_reconstruction" in before and needs_more and not now.federation.peer_to_peer:
+        why = f"clients keep of their models what {before['chunk_reconstruction']} needs, and it needs more"
+        yield _fault("chunk_reconstruction", before, after, why)
     if before.get("server_optimizer", "none") != "none" and now.federation.server_optimizer != "none":
         why = f"the checkpoint holds the state of {before['server_optimizer']}; allowed: that, or none"
         yield _fault("server_optimizer", before, after, why)

@@ -12,7 +12,8 @@ from fedchunk.orchestrator.chunking.encoding import Message
 from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, GroupOrder, KnownToAll, ModelState
 
 Payload = NDArray[np.uint8]
-_Key = tuple[tuple[int, ...], bytes | None]
+_Key = int | tuple[tuple[int, ...], bytes | None]
+_Told = tuple[tuple[Message, ...], ModelState | None, NDArray[np.bool_] | None, NDArray[np.bool_] | None]
 StateObject = Sequence[ClientStates]
 """What one earlier call returned: the states of its groups."""
 
@@ -27,7 +28,9 @@ class ClientTask:
     messages: tuple[Message, ...]
     """What brings it up to date, in order; nothing where it is given what that comes to."""
     known: ModelState | None
-    """What its messages come to, where that is the same for all clients."""
+    """What its messages come to, but for the chunks ``own_C``; None where it gets the messages."""
+    own_C: NDArray[np.bool_] | None
+    """The chunks of ``known`` that stay its own; None: none of them."""
     choice_C: NDArray[np.bool_] | None
     """The chunks that it is told to send, if it is told."""
     missed: int
@@ -67,7 +70,7 @@ class GroupTask:
         self, opened: Callable[[Payload, NDArray[np.bool_] | None, bool], Message]
     ) -> Iterator[list[ClientTask]]:
         """The clients of each group, with what they remember and what they are told; equal messages are opened once."""
-        known: dict[_Key, tuple[Message, ...]] = {}
+        known: dict[_Key, _Told] = {}
         number = 0
         for clients in self.order.groups:
             tasks = []
@@ -85,13 +88,17 @@ class GroupTask:
         known_C: NDArray[np.bool_] | None,
         stands: bool,
         opened: Callable[[Payload, NDArray[np.bool_] | None, bool], Message],
-        known: dict[_Key, tuple[Message, ...]],
-    ) -> tuple[tuple[Message, ...], ModelState | None, NDArray[np.bool_] | None]:
+        known: dict[_Key, _Told],
+    ) -> _Told:
         """A client's messages, or what they come to, and the choice that is in them."""
         if isinstance(self.messages, KnownToAll):
-            return (), self.messages.model, self.messages.choice_C
+            since = self.order.known_rounds[number]
+            if since not in known:
+                known[since] = (), self.messages.model, self.messages.own_C(since), self.messages.choice_C
+            return known[since]
         at = self.order.messages[number]
         key = at, None if known_C is None else known_C.tobytes()
         if key not in known:
-            known[key] = tuple(opened(self.messages[one], known_C, stands) for one in at)
-        return known[key], None, known[key][-1].choice_C
+            messages = tuple(opened(self.messages[one], known_C, stands) for one in at)
+            known[key] = messages, None, None, messages[-1].choice_C
+        return known[key]

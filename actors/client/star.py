@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import ClientTask, GroupTask, Payload, StateObject
+from fedchunk.actors.client.keeping import Keeping
 from fedchunk.actors.client.momentum import Momentum
 from fedchunk.actors.client.stages import stage
-from fedchunk.actors.client.states import stack_states, with_trained
+from fedchunk.actors.client.states import model_of, stack_states
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.encoding import Message, decode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
+from fedchunk.orchestrator.chunking.reconstruction import with_chunks
 from fedchunk.orchestrator.chunking.score_message import encode_scores
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.messages import (
@@ -43,7 +45,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.chooser import Choice
-from fedchunk.orchestrator.methods.method import affordable_chunks, keeps_home_alone, keeps_states, reconstruct
+from fedchunk.orchestrator.methods.method import affordable_chunks, reconstruct
 from fedchunk.orchestrator.methods.outgoing import Outgoing, emit
 from fedchunk.orchestrator.methods.scorer import Ages, LocalChange
 from fedchunk.orchestrator.settings.joined import Sections
@@ -81,9 +83,8 @@ class StarClient:
         self._worker = worker = LocalWorker(settings, device, data)
         self._method, self._spans = worker.method, worker.spans
         self._layout = worker.method.layout
-        self._keeps_states = keeps_states(settings)
-        self._keeps_home_alone = keeps_home_alone(settings)
         self._momentum = Momentum(settings, worker)
+        self._keeping = Keeping(settings, worker, self._momentum)
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -162,9 +163,9 @@ class StarClient:
                 for task in tasks:
                     assert task.state is not None
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
-                        model = self._model_of(task, task.state.model)
+                        model = self._model_of(task)
                         measured[task.client_id] = self._worker.measured(task.client_id, model, task.state.home)
-                        after.append(self._momentum.with_model(task.state, model))
+                        after.append(self._momentum.with_model(replace(task.state, kept_C=None), model))
             sums.append(measured)
             new_states.append(stack_states(after))
         return tuple(sums), self._spans.read_out(), tuple(new_states)
@@ -193,10 +194,16 @@ class StarClient:
             return task
         return replace(task, state=replace(task.state, withheld_P=left_P))
 
-    def _model_of(self, task: ClientTask, own: ModelState | None) -> ModelState:
+    def _model_of(self, task: ClientTask) -> ModelState:
         """The client's own model, with all that it was sent."""
-        if task.known is not None:
+        if task.known is not None and task.own_C is None:
             return task.known
+        own = model_of(task.state, self._layout) if task.state else self._own_start
+        if task.known is not None and task.own_C is not None:
+            assert own is not None, "a client that knows nothing has no chunks of its own"
+            return replace(
+                task.known, weights_P=with_chunks(task.known.weights_P, own.weights_P, task.own_C, self._layout)
+            )
         for message in task.messages:
             own = reconstruct(self._worker.start if message.from_first else own, message, self._layout)
         assert own is not None, "a client that was sent nothing"
@@ -214,7 +221,7 @@ class StarClient:
         with self._spans.doing("fetch", len(tasks)):
             ready, failed = self._ready(tasks)
         if not ready:
-            return GroupResult(None, failed, {}, {}, None), [], stack_states([]) if self._keeps_states else None
+            return GroupResult(None, failed, {}, {}, None), [], self._keeping.nothing()
         tasks, starts = [one.task for one in ready], [one.start for one in ready]
         momenta = [one.momentum_P for one in ready]
         clock = time.perf_counter()
@@ -249,28 +256,12 @@ class StarClient:
                 sent = [(task.client_id, _written(one.sent) if opaque else one.sent)]
                 total.add(order.round_index, sent, most_a_unit=order.most_a_unit, newcomers=new)
         turns.end()
-        kept = self._kept(states, trained, whole=not failed, alone=len(order.groups) == 1)
+        sent_C = total.sent_C if total else None
+        kept = self._keeping.of(states, trained, sent_C, whole=not failed, alone=len(order.groups) == 1)
         rows = ReportRows.of(reports) if reports else None
         if total is None:
             return GroupResult(rows, failed, {}, {}, None), payloads, kept
         return GroupResult(rows, failed, total.rejected, total.sizes, total.partial(), total.largest), [], kept
-
-    def _kept(
-        self, states: Sequence[ClientState], trained: TrainedGroup, *, whole: bool, alone: bool
-    ) -> ClientStates | None:
-        """What the clients of a group remember, as one object; None where they remember nothing.
-
-        ``whole``: all of the group were trained; ``alone``: it is the only group of the call.
-        """
-        if not self._keeps_states:
-            return None
-        if self._keeps_home_alone:
-            return stack_states([replace(state, model=None) for state in states])
-        if self._method.rule.keeps_residual or self._momentum.keeps_start_alone or not whole:
-            return stack_states(states)
-        if not alone:
-            self._worker.release_buffers()  # the next group must not write over what is yet to be sent
-        return with_trained(states, trained)
 
     def _ready(self, tasks: list[ClientTask]) -> tuple[list[Ready], dict[int, str]]:
         """The clients that can train, and why others cannot; one object for all that are sent the whole of a model."""
@@ -279,8 +270,7 @@ class StarClient:
         for task in tasks:
             try:
                 with stage(task.round_index, task.client_id, "reconstruct"):
-                    own = task.state.model if task.state else self._own_start
-                    model = self._model_of(task, own)
+                    model = self._model_of(task)
                     same = [one.before for one in ready if one.before.weights_P is model.weights_P]
                     before = same[0] if same and model.buffers_B is same[0].buffers_B else model
                     since = task.client_id, task.round_index, 1 + task.missed

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ClientState, ClientStates, ModelState
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 
@@ -26,6 +27,7 @@ def stack_states(states: Sequence[ClientState]) -> ClientStates:
         rows.append(known[0] if known else len(models))
         if not known:
             models.append(state.model)
+    assert all(state.kept_C is None for state in states), "models that are only there in part"
     return ClientStates(
         model_rows=tuple(rows),
         weights_MP=np.stack([model.weights_P for model in models]) if models else _NO_FLOATS,
@@ -57,13 +59,30 @@ def _homes(homes: Sequence[ModelState | None]) -> ModelState | None:
     return ModelState(np.stack(weights), np.stack(buffers), np.stack(counters))
 
 
-def with_trained(states: Sequence[ClientState], trained: TrainedGroup) -> ClientStates:
-    """The states of a whole group that keeps the models it has trained: these are rows already, nothing is copied."""
-    others = stack_states([replace(state, model=None) for state in states])
+def with_trained(
+    states: Sequence[ClientState], trained: TrainedGroup, kept_C: NDArray[np.bool_] | None, layout: Layout
+) -> ClientStates:
+    """The states of a whole group that keeps the models it has trained, or the chunks ``kept_C`` of their weights.
+
+    These are rows already: of whole models nothing is copied, of parts everything.
+    """
+    weights, buffers, counters = trained.weights_GP, trained.buffers_GB, trained.counters_GI
+    if kept_C is not None:
+        weights, buffers, counters = layout.cut_rows(weights, kept_C), buffers.copy(), counters.copy()
     return replace(
-        others,
+        stack_states([replace(state, model=None) for state in states]),
         model_rows=tuple(range(len(states))),
-        weights_MP=trained.weights_GP,
-        buffers_MB=trained.buffers_GB,
-        counters_MI=trained.counters_GI,
+        weights_MP=weights,
+        buffers_MB=buffers,
+        counters_MI=counters,
+        kept_C=kept_C,
     )
+
+
+def model_of(state: ClientState, layout: Layout) -> ModelState | None:
+    """A client's own model; what it did not keep of it is nan, and must be replaced."""
+    if state.model is None or state.kept_C is None:
+        return state.model
+    weights_P = np.full(layout.num_parameters, np.nan, np.float32)
+    layout.paste(state.model.weights_P, state.kept_C, weights_P)
+    return replace(state.model, weights_P=weights_P)

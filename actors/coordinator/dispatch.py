@@ -82,12 +82,14 @@ class Dispatch:
         else:
             messages = self._put(downlinks)
         last_rounds = tuple(self._clients.last_round(client) for client in clients)
+        known_rounds = tuple(self._clients.entry(client).known_round for client in clients)
         places = [self._clients.state(client) for client in clients] if self._with_states else []
         objects: dict[int, Handle] = {id(place.states): place.states for place in places if place}
         number = {one: argument for argument, one in enumerate(objects)}
         states = tuple(StatePlace(number[id(p.states)], p.group, p.row) if p else None for p in places)
         summed = self._sums and any(len(group) > 1 for group in batch)
-        order = GroupOrder(round_index, batch, at, states, last_rounds, affordable_bytes, summed, most_a_unit)
+        limits = affordable_bytes, summed, most_a_unit
+        order = GroupOrder(round_index, batch, at, states, last_rounds, known_rounds, *limits)
         machines = Counter(place.machine for place in places if place is not None)
         near = machines.most_common(1)[0][0] if machines else None
         arguments = (order, messages, *objects.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Downlinks:
     ) -> tuple[DownlinkBatch, Callable[[], None]]:
         """What clients must be sent of a model; and what bills it, where nobody has to wait for that.
 
-        Where all messages come to the same model the clients are given that, and the messages are counted meanwhile.
+        Where they come to one model the clients are given that, and the messages are counted meanwhile.
         """
         known = None if self._written else model.known_to_all
         if known is None:
@@ -58,7 +58,7 @@ class Downlinks:
             with self._spans.doing("pack", len(clients)):
                 self._bill(clients, model, ledger, choice_C)
 
-        return DownlinkBatch(KnownToAll(known, choice_C), {}), bill
+        return DownlinkBatch(replace(known, choice_C=choice_C), {}), bill
 
     def of_choice(
         self, clients: Iterable[int], model: GlobalModel, round_index: int, ledger: Ledger, choice_C: NDArray[np.bool_]

@@ -80,7 +80,8 @@ class Coordinator:
         self._budget = Budget(settings, self._layout, initial.spec, method.packing.codec)
         self._measures = Measures(settings)
         self._spans = SpanRecorder("coordinator")
-        self._downlinks = Downlinks(self._clients, self._spans, written=self._dispatch.writes_messages)
+        written = self._dispatch.writes_messages or settings.bound("exchange_rule").is_own
+        self._downlinks = Downlinks(self._clients, self._spans, written=written)
 
     @property
     def model(self) -> ModelState:

@@ -88,6 +88,11 @@ class GroupSum:
         self.sizes[client], self.largest[client] = message.sizes, largest
         return Update(message.mask_C, message.values, message.buffers_B, message.counters_I, self._weight_of(client))
 
+    @property
+    def sent_C(self) -> NDArray[np.bool_]:
+        """The chunks that somebody sent, of those that count."""
+        return self._sum.chunks.sent_C
+
     def partial(self) -> PartialSum | None:
         """The sum; None where no client counts."""
         return self._sum.partial() if self._sum.weight else None

@@ -147,6 +147,11 @@ class Layout:
             out[position : position + count] = vector_P[place]
             position += count
 
+    def cut_rows(self, vectors_GP: NDArray[np.float32], mask_C: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The chunks of ``mask_C`` of each row, one behind the other: (G, ``num_values(mask_C)``)."""
+        parts = [vectors_GP[:, place] for place, _ in self.places(mask_C)]
+        return np.concatenate(parts, axis=1) if parts else vectors_GP[:, :0].copy()
+
     def paste(self, values: NDArray[np.float32], mask_C: NDArray[np.bool_], out_P: NDArray[np.float32]) -> None:
         """Undoes :meth:`cut`: puts ``values`` back in their places of ``out_P``; other places stay."""
         position = 0

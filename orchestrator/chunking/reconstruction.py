@@ -32,6 +32,22 @@ def from_contributors(
     return weights_P
 
 
+def with_chunks(
+    weights_P: NDArray[np.float32], own_P: NDArray[np.float32], own_C: NDArray[np.bool_], layout: Layout
+) -> NDArray[np.float32]:
+    """The weights with the receiver's own in the chunks ``own_C``: :func:`from_contributors`, seen from the other side.
+
+    Example:
+        >>> own, stays = np.zeros(4, np.float32), np.array([True, False])
+        >>> with_chunks(np.array([5, 6, 7, 8], np.float32), own, stays, Layout(4, 2)).tolist()
+        [0.0, 0.0, 7.0, 8.0]
+    """
+    mixed_P = weights_P.copy()
+    for place, _ in layout.places(own_C):
+        mixed_P[place] = own_P[place]
+    return mixed_P
+
+
 def with_own_weights(
     own_P: NDArray[np.float32],
     mask_C: NDArray[np.bool_],

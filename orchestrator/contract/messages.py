@@ -132,6 +132,9 @@ class ClientState:
     """The model that its last training began from, where that is followed up and is not ``model``."""
     home: ModelState | None = None
     """What of the model stays with it, as it last trained it; None where all is shared, or before it ever trained."""
+    kept_C: NDArray[np.bool_] | None = None
+    """The chunks that ``model.weights_P`` has, one behind the other: the next message surely holds the others. None:
+    it has all of them."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ class ClientStates:
     began_GP: NDArray[np.float32] | None = None
     homes: ModelState | None = None
     """What stays with each client, as rows of its three arrays."""
+    kept_C: NDArray[np.bool_] | None = None
+    """The chunks that are in ``weights_MP``, as :attr:`ClientState.kept_C` says."""
 
     def row(self, place: int) -> ClientState:
         """One client's state, as views."""
@@ -161,7 +166,8 @@ class ClientStates:
             None if rows is None else rows[place] for rows in (self.withheld_GP, self.momentum_GP, self.began_GP)
         )
         home = None if self.homes is None else self.homes.row(place)
-        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C, (), momentum_P, began_P, home)
+        rest = momentum_P, began_P, home, self.kept_C
+        return ClientState(model, self.last_sent_GC[place], withheld_P, self.choice_C, (), *rest)
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,8 @@ class GroupOrder:
     """For each client, in order, where its state is; None before it ever took part. Empty where clients keep none."""
     last_rounds: tuple[int, ...]
     """For each client, in order, the round in which it last took part, 0 before it ever did."""
+    known_rounds: tuple[int, ...]
+    """For each client, in order, the round of the model that it knows, before any messages; -1 if none."""
     affordable_bytes: int | None = None
     """Most bytes that one client's payload may have; None: no budget."""
     summed: bool = False
@@ -197,12 +205,22 @@ class GroupOrder:
 
 @dataclass(frozen=True)
 class KnownToAll:
-    """What the coordinator's messages of a round come to, where that is the same bits for every client: then the
-    messages are billed, and nobody has to write and open them."""
+    """What the coordinator's messages of a round come to, where every client gets the same bits: then the messages are
+    billed, and nobody has to write and open them."""
 
     model: ModelState
-    choice_C: NDArray[np.bool_] | None
+    changed_C: NDArray[np.int32] | None = None
+    """The round in which each chunk last changed: those that did not since a client was told the model stay the
+    client's own. None where clients have no chunks of their own."""
+    choice_C: NDArray[np.bool_] | None = None
     """The chunks that the clients are to send, if they are told."""
+
+    def own_C(self, known_round: int) -> NDArray[np.bool_] | None:
+        """The chunks that stay a client's own that knows the model of that round; None where there are none."""
+        if self.changed_C is None:
+            return None
+        own_C: NDArray[np.bool_] = self.changed_C <= known_round
+        return own_C if own_C.any() else None
 
 
 @dataclass(frozen=True)

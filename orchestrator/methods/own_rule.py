@@ -16,7 +16,10 @@ from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, Glo
 
 
 class OwnRule(ExchangeRule):
-    """Passes everything on to the user's rule, and looks at what comes back."""
+    """Passes everything on to the user's rule, and looks at what comes back.
+
+    Its clients keep all of their models, whatever it says of ``replaces_sent``.
+    """
 
     def __init__(self, bound: Bound, rule: ExchangeRule) -> None:
         self._bound, self._rule = bound, rule

@@ -7,6 +7,7 @@ import pytest
 
 from fedchunk.actors.backends.local import LocalClientGroup
 from fedchunk.actors.client.star import StarClient
+from fedchunk.actors.coordinator.dispatch import Dispatch
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
@@ -99,6 +100,7 @@ def test_the_ledger_is_what_the_transport_carried(make_settings, run_local, monk
         return outcome
 
     monkeypatch.setattr(LocalClientGroup, "next_outcome", weigh)
+    monkeypatch.setattr(Dispatch, "writes_messages", True)
     notebook = run_local(make_settings(clients_per_group=1, **rules))
     assert carried == {"up": notebook.summary.uplink_bytes, "down": notebook.summary.downlink_bytes}
 
@@ -354,8 +356,7 @@ def test_what_arrives_is_read_only(make_settings, run_local, together):
     def make(settings, device, data):
         class Watched(StarClient):
             def train_group(self, order, *arguments):
-                for at in (at for one in order.messages for at in one):
-                    seen.append(arguments[0][at].flags.writeable)
+                seen.extend([arguments[0].model.weights_P.flags.writeable] * len(order.known_rounds))
                 for place in filter(None, order.states):
                     states = arguments[1 + place.argument][place.group]
                     seen.append(states.row(place.row).model.weights_P.flags.writeable)

@@ -16,7 +16,7 @@ from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.header import Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Telling, Told, kept, merged, often, replayed, since
-from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
+from fedchunk.orchestrator.contract.messages import COORDINATOR, KnownToAll, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, OF_SETTINGS, ServerSide
 from fedchunk.orchestrator.methods.server_step import OptimizerState
 
@@ -105,9 +105,9 @@ class FeedbackModel:
         return selection.best(scoring.norms(pending_P, self.layout), count)
 
     @property
-    def known_to_all(self) -> ModelState | None:
+    def known_to_all(self) -> KnownToAll | None:
         """The shared model; None where clients that missed rounds may have other bits."""
-        return self.shared if self.first_P is None else None
+        return KnownToAll(self.shared) if self.first_P is None else None
 
     def message_key(self, known_round: int) -> bytes:
         """What :meth:`messages_since` depends on: clients for whom this is equal are sent the same."""

@@ -13,7 +13,7 @@ from fedchunk.orchestrator.chunking.aggregation import ChunkRule, RoundSum
 from fedchunk.orchestrator.chunking.draft import Draft
 from fedchunk.orchestrator.chunking.encoding import Message, Packing
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.contract.messages import ClientState, ModelState
+from fedchunk.orchestrator.contract.messages import ClientState, KnownToAll, ModelState
 from fedchunk.orchestrator.methods.server_step import ServerStep
 
 NEVER = -1
@@ -43,8 +43,14 @@ class GlobalModel(Protocol):
         ...
 
     @property
-    def known_to_all(self) -> ModelState | None:
-        """What every client has, bit for bit, once it has what :meth:`messages_since` says; None where that differs."""
+    def changed_C(self) -> NDArray[np.int32]:
+        """The round in which each chunk last changed, 0 for the initial model."""
+        ...
+
+    @property
+    def known_to_all(self) -> KnownToAll | None:
+        """What clients have, bit for bit, once they have what :meth:`messages_since` says; None where it is not one
+        model with, perhaps, chunks of their own."""
         ...
 
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
@@ -110,6 +116,9 @@ class ExchangeRule:
     """Whether messages hold changes to be added, not values."""
     sends_shares = False
     """Whether the contributors' share of the cohort's weight goes down with each chunk."""
+    replaces_sent = False
+    """Whether in a star what somebody sends of a chunk takes the place of everybody's own, so that nobody has to keep
+    that."""
     keeps_residual = False
     """Whether clients of a star train from one shared model and keep what they did not send."""
     keeps_copies = False

@@ -17,7 +17,7 @@ from fedchunk.orchestrator.chunking.mixing import (
     aggregate_with_neighbours,
     mean_with_neighbours,
 )
-from fedchunk.orchestrator.contract.messages import COORDINATOR, ModelState
+from fedchunk.orchestrator.contract.messages import COORDINATOR, KnownToAll, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._rule import (
     NEVER,
     OF_SETTINGS,
@@ -36,6 +36,8 @@ def contributors() -> ExchangeRule:
 
 class Contributors(ExchangeRule):
     """Values are sent, and means take their place."""
+
+    replaces_sent = True
 
     def global_model(self, server: ServerSide, state: ModelState) -> GlobalModel:
         """The coordinator's model before the first round."""
@@ -91,9 +93,11 @@ class MeanModel:
         return self.server.layout
 
     @property
-    def known_to_all(self) -> None:
-        """Clients keep weights of their own."""
-        return
+    def known_to_all(self) -> KnownToAll | None:
+        """This model, with the clients' own chunks where nothing changed; None where values are mixed, or lose bits."""
+        if self.with_shares or self.server.packing != PLAIN:
+            return None
+        return KnownToAll(self.state, self.changed_C)
 
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
         """How far a round's updates move the model, (P,)."""

@@ -19,6 +19,7 @@ class OwnWeights(Contributors):
     """As contributors, but a receiver mixes a chunk's mean with its own weights by the share of those who sent it."""
 
     sends_shares = True
+    replaces_sent = False
 
     def mix(self, view: PeerView) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
         """All neighbours count, also with what they did not send."""
