@@ -24,7 +24,8 @@ FULL = grid.GRID[0]
 SHIPPED = {
     f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "1", "0_5", "0_3", "0_1")
 }
-SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent", "quarter_1_5_percent")}
+PARTIAL = ("quarter_1_5_percent", "seldom_10_percent")
+SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent", *PARTIAL)}
 
 
 def overrides(settings):

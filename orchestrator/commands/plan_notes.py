@@ -85,7 +85,14 @@ def _downloads(settings: Settings, messages: Messages) -> Iterator[str]:
             "chunks, 'at most' when every chunk is sent by somebody, or all choose different ones."
         )
     if feeds_back and (federation.client_sampling_rate < 1 or federation.peer_to_peer):
-        yield "A client that was away for more than a round is sent what changed meanwhile as full float32 values."
+        yield _catching_up(chunking)
+
+
+def _catching_up(chunking: ChunkingSettings) -> str:
+    ways = "what it was not told, as it was told then, merged, or as float32 values"
+    if chunking.catch_up == "approximate":
+        ways += ", or the difference to the first model"
+    return f"A client that was away for more than a round is sent {ways}: whichever takes the fewest bytes."
 
 
 def _cut(chunking: ChunkingSettings, messages: Messages) -> Iterator[str]:

@@ -454,7 +454,12 @@ def test_json_has_exact_bytes_and_text_has_decimal_units():
         ({}, {"chunk_max_age": 9}, "once in 10 rounds at most"),
         ({}, {"sensitivity_budget_mb": 2.0}, "caps the upload in all at 2.00 MB"),
         ({}, {"chunk_compression": "lz4"}, "'at least' counts none of them"),
-        ({"client_sampling_rate": 0.5}, FEEDBACK, "is sent what changed meanwhile as full float32 values"),
+        ({"client_sampling_rate": 0.5}, FEEDBACK, "as it was told then, merged, or as float32 values: whichever takes"),
+        (
+            {"client_sampling_rate": 0.5, "initial_model": "seed"},
+            {**FEEDBACK, "catch_up": "approximate"},
+            "or the difference to the first model: whichever takes the fewest bytes",
+        ),
         ({}, {**FEEDBACK, "downlink_sensitivity_percentage": 5.0}, "Later 5 % of the chunks come down in each round"),
         ({"stop_avg_accuracy": 0.9}, {}, "stop_avg_accuracy may end the run before its last round"),
         ({**PEERS, "federated_learning_topology": "ring"}, {}, "There is no coordinator and no first download"),
