@@ -24,17 +24,18 @@ def begin_run(store: MlflowStore, run_path: Path, state_file: StateFile) -> str:
         TrackingError: the store does not answer.
         RecordsError, OSError: the run's folder cannot be read or written.
     """
-    run_id = state_file.state.run_id
-    if run_id is None:
-        beginning = Beginning.load(run_path)
-        known = store.find(beginning.experiment, beginning.uid) if state_file.state.beginning else None
-        state_file.update(beginning=True)
-        run_id = store.begin(beginning, known)
-        state_file.update(run_id=run_id, beginning=False)
-    if state_file.state.goes_on:
-        state = state_file.state
-        store.go_on(run_id, state.host, state.pid, state.process_started)
-        state_file.update(goes_on=False)
+    with state_file.begin_lock:
+        run_id = state_file.state.run_id
+        if run_id is None:
+            beginning = Beginning.load(run_path)
+            known = store.find(beginning.experiment, beginning.uid) if state_file.state.beginning else None
+            state_file.update(beginning=True)
+            run_id = store.begin(beginning, known)
+            state_file.update(run_id=run_id, beginning=False)
+        if state_file.state.goes_on:
+            state = state_file.state
+            store.go_on(run_id, state.host, state.pid, state.process_started)
+            state_file.update(goes_on=False)
     return run_id
 
 

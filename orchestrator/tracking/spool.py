@@ -148,9 +148,14 @@ class TrackingState:
 
 
 class StateFile:
-    """The file of a :class:`TrackingState`; the sender's thread and the main thread share one."""
+    """The file of a :class:`TrackingState`; the sender's thread and the main thread share one.
+
+    Attributes:
+        begin_lock: held while the store is told of the run: two that do so at once would make two runs of it.
+    """
 
     def __init__(self, run_path: Path, state: TrackingState) -> None:
+        self.begin_lock = threading.Lock()
         self._file = run_path / FOLDER / "state.json"
         self._state = state
         self._lock = threading.Lock()

@@ -131,7 +131,7 @@ def test_an_actor_killed_in_each_of_ten_rounds_costs_no_update_and_no_bit(
     alone = {"clients_per_group": 1, "clients_per_call": 1}  # a call for each, so that a part of a round is seen
     settings = make_settings(number_of_actors=2, number_of_clients=8, federated_learning_rounds=10, **alone)
     saboteur = Saboteur(busy_client_pids, signal.SIGKILL, range(1, 11))
-    with RayFederation(settings, None, saboteur, slowly(0.15)) as federation:
+    with RayFederation(settings, None, saboteur, slowly(0.3)) as federation:
         run = run_entered(federation, settings, saboteur)
     assert saboteur.struck == list(range(1, 11))
     gone_soon()

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -18,6 +19,7 @@ from fedchunk.orchestrator.settings.whole import Settings
 from fedchunk.orchestrator.tracking.metrics import ROUND_METRICS, round_metrics, system_metrics
 from fedchunk.orchestrator.tracking.opening import begin_run
 from fedchunk.orchestrator.tracking.recorder import MlflowRecorder
+from fedchunk.orchestrator.tracking.sender import Sender
 from fedchunk.orchestrator.tracking.spool import Spool, StateFile
 from fedchunk.orchestrator.tracking.store import open_store
 from fedchunk.orchestrator.tracking.sync import download_run, sync
@@ -312,6 +314,29 @@ def test_a_run_whose_creation_was_cut_short_is_not_created_twice(run_folder, rec
     state.update(run_id=None, beginning=True)  # the answer of the store was lost
 
     assert begin_run(open_store(recorder._uri), run_folder.path, state) == known
+    assert query("select count(*) from runs") == [(1,)]
+
+
+def test_two_that_begin_a_run_at_once_begin_one(run_folder, recorder, uri, info, query, monkeypatch):
+    """A run ends before the store has answered: what delivers it finds the run begun, or waits until it is."""
+    monkeypatch.setattr(Sender, "run", lambda self: None)
+    recorder.start(info)
+    first, second, state = open_store(uri), open_store(uri), StateFile.open(run_folder.path)
+    begin, under_way, known = first.begin, threading.Event(), []
+
+    def slow_begin(*arguments):
+        under_way.set()
+        time.sleep(0.5)
+        return begin(*arguments)
+
+    monkeypatch.setattr(first, "begin", slow_begin)
+    sender = threading.Thread(target=lambda: known.append(begin_run(first, run_folder.path, state)))
+    sender.start()
+    assert under_way.wait(20)
+    known.append(begin_run(second, run_folder.path, state))
+    sender.join()
+
+    assert len(set(known)) == 1
     assert query("select count(*) from runs") == [(1,)]
 
 
