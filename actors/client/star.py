@@ -196,14 +196,13 @@ class StarClient:
 
     def _model_of(self, task: ClientTask) -> ModelState:
         """The client's own model, with all that it was sent."""
-        if task.known is not None and task.own_C is None:
-            return task.known
+        known = task.known
+        if known is not None and task.own_C is None:
+            return known
         own = model_of(task.state, self._layout) if task.state else self._own_start
-        if task.known is not None and task.own_C is not None:
+        if known is not None and task.own_C is not None:
             assert own is not None, "a client that knows nothing has no chunks of its own"
-            return replace(
-                task.known, weights_P=with_chunks(task.known.weights_P, own.weights_P, task.own_C, self._layout)
-            )
+            return replace(known, weights_P=with_chunks(known.weights_P, own.weights_P, task.own_C, self._layout))
         for message in task.messages:
             own = reconstruct(self._worker.start if message.from_first else own, message, self._layout)
         assert own is not None, "a client that was sent nothing"

@@ -43,11 +43,6 @@ class GlobalModel(Protocol):
         ...
 
     @property
-    def changed_C(self) -> NDArray[np.int32]:
-        """The round in which each chunk last changed, 0 for the initial model."""
-        ...
-
-    @property
     def known_to_all(self) -> KnownToAll | None:
         """What clients have, bit for bit, once they have what :meth:`messages_since` says; None where it is not one
         model with, perhaps, chunks of their own."""
