@@ -2,6 +2,7 @@
 
 apt-get install bible-kjv bible-kjv-text       # Debian's packages: the command bible, and its text
 python examples/bible_by_book.py data/bible    # 01-Ge.txt to 66-Rev.txt, a verse a line
+python examples/bible_by_book.py data/new_testament --books 40-66
 """
 
 import argparse
@@ -38,20 +39,33 @@ def by_book(lines: list[bytes]) -> dict[str, list[bytes]]:
     return books
 
 
+def span(text: str) -> range:
+    """The numbers from the first to the last of ``40-66``."""
+    first, last = (int(number) for number in text.split("-"))
+    if not 1 <= first <= last:
+        raise ValueError(text)
+    return range(first, last + 1)
+
+
 def main() -> None:
     """Writes the files, and says what is in them."""
     parser = argparse.ArgumentParser(description="Writes the King James Bible as a file for each book.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("data/bible"), help="without: data/bible")
-    folder = parser.parse_args().folder
-    books = by_book(printed().splitlines())
-    files = {f"{place:02}-{book}.txt": b"".join(verses) for place, (book, verses) in enumerate(books.items(), 1)}
+    parser.add_argument("--books", type=span, metavar="FIRST-LAST", help="these alone, such as 1-39; without: all")
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    found = list(enumerate(by_book(printed().splitlines()).items(), 1))
+    books = {number: book for number, book in found if arguments.books is None or number in arguments.books}
+    if not books:
+        sys.exit(f"--books: books are numbered from 1 to {len(found)}")
+    files = {f"{number:02}-{book}.txt": b"".join(verses) for number, (book, verses) in books.items()}
     folder.mkdir(parents=True, exist_ok=True)
     others = sorted(path.name for path in folder.glob("*.txt") if path.name not in files)
     if others:
         sys.exit(f"{folder} has {others[0]} in it, which would be a client, too; give an empty folder")
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    verses, size = sum(map(len, books.values())), sum(map(len, files.values()))
+    verses, size = sum(len(verses) for _, verses in books.values()), sum(map(len, files.values()))
     print(f"{folder}: {len(files)} books, {verses:,} verses, {size:,} bytes")
 
 

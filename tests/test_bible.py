@@ -39,8 +39,8 @@ def printing(*lines):
     return f'[ "$*" = "-f gen1:1-rev22:21" ] || exit 9\n{said}'
 
 
-def made(folder, path):
-    arguments = [sys.executable, str(RECIPE), str(folder)]
+def made(folder, path, *options):
+    arguments = [sys.executable, str(RECIPE), str(folder), *options]
     environment = os.environ | {"PATH": path}
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -86,6 +86,22 @@ def test_files_that_are_no_books_would_be_clients(tmp_path):
     (tmp_path / "books" / "notes.txt").write_text("mine")
     done = made(tmp_path / "books", path)
     assert (done.returncode, "has notes.txt in it" in done.stderr) == (1, True)
+
+
+def test_some_books_keep_their_numbers(tmp_path):
+    path = command(tmp_path / "bin", printing(*VERSES))
+    done = made(tmp_path / "books", path, "--books", "2-3")
+    assert done.stdout == f"{tmp_path / 'books'}: 2 books, 2 verses, 32 bytes\n"
+    assert {file.name for file in (tmp_path / "books").iterdir()} == {"02-1Sm.txt", "03-Rev.txt"}
+
+
+@pytest.mark.parametrize("books", ["4-9", "2", "3-2", "0-1", "a-b"])
+def test_books_that_are_not_there_are_refused(books, tmp_path):
+    done = made(tmp_path / "books", command(tmp_path / "bin", printing(*VERSES)), "--books", books)
+    assert done.returncode != 0
+    assert "--books" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "books").exists()
 
 
 def test_the_configurations_read_what_the_recipe_writes(tmp_path):

@@ -46,6 +46,8 @@ def small(path):
         "mlflow_enabled=false",
         "device=cpu",
     ]
+    if settings.federation.initial_file:  # of a run that comes before
+        overrides += ["initial_model=seed", "initial_model_known=false"]
     return load(path, overrides).settings
 
 
