@@ -242,9 +242,10 @@ def _runs_of(layout: Layout) -> _Runs:
     return _Runs(cut_evenly(layout.sizes_C, numbers_C), np.cumsum(numbers_C) - numbers_C)
 
 
-def _blocks(layout: Layout) -> list[tuple[int, int]]:
-    """Ranges of whole chunks of at most ``BLOCK_VALUES`` values each (one chunk at least)."""
-    return layout.chunk_blocks(np.ones(layout.num_chunks, np.bool_), BLOCK_VALUES)
+@lru_cache(maxsize=16)
+def _blocks(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """Ranges of whole chunks of at most ``BLOCK_VALUES`` values each (one chunk at least); found once for a layout."""
+    return tuple(layout.chunk_blocks(np.ones(layout.num_chunks, np.bool_), BLOCK_VALUES))
 
 
 def _in_range(scores_C: NDArray[np.float64]) -> NDArray[np.float32]:
