@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -42,18 +42,20 @@ class Changes:
     ) -> list[LocalChange]:
         """What the clients of a group know after training; ``withheld`` is what each kept back before."""
         with np.errstate(all="ignore"):  # clients that diverged, or had no batch, are rows like others here
-            moved = self._moved(starts, trained)
+            difference_GP = self._differences(starts, trained)
+            moved = self._moved(starts, trained, difference_GP)
             gradient_GC = self._gradient_squares(trained, moved)
             gradient_GP = self._gradients(starts, trained)
         changes = []
         for row, start in enumerate(starts):
-            after_P, kept_P = trained.weights_GP[row], withheld[row]
+            kept_P = withheld[row]
             if self._withholds:
-                change_P = after_P - start.weights_P
-                kept_P = change_P if kept_P is None else kept_P + change_P
+                difference_P = _there(difference_GP)[row]
+                kept_P = difference_P.copy() if kept_P is None else kept_P + difference_P
             gradient_C = None if gradient_GC is None else gradient_GC[row]
             gradient_P = None if gradient_GP is None else gradient_GP[row]
             squares = moved[row] if moved else None
+            after_P = trained.weights_GP[row]
             changes.append(LocalChange(start.weights_P, after_P, kept_P, gradient_C, squares, gradient_P))
         return changes
 
@@ -80,22 +82,36 @@ class Changes:
             return segments.squared_norms(trained.gradients, self._layout.sizes_C)
         return squared_norms(trained.gradients.numpy(), self._layout)
 
-    def _moved(self, starts: Sequence[ModelState], trained: TrainedGroup) -> list[Squares] | None:
-        """Squared norms of after, before and their difference; None where nobody asks for them."""
-        if not self._uses_moves:
+    def _differences(self, starts: Sequence[ModelState], trained: TrainedGroup) -> NDArray[np.float32] | None:
+        """After less before, (G, P); None where nobody asks for it. The next group's take their place."""
+        if not (self._uses_moves or self._withholds):
             return None
         if len(self._scratch_GP) < len(starts):  # kept, because new memory costs more than what is done in it
             self._scratch_GP = np.empty((len(starts), self._layout.num_parameters), np.float32)
-        work_GP = self._scratch_GP[: len(starts)]
-        shared = all(start.weights_P is starts[0].weights_P for start in starts)
-        before = starts[0].weights_P if shared else np.stack([start.weights_P for start in starts], out=work_GP)
-        before_C = squared_norms(before, self._layout) if self._scorer.uses_lengths else None
-        difference_GC = squared_norms(np.subtract(trained.weights_GP, before, out=work_GP), self._layout)
-        if before_C is None:
+        difference_GP = self._scratch_GP[: len(starts)]
+        for difference_P, start, after_P in zip(difference_GP, starts, trained.weights_GP, strict=True):
+            np.subtract(after_P, start.weights_P, out=difference_P)
+        return difference_GP
+
+    def _moved(
+        self, starts: Sequence[ModelState], trained: TrainedGroup, difference_GP: NDArray[np.float32] | None
+    ) -> list[Squares] | None:
+        """Squared norms of after, before and their difference; None where nobody asks for them."""
+        if not self._uses_moves:
+            return None
+        difference_GC = squared_norms(_there(difference_GP), self._layout)
+        if not self._scorer.uses_lengths:
             return [Squares(difference_C) for difference_C in difference_GC]
         after_GC = squared_norms(trained.weights_GP, self._layout)
-        before_GC = np.broadcast_to(before_C, after_GC.shape)
-        return [Squares(*rows) for rows in zip(difference_GC, after_GC, before_GC, strict=True)]
+        return [Squares(*rows) for rows in zip(difference_GC, after_GC, self._befores(starts), strict=True)]
+
+    def _befores(self, starts: Sequence[ModelState]) -> Iterator[NDArray[np.float64]]:
+        """Squared norms of the starts' chunks; clients often start from one model."""
+        before_P, before_C = starts[0].weights_P, squared_norms(starts[0].weights_P, self._layout)
+        for start in starts:
+            if start.weights_P is not before_P:
+                before_P, before_C = start.weights_P, squared_norms(start.weights_P, self._layout)
+            yield before_C
 
 
 def _there(value: _T | None) -> _T:
