@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 import byte_partial
 import byte_peers
 import byte_rivals
+import byte_second
 import byte_star
 from byte_points import BASELINE, Point
 
@@ -18,11 +19,12 @@ GRID = (
     *byte_partial.SELDOM_POINTS,
     *byte_partial.TENTH_POINTS,
     *byte_rivals.POINTS,
+    *byte_second.POINTS,
     *byte_star.RIVALS,
 )
 """An interrupted grid has its baselines and its targets."""
 TRIALS = tuple(trial for point in GRID for trial in point.trials())
-TARGETS = (*byte_star.TARGETS, *byte_partial.TARGETS, *byte_peers.TARGETS)
+TARGETS = (*byte_star.TARGETS, *byte_partial.TARGETS, *byte_peers.TARGETS, *byte_second.TARGETS)
 _BY_NAME = {point.name: point for point in (*GRID, *TRIALS)}
 
 

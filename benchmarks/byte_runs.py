@@ -38,7 +38,7 @@ def is_finished(folder: Path, wanted: Mapping[str, Value]) -> bool:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    settings = yaml.safe_load(COMMON.read_text(encoding="utf-8")) | dict(wanted)
+    settings = yaml.safe_load(COMMON.read_text(encoding="utf-8")) | {key: _meant(wanted[key]) for key in wanted}
     return summary["status"] == "finished" and all(config.get(key) == value for key, value in settings.items())
 
 
@@ -82,3 +82,8 @@ def _run(runs: Path, point: Point, seed: int, rounds: int | None) -> str | None:
 
 def _written(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _meant(value: Value) -> object:
+    """A setting as it is recorded: mappings are written as text in the grid."""
+    return yaml.safe_load(value) if isinstance(value, str) else value

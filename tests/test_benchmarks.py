@@ -29,7 +29,7 @@ SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_perce
 
 
 def overrides(settings):
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]
 
 
 def row(name, seed, accuracy, share):
@@ -58,10 +58,18 @@ def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point
     common = loading.load(runs.COMMON).settings.flat()
     settings = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, 3, None))).settings.flat()
     assert settings["random_seed"] == 3
-    for key in ("dataset_type", "model_type", "momentum", "train_batch_size"):
+    for key in ("dataset_type", "momentum", "train_batch_size"):
         assert settings[key] == common[key]
-    full = common | dict(grid.point_of(point.baseline).settings)
-    shared = ["number_of_clients", "client_sampling_rate", "dirichlet_beta", "federated_learning_schema"]
+    baseline = overrides(grid.point_of(point.baseline).settings)
+    full = loading.load(runs.COMMON, baseline).settings.flat()
+    shared = [
+        "model_type",
+        "model_options",
+        "number_of_clients",
+        "client_sampling_rate",
+        "dirichlet_beta",
+        "federated_learning_schema",
+    ]
     if not point.name.startswith("fedavg_10_"):  # which are about fewer rounds
         shared += ["federated_learning_rounds", "local_steps"]
     assert {key: settings[key] for key in shared} == {key: full[key] for key in shared}
