@@ -35,23 +35,31 @@ class Changes:
         self._scorer, self._layout, self._withholds = method.scorer, method.layout, method.withholds
         self.adds_up = self._scorer.uses_gradient and not (is_plain(training) and device.type == "cpu")
         self._uses_moves = self._scorer.uses_moves or (self._scorer.uses_gradient and not self.adds_up)
-        self._scratch_GP = np.empty((0, 0), np.float32)
+        self._differences_GP = self._kept_GP = np.empty((0, 0), np.float32)
 
     def of(
-        self, starts: Sequence[ModelState], trained: TrainedGroup, withheld: Sequence[NDArray[np.float32] | None]
+        self,
+        starts: Sequence[ModelState],
+        trained: TrainedGroup,
+        withheld: Sequence[NDArray[np.float32] | None],
+        *,
+        reuse: bool = False,
     ) -> list[LocalChange]:
-        """What the clients of a group know after training; ``withheld`` is what each kept back before."""
+        """What the clients of a group know after training; ``withheld`` is what each kept back before.
+
+        ``reuse``: what is then withheld takes the place of the last group's, which nobody needs any more.
+        """
         with np.errstate(all="ignore"):  # clients that diverged, or had no batch, are rows like others here
             difference_GP = self._differences(starts, trained)
             moved = self._moved(starts, trained, difference_GP)
             gradient_GC = self._gradient_squares(trained, moved)
             gradient_GP = self._gradients(starts, trained)
+        kept_GP = self._to_keep(len(starts), reuse=reuse) if self._withholds else None
         changes = []
         for row, start in enumerate(starts):
             kept_P = withheld[row]
-            if self._withholds:
-                difference_P = _there(difference_GP)[row]
-                kept_P = difference_P.copy() if kept_P is None else kept_P + difference_P
+            if kept_GP is not None:
+                kept_P = _plus(_there(difference_GP)[row], kept_P, kept_GP[row])
             gradient_C = None if gradient_GC is None else gradient_GC[row]
             gradient_P = None if gradient_GP is None else gradient_GP[row]
             squares = moved[row] if moved else None
@@ -86,12 +94,24 @@ class Changes:
         """After less before, (G, P); None where nobody asks for it. The next group's take their place."""
         if not (self._uses_moves or self._withholds):
             return None
-        if len(self._scratch_GP) < len(starts):  # kept, because new memory costs more than what is done in it
-            self._scratch_GP = np.empty((len(starts), self._layout.num_parameters), np.float32)
-        difference_GP = self._scratch_GP[: len(starts)]
+        self._differences_GP = self._room(self._differences_GP, len(starts))
+        difference_GP = self._differences_GP[: len(starts)]
         for difference_P, start, after_P in zip(difference_GP, starts, trained.weights_GP, strict=True):
             np.subtract(after_P, start.weights_P, out=difference_P)
         return difference_GP
+
+    def _to_keep(self, num_clients: int, *, reuse: bool) -> NDArray[np.float32]:
+        """Rows for what is withheld, (G, P): one array, so that the group's states need not be gathered."""
+        if not reuse:
+            return np.empty((num_clients, self._layout.num_parameters), np.float32)
+        self._kept_GP = self._room(self._kept_GP, num_clients)
+        return self._kept_GP[:num_clients]
+
+    def _room(self, memory_GP: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
+        """The same memory where it suffices: new memory costs more than what is done in it."""
+        if len(memory_GP) >= rows:
+            return memory_GP
+        return np.empty((rows, self._layout.num_parameters), np.float32)
 
     def _moved(
         self, starts: Sequence[ModelState], trained: TrainedGroup, difference_GP: NDArray[np.float32] | None
@@ -112,6 +132,16 @@ class Changes:
             if start.weights_P is not before_P:
                 before_P, before_C = start.weights_P, squared_norms(start.weights_P, self._layout)
             yield before_C
+
+
+def _plus(
+    difference_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None, out_P: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    if withheld_P is None:
+        out_P[:] = difference_P
+    else:
+        np.add(withheld_P, difference_P, out=out_P)
+    return out_P
 
 
 def _there(value: _T | None) -> _T:

@@ -230,7 +230,7 @@ class StarClient:
         train_s = (time.perf_counter() - clock) / len(tasks)
         with self._spans.doing("score", len(tasks)):
             withheld = [task.state.withheld_P if task.state else None for task in tasks]
-            changes = self._worker.changes(starts, trained, withheld)
+            changes = self._worker.changes(starts, trained, withheld, reuse=len(order.groups) == 1)
         worker = self._worker
         total = GroupSum(self._layout, worker.spec, worker.verifier, worker.weight) if order.summed else None
         reports: list[ClientReport] = []
@@ -342,11 +342,12 @@ class StarClient:
 
     def _emit_told(self, task: ClientTask) -> Outgoing:
         """Sends the chunks that the message asks for."""
-        choice_C = task.choice_C
-        assert task.state is not None
+        choice_C, state = task.choice_C, task.state
+        assert state is not None
         assert choice_C is not None, "the coordinator's choice did not come"
+        own_P = None if state.withheld_P is None else state.withheld_P.copy()  # what came is not to be written over
         with stage(task.round_index, task.client_id, "emit"):
-            return self._emit(task, replace(task.state, choice_C=choice_C), choice_C)
+            return self._emit(task, replace(state, withheld_P=own_P, choice_C=choice_C), choice_C)
 
     def _choice(self, task: ClientTask, scores_C: NDArray[np.float32], ages: Ages) -> Choice | None:
         """The client's own choice, the coordinator's, or None where it has yet to choose."""

@@ -46,7 +46,24 @@ def _rows(vectors: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] 
     """The clients' vectors of one kind: all have one, or none."""
     rows = [vector_P for vector_P in vectors if vector_P is not None]
     assert len(rows) in (0, len(vectors))
-    return np.stack(rows) if rows else None
+    if not rows:
+        return None
+    together = _together(rows)
+    return np.stack(rows) if together is None else together
+
+
+def _together(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """The rows as they lie in memory, if they lie one behind the other in one array: nothing is copied then."""
+    whole = rows[0].base
+    if not isinstance(whole, np.ndarray) or whole.ndim != 2 or not whole.flags.c_contiguous or not whole.size:
+        return None
+    if any(row.base is not whole or row.shape != whole.shape[1:] for row in rows):
+        return None
+    first, *others = ((row.ctypes.data - whole.ctypes.data) // whole.strides[0] for row in rows)
+    if others != list(range(first + 1, first + len(rows))):
+        return None
+    lying: NDArray[np.float32] = whole[first : first + len(rows)]
+    return lying
 
 
 def _homes(homes: Sequence[ModelState | None]) -> ModelState | None:

@@ -178,10 +178,15 @@ class LocalWorker:
         )
 
     def changes(
-        self, starts: Sequence[ModelState], trained: TrainedGroup, withheld: Sequence[NDArray[np.float32] | None]
+        self,
+        starts: Sequence[ModelState],
+        trained: TrainedGroup,
+        withheld: Sequence[NDArray[np.float32] | None],
+        *,
+        reuse: bool = False,
     ) -> list[LocalChange]:
-        """What the clients of a group know after training; ``withheld`` is what each kept back before."""
-        return self._changes.of(starts, trained, withheld)
+        """What the clients of a group know after training, as :meth:`Changes.of` says."""
+        return self._changes.of(starts, trained, withheld, reuse=reuse)
 
     def ages(self, round_index: int, client: int, last_sent_C: NDArray[np.int32]) -> Ages:
         """What a client's choice has to know of the past."""

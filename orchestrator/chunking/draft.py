@@ -56,6 +56,11 @@ class Draft:
         return self.packed.seen
 
     @property
+    def is_view(self) -> bool:
+        """Whether the values are still read from the vector they come from, which must stay as it is."""
+        return self.packed.is_view
+
+    @property
     def is_transparent(self) -> bool:
         """Whether a receiver surely sees what the sender does: a user's encoding may do otherwise there."""
         return self.packed.codec.wire_id < FIRST_OWN_ID

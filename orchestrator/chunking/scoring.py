@@ -30,6 +30,16 @@ def norms(vector_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     return np.sqrt(squared_norms(vector_P, layout)).astype(np.float32)
 
 
+def length(vector_P: NDArray[np.float32]) -> float:
+    """L2 norm of a whole vector, as exact as :func:`squared_norms`.
+
+    Example:
+        >>> length(np.array([3, 4], np.float32))
+        5.0
+    """
+    return float(np.sqrt(squared_norms(vector_P, Layout(len(vector_P), 1))[0]))
+
+
 def squared_norms(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.float64]:
     """Squared L2 norm of each chunk, to a relative error below 1e-6.
 

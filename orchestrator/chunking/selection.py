@@ -13,7 +13,14 @@ def best(scores_C: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
         >>> best(np.array([1, 3, 3, 2, 3], np.float32), 2).tolist()
         [False, True, True, False, False]
     """
-    return _marked(np.argsort(-scores_C, kind="stable"), count)
+    if not 0 < count < len(scores_C):
+        return np.full(len(scores_C), count > 0)
+    lasts_C = np.where(np.isnan(scores_C), np.inf, -scores_C)  # what diverged goes last
+    threshold = np.partition(lasts_C, count - 1)[count - 1]
+    mask_C: NDArray[np.bool_] = lasts_C < threshold
+    equal_C = lasts_C == threshold
+    mask_C[np.flatnonzero(equal_C)[: count - np.count_nonzero(mask_C)]] = True
+    return mask_C
 
 
 def best_with_oldest_first(
@@ -36,10 +43,6 @@ def best_with_oldest_first(
         [True, True, False, False]
     """
     waited_C = np.where(ages_C >= max_age, ages_C, -1)
-    return _marked(np.lexsort((-scores_C, -waited_C)), count)
-
-
-def _marked(order_C: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    mask_C = np.zeros(len(order_C), dtype=np.bool_)
-    mask_C[order_C[:count]] = True
+    mask_C = np.zeros(len(scores_C), dtype=np.bool_)
+    mask_C[np.lexsort((-scores_C, -waited_C))[:count]] = True
     return mask_C

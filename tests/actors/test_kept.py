@@ -1,12 +1,14 @@
 """Of their models clients keep what the next message may lack, and nothing changes by it."""
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 
 from fedchunk.actors.backends.local import LocalFederation
 from fedchunk.actors.client import keeping
 from fedchunk.actors.client.star import StarClient
-from fedchunk.actors.client.states import model_of, with_trained
+from fedchunk.actors.client.states import model_of, stack_states, with_trained
 from fedchunk.actors.coordinator.dispatch import Dispatch
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ClientState
@@ -137,3 +139,13 @@ def test_what_was_not_kept_is_nan():
     weights_GP[:] = trained.buffers_GB[:] = -1  # the trainer's memory is used again
     assert states.row(0).model.weights_P.tolist() == [0, 1, 4, 5, 6]
     assert states.row(0).model.buffers_B.tolist() == [1.0]
+
+
+@given(st.permutations(range(5)), st.integers(1, 5))
+def test_vectors_that_lie_together_are_not_copied_and_others_are_gathered(order, count):
+    whole_GP = np.arange(20, dtype=np.float32).reshape(5, 4).copy()
+    places = order[:count]
+    states = stack_states([ClientState(None, np.zeros(1, np.int32), withheld_P=whole_GP[at]) for at in places])
+
+    assert states.withheld_GP.tolist() == whole_GP[places].tolist()
+    assert np.shares_memory(states.withheld_GP, whole_GP) == (places == list(range(places[0], places[0] + count)))

@@ -24,6 +24,11 @@ class Packed:
     scales: Bytes
     sizes_K: NDArray[np.int64]
 
+    @property
+    def is_view(self) -> bool:
+        """Whether parts are views of the vector they come from."""
+        return self.codec == FLOAT32
+
     @cached_property
     def joined(self) -> Bytes:
         """All parts in one array."""

@@ -146,7 +146,8 @@ class ExchangeRule:
     ) -> tuple[NDArray[np.float32], float | None]:
         """What stays with the sender once a message is sent, (P,), and its L2 norm where it is a residual.
 
-        Of values that are sent whole nothing stays in the chunks that went; the rest is what scores look at.
+        Of values that are sent whole nothing stays in the chunks that went; the rest is what scores look at. In a star
+        the rule may write over ``withheld_P``.
         """
         kept_P = withheld_P.copy()
         layout.paste(np.zeros(layout.num_values(selected_C), np.float32), selected_C, kept_P)

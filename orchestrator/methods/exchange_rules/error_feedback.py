@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.chunking.draft import Draft
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.scoring import length
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._feedback_model import FeedbackModel
 from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, GlobalModel, ServerSide
@@ -78,9 +79,9 @@ class ErrorFeedback(ExchangeRule):
     def after_sending(
         self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
     ) -> tuple[NDArray[np.float32], float | None]:
-        """What the receiver did not see."""
-        kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout)
-        return kept_P, norm(kept_P)
+        """What the receiver did not see, in the place of what was pending unless that is the message itself."""
+        kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout, in_place=not sent.is_view)
+        return kept_P, length(kept_P)
 
     def global_model(self, server: ServerSide, state: ModelState) -> GlobalModel:
         """The coordinator's model before the first round."""
@@ -93,8 +94,3 @@ def ahead(shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None,
     if share == 0 or withheld_P is None:
         return shared_P
     return shared_P + np.float32(share) * withheld_P
-
-
-def norm(vector_P: NDArray[np.float32]) -> float:
-    """L2 norm, added in float64."""
-    return float(np.sqrt(np.square(vector_P, dtype=np.float64).sum()))

@@ -10,9 +10,10 @@ from fedchunk.orchestrator.chunking.encoding import Message
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.mixing import SentChange, mix_stale_copies
+from fedchunk.orchestrator.chunking.scoring import length
 from fedchunk.orchestrator.contract.messages import ClientState
 from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, PeerView
-from fedchunk.orchestrator.methods.exchange_rules.error_feedback import ahead, norm
+from fedchunk.orchestrator.methods.exchange_rules.error_feedback import ahead
 
 WHERE = ("peers",)
 """Read by the settings' rules without importing this file."""
@@ -66,7 +67,7 @@ class StaleCopies(ExchangeRule):
     ) -> tuple[NDArray[np.float32], float | None]:
         """e: what the neighbours have still not heard."""
         kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout)
-        return kept_P, norm(kept_P)
+        return kept_P, length(kept_P)
 
     def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:
         """s: everybody begins with the same model, so nothing pulls."""

@@ -12,6 +12,7 @@ from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import norms
 from fedchunk.orchestrator.chunking.selection import best
+from fedchunk.orchestrator.methods.exchange_rules.error_feedback import ErrorFeedback
 
 LAYOUT = Layout(90, 11)
 
@@ -51,6 +52,23 @@ def test_all_that_was_ever_sent_and_the_residual_are_the_sum_of_all_changes(enco
         seen_P, withheld_P = send(pending_P, best(norms(pending_P, LAYOUT), count), encoding)
         received_P += seen_P
     np.testing.assert_allclose(received_P + withheld_P, changes_P, atol=2e-5)
+
+
+@pytest.mark.parametrize("encoding", tuple(codecs.BUILT_IN))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 11))
+def test_a_rule_of_a_star_writes_over_what_was_pending_and_leaves_the_message_as_it_is(encoding, seed, count):
+    pending_P = np.random.default_rng(seed).normal(size=90).astype(np.float32)
+    mask_C = best(norms(pending_P, LAYOUT), count)
+    message = draft(
+        LAYOUT, pending_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None,
+        packing=Packing.built_in(encoding), is_change=True,
+    )  # fmt: skip
+    before, expected_P = message.encoded().payload.tobytes(), withheld_after(pending_P, mask_C, message.seen, LAYOUT)
+    kept_P, length = ErrorFeedback(0.5).after_sending(pending_P, mask_C, message, LAYOUT)
+    assert kept_P.tobytes() == expected_P.tobytes()
+    assert message.encoded().payload.tobytes() == before
+    assert (kept_P is pending_P) == (encoding != "float32")
+    assert length == pytest.approx(np.linalg.norm(expected_P.astype(float)), rel=1e-6)
 
 
 def test_every_chunk_is_sent_in_the_end():

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from fedchunk.orchestrator.chunking import selection
 
 SCORES = hnp.arrays(np.float32, st.integers(1, 40), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]))
+DIVERGED = hnp.arrays(np.float32, st.integers(1, 40), elements=st.sampled_from([0.0, 1.0, np.inf, np.nan]))
 
 
 @given(SCORES, st.data())
@@ -16,6 +17,13 @@ def test_the_best_chunks_are_chosen_and_ties_go_to_the_lower_index(scores_C, dat
     mask_C = selection.best(scores_C, count)
     ranked = sorted(range(len(scores_C)), key=lambda c: (-scores_C[c], c))
     assert sorted(np.flatnonzero(mask_C).tolist()) == sorted(ranked[:count])
+
+
+@given(DIVERGED, st.data())
+def test_what_is_no_number_goes_last(scores_C, data):
+    count = data.draw(st.integers(0, len(scores_C)))
+    ranked = sorted(range(len(scores_C)), key=lambda c: (np.isnan(scores_C[c]), -scores_C[c], c))
+    assert sorted(np.flatnonzero(selection.best(scores_C, count)).tolist()) == sorted(ranked[:count])
 
 
 @given(SCORES, st.data())
