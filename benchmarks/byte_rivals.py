@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from byte_points import Point, Value
-from byte_star import STEPS, feedback
+from byte_star import feedback
+
+STEPS: tuple[dict[str, Value], ...] = (
+    {"server_learning_rate": 0.7},
+    {"server_learning_rate": 1.0},
+    {"withheld_share": 0.0, "server_learning_rate": 1.0},
+    {"withheld_share": 0.0, "server_learning_rate": 0.7},
+)
+"""What each was tried with instead of server step 1.4 and half of what is withheld; ours, of 1 and a half, likewise."""
 
 
 def rival(name: str, label: str, settings: dict[str, Value]) -> Point:
     """One at 1 % of the bytes."""
-    settings = {"server_learning_rate": 1.0} | settings
-    return Point(f"{name}_1_percent", "rival", label, settings, tried=STEPS)
+    settings = {"server_learning_rate": 1.4} | settings
+    return Point(f"{name}_1_percent", "rival", f"{label}, server step 1.4", settings, tried=STEPS)
 
 
 def by_value(uplink: float, encoding: str) -> dict[str, Value]:

@@ -48,7 +48,9 @@ STEPS: tuple[dict[str, Value], ...] = (
     {"withheld_share": 0.0},
     {"withheld_share": 0.0, "server_learning_rate": 0.7},
 )
-"""What ours and each rival at 1 % was tried with instead of server step 1 and half of what is withheld."""
+"""What ours at 1 % was tried with instead of server step 1 and half of what is withheld."""
+
+AT_1_PERCENT = "feedback_1_percent"
 
 FULL = Point(
     BASELINE,
@@ -70,7 +72,7 @@ OURS = (
         feedback(22, 22, server_learning_rate=1.0),
     ),
     ours(
-        "feedback_1_percent",
+        AT_1_PERCENT,
         "error feedback, 8.5 % of 964 chunks, int4, server step 1",
         feedback(8.5, 8.5, server_learning_rate=1.0),
         *STEPS,

@@ -17,7 +17,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import byte_peers
-from accuracy_per_byte import RUNS
+import pyarrow.parquet as pq
+from accuracy_per_byte import RESULTS, RUNS
 from byte_grid import point_of
 from byte_points import BASELINE, Point, Value
 from byte_report import points_of
@@ -53,7 +54,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs (default: that of the grid)")
     asked = parser.parse_args()
     failures = [] if asked.report_only else run_all(asked.runs, wanted(asked.only), None, asked.at_once)
-    results = summarise(read_runs(asked.runs, None))
+    results = summarise(read_runs(asked.runs, None, pq.read_table(RESULTS / "accuracy_per_byte.parquet")))
     print("\n\n".join([importance(results), masks(asked.runs), average(results)]))
     for failure in failures:
         print(failure, file=sys.stderr)

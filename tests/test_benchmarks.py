@@ -22,9 +22,10 @@ runs = importlib.import_module("byte_runs")
 
 FULL = grid.GRID[0]
 SHIPPED = {
-    f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "1", "0_5", "0_3", "0_1")
+    f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "0_5", "0_3", "0_1")
 }
-PARTIAL = ("quarter_1_5_percent", "seldom_10_percent")
+SHIPPED["sparseloco_1_percent"] = "star_1_percent.yaml"
+PARTIAL = ("quarter_1_5_percent", "tenth_4_percent", "seldom_10_percent")
 SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent", *PARTIAL)}
 
 
@@ -75,10 +76,10 @@ def test_the_settings_of_every_point_load_and_keep_what_all_have_in_common(point
     assert {key: settings[key] for key in shared} == {key: full[key] for key in shared}
 
 
-@pytest.mark.parametrize("target", [t for t in grid.TARGETS if t.candidate in SHIPPED], ids=lambda t: t.candidate)
-def test_the_shipped_file_of_a_target_is_its_point(target):
-    point = grid.point_of(target.candidate)
-    shipped = loading.load(CONFIGS / SHIPPED[target.candidate]).settings
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_file_is_the_point_that_was_measured(name):
+    point = grid.point_of(name)
+    shipped = loading.load(CONFIGS / SHIPPED[name]).settings
     measured = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, 1, None))).settings
     assert shipped.chunking == measured.chunking
     assert shipped.training == measured.training
