@@ -204,7 +204,7 @@ def _by_cells(vectors_P: NDArray[np.float32], layout: Layout) -> NDArray[np.floa
     cell_sums = np.einsum("...ij,...ij->...i", cells, cells).astype(np.float64)
     sums_C: NDArray[np.float64] = np.add.reduceat(cell_sums, borders.whole, axis=-1)[..., ::2]
     if len(borders.cut):
-        squares = np.square(cells[..., borders.cells, :], dtype=np.float64)
+        squares = np.square(cells[..., borders.cells, :], dtype=np.float64, order="C")
         parts = np.add.reduceat(squares.reshape(*others, -1), borders.parts, axis=-1)
         sums_C[..., borders.cut] += parts[..., ::2]
         sums_C[..., borders.cut + 1] += parts[..., 1::2]
