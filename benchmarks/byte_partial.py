@@ -72,7 +72,7 @@ TENTH_POINTS = (
         tried=RATES,
     ),
     Point(
-        "tenth_4_percent",
+        "tenth_3_percent",
         "ours",
         "10 % a round: error feedback, the largest eighth of 30 % of 964 chunks up, 19 % down, server step 1",
         TENTH | feedback(30, 19, "topk_in_chunk", server_learning_rate=1.0),

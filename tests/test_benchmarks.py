@@ -23,7 +23,7 @@ runs = importlib.import_module("byte_runs")
 FULL = grid.GRID[0]
 SHIPPED = {f"feedback_{share}_percent": f"star_{share}_percent.yaml" for share in ("10", "2_5", "0_5", "0_3", "0_1")}
 SHIPPED["sparseloco_1_percent"] = "star_1_percent.yaml"
-PARTIAL = ("quarter_1_5_percent", "tenth_4_percent", "seldom_10_percent")
+PARTIAL = ("quarter_1_5_percent", "tenth_3_percent", "seldom_10_percent")
 SHIPPED |= {name: f"{name}.yaml" for name in ("peers_20_percent", "peers_5_percent", *PARTIAL)}
 
 
