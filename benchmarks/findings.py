@@ -35,7 +35,7 @@ PAIRS = (
     ("feedback_0_1_percent", "random_feedback_0_1_percent"),
 )
 """By importance, and at random with everything else the same."""
-SHORT: dict[str, Value] = {"federated_learning_rounds": 40, "record_chunks": True}
+SHORT: dict[str, Value] = {"federated_learning_rounds": 40, "record_chunks": "full"}
 MASKS = (
     Point("masks_accumulated", "finding", "`accumulated`, error feedback, 8.5 %", feedback(8.5, 8.5) | SHORT),
     Point("masks_gradient", "finding", "`gradient`, contributors, 10 %", contributors("gradient", 10) | SHORT),
