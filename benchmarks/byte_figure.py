@@ -49,7 +49,7 @@ PARTS = (
 
 
 def draw(results: Mapping[str, PointResult], path: Path) -> None:
-    """Accuracy against share of the bytes, log axis, 95 % intervals, a name at each point."""
+    """Accuracy against share of the bytes, log axis, 95 % intervals, a name at each point that has room for it."""
     parts = [part for part in PARTS if part.baseline in results]
     figure, grid = plt.subplots(
         (len(parts) + 1) // 2,
@@ -109,17 +109,19 @@ def _names(axes: Axes, shown: list[PointResult], floor: float) -> None:
     for result in shown:
         mean = result.accuracy.mean
         below = mean < floor
-        crowded = any(
+        above = sum(
             other is not result
             and abs(math.log(other.share / result.share)) < math.log(1.5)
             and 0 <= other.accuracy.mean - mean < 1.5
             for other in shown
         )
+        if above > 1 and not below:
+            continue  # the names would lie upon each other; the page has them in a table
         text = f"↓ {short_name(result.name)} ({mean:.1f})" if below else short_name(result.name)
         axes.annotate(
             text,
             (100 * result.share, floor if below else mean),
-            (0, -16 if crowded and not below else 8),
+            (0, -16 if above and not below else 8),
             textcoords="offset points",
             ha="center",
             fontsize=8,
