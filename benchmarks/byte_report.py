@@ -30,8 +30,8 @@ def page(results: Results) -> str:
         "## Targets",
         _targets(results),
         "## Everybody at 1 % of the bytes, the best first",
-        "All with error feedback in both directions, and settings chosen among five with seed 0. `withheld_share` is "
-        "fedchunk's: half of what is withheld helped every one of them (trials below).",
+        "All with error feedback in both directions, and settings chosen among five with seed 0. A start "
+        "ahead by half of what is withheld (`withheld_share`) helped every one of them (trials below).",
         _race(results),
         "## All points",
         _table([result for point in GRID if (result := results.get(point.name)) is not None], results),
