@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 import byte_partial
 import byte_peers
+import byte_second
 from byte_grid import baseline_of
 from byte_points import BASELINE
 from byte_results import PointResult
@@ -45,6 +46,7 @@ PARTS = (
     Part(byte_partial.TENTH_BASELINE, "star, 10 of 100 clients a round"),
     Part(byte_partial.SELDOM_BASELINE, "star, 10 of 1,000 clients a round"),
     Part(byte_peers.GOSSIP, "20 peers, 4 neighbours each", byte_peers.AVERAGED),
+    Part(byte_second.BASELINE, "star, all 20 clients every round, ResNet-18"),
 )
 
 

@@ -12,7 +12,6 @@ TASK: dict[str, Value] = {
     "model_options": "{norm: group, groups: 32}",
     "federated_learning_rounds": 40,
     "local_steps": 5,
-    "learning_rate": 0.05,
 }
 CHUNKS = 174_600
 """Of 64 values each."""
@@ -21,20 +20,26 @@ POINTS = (
     Point(
         BASELINE,
         "baseline",
-        "ResNet-18 with GroupNorm, 40 rounds of 5 steps: full exchange, float32, learning rate 0.05",
-        TASK,
+        "ResNet-18 with GroupNorm, 40 rounds of 5 steps: full exchange, float32, learning rate 0.01",
+        TASK | {"learning_rate": 0.01},
         SEEDS,
         BASELINE,
-        tried=({"learning_rate": 0.02}, {"learning_rate": 0.1}, {"server_learning_rate": 1.0}),
+        tried=({"learning_rate": 0.05}, {"learning_rate": 0.02}, {"learning_rate": 0.005}),
     ),
     Point(
         "resnet_1_percent",
         "ours",
-        "ResNet-18: error feedback, the largest eighth of 30 % of 174,600 chunks, 2 bits each, server step 1",
-        TASK | feedback(30, 30, "topk_in_chunk", chunking_parts=CHUNKS, server_learning_rate=1.0),
+        "ResNet-18: error feedback, the largest eighth of 30 % of 174,600 chunks, 2 bits each, learning rate 0.02",
+        TASK
+        | {"learning_rate": 0.02}
+        | feedback(30, 30, "topk_in_chunk", chunking_parts=CHUNKS, server_learning_rate=1.4),
         SEEDS,
         BASELINE,
-        tried=({"learning_rate": 0.02}, {"server_learning_rate": 1.4}, feedback(8.5, 8.5, chunking_parts=CHUNKS)),
+        tried=(
+            {"server_learning_rate": 1.0},
+            {"server_learning_rate": 1.0, "learning_rate": 0.05},
+            feedback(8.5, 8.5, chunking_parts=CHUNKS, server_learning_rate=1.0),
+        ),
     ),
 )
 TARGETS = (Target("must, ResNet-18", 0.01, 0.5, "resnet_1_percent", BASELINE),)
