@@ -14,7 +14,7 @@ FEEDBACK = (
     "withheld_share=0.5", "sensitivity_percentage=8.5", "downlink_sensitivity_percentage=8.5", "chunk_encoding=int4",
     "chunk_compression=zstd", "initial_model=seed",
 )  # fmt: skip
-"""What is recommended for 1 % of the bytes where everybody takes part; with a part of the clients more goes down."""
+"""Takes 1 % of the bytes where everybody takes part; with a part of the clients more goes down."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class Workload:
     """Clients of a round."""
     rounds: int
     """How many a timed run has unless told otherwise: enough to be steady, few enough to wait for."""
+    is_ours_alone: bool = False
+    """Whether it compares fedchunk with itself, and other frameworks need not run it."""
 
     def quick(self, cohort_size: int) -> Workload:
         """The same with fewer clients a round."""
@@ -79,6 +81,9 @@ def _images(model_type: str, channels: int, size: int, learning_rate: float) -> 
 WORKLOADS = (
     Workload("mlp", "MLP 64-200-200-10", _images("mlp", 1, 8, 0.1), 1000, 20, 100, 30),
     Workload("cnn", "CNN on 3x32x32", _images("cnn", 3, 32, 0.01), 1000, 50, 50, 8),
+    Workload(
+        "cnn-again", "CNN on 3x32x32, clients that took part before", _images("cnn", 3, 32, 0.01), 100, 50, 50, 14, True
+    ),
     Workload("logistic", "Logistic regression 784-10", _images("logistic", 1, 28, 0.1), 1000, 60, 10, 60),
 )
 

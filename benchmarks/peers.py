@@ -49,7 +49,8 @@ def main() -> None:
         if workload.name in (given.only or [workload.name]):
             workload = workload.quick(QUICK_COHORT) if given.quick else workload
             rounds = given.rounds or workload.rounds
-            section = measure(workload, takers, rounds, given.repetitions, given.actors[0])
+            own = tuple(taker for taker in takers if taker.environment is None or not workload.is_ours_alone)
+            section = measure(workload, own, rounds, given.repetitions, given.actors[0])
             _write(output, workload.name, section)
     print((output / "peers.md").read_text(encoding="utf-8"))
 

@@ -100,7 +100,7 @@ def _tensors_of_client(run: Path, rounds: int, spec: ModelSpec, client: int) -> 
         found = "none" if snapshot is None else f"one of round {snapshot.round_index}"
         message = (
             f"there is {found}, and what stays with clients is kept in that of the last round, {rounds}; a run writes "
-            "it at its end unless checkpoint_interval is 0: go on with fedchunk resume, or repeat it"
+            "it at its end unless checkpoint_interval is 0: go on with fedchunk run --resume, or repeat it"
         )
         raise ConfigError([Fault(str(run / FOLDER), "", message)])
     kept = kept_client(snapshot, client)

@@ -10,7 +10,14 @@ from typing import Any
 
 from fedchunk.orchestrator.core.errors import ConfigError, Fault
 from fedchunk.orchestrator.methods.method import rule_of
-from fedchunk.orchestrator.resuming import ROUNDS, first_model_fault, model_faults, recorded, settings_before
+from fedchunk.orchestrator.resuming import (
+    ROUNDS,
+    first_model_fault,
+    kept_models_fault,
+    model_faults,
+    recorded,
+    settings_before,
+)
 from fedchunk.orchestrator.settings.loading import load
 from fedchunk.orchestrator.settings.whole import Settings
 
@@ -75,7 +82,7 @@ def forked(
     old = settings_before(run) or _with_objects_again(run, objects, own)
     before = {key: value for key, value in old.flat().items() if _differs(key, old, now, own)}
     faults = [*_unfit(before, now), *_unfit_together(before, old, now), *first_model_fault(values, now)]
-    faults += model_faults(values, now)
+    faults += [*model_faults(values, now), *kept_models_fault(before, old, now)]
     if old.federation.final_average and old.federation.federated_learning_rounds <= at:
         message = f"ended round {at}, and made the peers' models one; fork the run at a checkpoint of an earlier round"
         faults.append(Fault("", "final_average", message))

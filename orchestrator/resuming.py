@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -58,10 +58,11 @@ def resumed(
     own: Mapping[str, Mapping[str, str]] = values.get("components", {})
     moved, faults = _moved_sources(own, accept_changes=accept_changes)
     now = load(run / "config.yaml", (*moved, *overrides), objects).settings
-    old = (settings_before(run) or now).flat()
+    before = settings_before(run) or now
+    old = before.flat()
     changed = {key: value for key, value in now.flat().items() if value != old[key] and key not in own}
     faults += [*_code_faults(own, now, accept_changes=accept_changes), *_past_faults(changed, old, now)]
-    faults += [*first_model_fault(values, now), *model_faults(values, now)]
+    faults += [*first_model_fault(values, now), *model_faults(values, now), *kept_models_fault(changed, before, now)]
     if faults:
         raise ConfigError(faults)
     return Resumed(now, changed, bool(moved) or _other_code(own, now))
@@ -146,6 +147,17 @@ def _other_code(own: Mapping[str, Mapping[str, str]], now: Settings) -> bool:
         return sorted((key.partition(".")[0], one["sha256"]) for key, one in described.items())
 
     return digests(own) != digests(now.components.described)
+
+
+def kept_models_fault(changed: Iterable[str], old: Settings, now: Settings) -> Iterator[Fault]:
+    """What is wrong where clients kept no models, since all knew the same one, and now have to have them."""
+    from fedchunk.orchestrator.methods.method import all_know_one_model
+
+    if all_know_one_model(old) and not all_know_one_model(now):
+        before, after = old.flat(), now.flat()
+        for key in sorted({"transport", "catch_up"} & set(changed)):
+            why = "clients have kept no models that messages could be added to: all knew the same one"
+            yield Fault("", key, f"got {after[key]}, but {why}; it was {before[key]}: begin a new run for it")
 
 
 def _past_faults(changed: Mapping[str, Any], old: Mapping[str, Any], now: Settings) -> Iterator[Fault]:

@@ -1,15 +1,19 @@
 """The pure parts of benchmarks/findings.py."""
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fedchunk.orchestrator.settings import loading
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 mask_labels = importlib.import_module("mask_labels")
 findings = importlib.import_module("findings")
+runs = importlib.import_module("byte_runs")
 
 LABELS = np.repeat(np.eye(4), 4, axis=0)
 """16 clients: four of each of four labels."""
@@ -51,3 +55,12 @@ def test_every_pair_differs_in_the_score_alone():
 def test_points_are_there_for_every_question():
     names = {point.name for point, _ in findings.wanted()}
     assert {"masks_random", "full_exchange", "peers_averaged_full_exchange"} <= names
+
+
+@pytest.mark.parametrize("point", findings.MASKS, ids=lambda point: point.name)
+def test_a_finished_run_of_masks_is_found_by_what_it_recorded_of_its_settings(tmp_path, point):
+    wanted = runs.wanted_settings(point, 1, None)
+    recorded = loading.load(runs.COMMON, [f"{key}={runs._written(value)}" for key, value in wanted.items()])
+    (tmp_path / "config.json").write_text(json.dumps(recorded.settings.flat()))
+    (tmp_path / "summary.json").write_text(json.dumps({"status": "finished"}))
+    assert runs.is_finished(tmp_path, wanted)

@@ -23,13 +23,15 @@ BASE = {
 }  # fmt: skip
 AT = 4
 PEERS = {"federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "ring"}
+FEEDBACK = {
+    "chunk_reconstruction": "error_feedback", "downlink_sensitivity_percentage": 30.0, "withheld_share": 0.5,
+    "client_sampling_rate": 0.6, "server_optimizer": "adam", "chunk_encoding": "int4", "chunk_score": "accumulated",
+    "initial_model": "seed",
+}  # fmt: skip
 KINDS = {
     "star": {},
-    "feedback": {
-        "chunk_reconstruction": "error_feedback", "downlink_sensitivity_percentage": 30.0, "withheld_share": 0.5,
-        "client_sampling_rate": 0.6, "server_optimizer": "adam", "chunk_encoding": "int4",
-        "chunk_score": "accumulated", "initial_model": "seed",
-    },
+    "feedback": FEEDBACK,
+    "opened": {**FEEDBACK, "transport": "tcp"},
     "own_weights": {"chunk_reconstruction": "own_weights"},
     "consensus": {"chunk_agreement": "consensus", "evaluate_clients": True},
     "home": {"local_parameters": ["5.*"], "evaluate_clients": True, "client_sampling_rate": 0.6},
@@ -141,9 +143,12 @@ def test_a_share_of_the_downlink_counts_from_the_next_round_on(parent, tmp_path)
 
 
 def test_with_another_encoding_clients_hear_what_was_told_in_the_old_one(parent, tmp_path):
-    """Those who took part in a round hold, bit for bit, what the coordinator knew that they would after the last."""
+    """Those who took part in a round hold, bit for bit, what the coordinator knew that they would after the last.
+
+    Messages are opened: else clients are given what they come to, and hold no models.
+    """
     everyone = {"client_sampling_rate": 1.0, "checkpoint_interval": 1, "checkpoints_to_keep": 9}
-    run = fork(parent("feedback"), tmp_path / "fork", chunk_encoding="ternary", **everyone)
+    run = fork(parent("opened"), tmp_path / "fork", chunk_encoding="ternary", **everyone)
 
     kept = {at: newest_checkpoint(run.path / "checkpoints", at) for at in (AT, 5, 6)}
     for at in (AT, 5):
@@ -167,6 +172,8 @@ def test_with_another_encoding_clients_hear_what_was_told_in_the_old_one(parent,
         ("star", {"chunk_agreement": "consensus"}, "only where chunks are agreed on"),
         ("star", {"chunk_reconstruction": "error_feedback"}, "the two rules remember other things"),
         ("star", {"chunk_reconstruction": "own_weights"}, "clients keep of their models what contributors needs"),
+        ("feedback", {"transport": "tcp"}, "got tcp, but clients have kept no models that messages could be added to"),
+        ("feedback", {"catch_up": "approximate"}, "got approximate, but clients have kept no models"),
         ("relay", {"chunk_reconstruction": "relay_tree"}, "the two rules remember other things"),
         ("star", {"federated_learning_rounds": 4}, "got 4, but 4 rounds are over; allowed: more than that"),
         ("feedback", {"server_optimizer": "yogi"}, "the checkpoint holds the state of adam; allowed: that, or none"),

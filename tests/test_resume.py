@@ -193,6 +193,13 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(whole, tmp_path
     assert "is damaged" in caplog.text
 
 
+def test_clients_without_models_are_not_sent_messages_to_add_to_them(tmp_path):
+    folder = killed(tmp_path / "run", 3, **KINDS["feedback"])
+
+    with pytest.raises(ConfigError, match="transport: got tcp, but clients have kept no models that messages could be"):
+        fedchunk.resume(folder, local=True, progress=False, transport="tcp")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

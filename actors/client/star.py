@@ -45,7 +45,7 @@ from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.chooser import Choice
-from fedchunk.orchestrator.methods.method import affordable_chunks, reconstruct
+from fedchunk.orchestrator.methods.method import affordable_chunks, all_know_one_model, reconstruct
 from fedchunk.orchestrator.methods.outgoing import Outgoing, emit
 from fedchunk.orchestrator.methods.scorer import Ages, LocalChange
 from fedchunk.orchestrator.settings.joined import Sections
@@ -85,6 +85,7 @@ class StarClient:
         self._layout = worker.method.layout
         self._momentum = Momentum(settings, worker)
         self._keeping = Keeping(settings, worker, self._momentum)
+        self._keeps_models = not all_know_one_model(settings)
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""
@@ -165,7 +166,8 @@ class StarClient:
                     with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
                         model = self._model_of(task)
                         measured[task.client_id] = self._worker.measured(task.client_id, model, task.state.home)
-                        after.append(self._momentum.with_model(replace(task.state, kept_C=None), model))
+                        known = self._momentum.with_model(replace(task.state, kept_C=None), model)
+                        after.append(self._to_keep(known))
             sums.append(measured)
             new_states.append(stack_states(after))
         return tuple(sums), self._spans.read_out(), tuple(new_states)
@@ -314,7 +316,7 @@ class StarClient:
                 sent: Outgoing | Payload = self._scores_message(task, scores_C)
             else:
                 sent = self._emit(task, pending, choice.selected_C)
-                new_state, residual_norm = sent.state, sent.residual_norm
+                new_state, residual_norm = self._to_keep(sent.state), sent.residual_norm
         selected_C = choice.selected_C if choice else np.zeros(self._layout.num_chunks, np.bool_)
         report = ClientReport(
             round_index=task.round_index,
@@ -333,6 +335,9 @@ class StarClient:
             training=trained.reason,
         )
         return Finished(report, sent, new_state)
+
+    def _to_keep(self, state: ClientState) -> ClientState:
+        return state if self._keeps_models else replace(state, model=None)
 
     def _emit(self, task: ClientTask, pending: ClientState, selected_C: NDArray[np.bool_]) -> Outgoing:
         num_samples = self._worker.num_samples(task.client_id)

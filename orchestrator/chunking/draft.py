@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +68,18 @@ class Draft:
 
     def sizes(self, *, stands: bool) -> dict[str, int]:
         """Its bytes by kind, over a connection that stands or as the first over a new one."""
+        return self._sizes if stands else self._sizes | {"header": header.SETUP_SIZE + header.SIZE}
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
         packed, smaller = self.packed, self._smaller
         num_chunks = len(self.mask_C)
         float_buffers, integer_buffers = self.buffers or ((), ())
         return {
-            "header": header.SIZE if stands else header.SETUP_SIZE + header.SIZE,
+            "header": header.SIZE,
             "mask": choice_code.length(self.mask_C) if self.with_mask else choice_code.count_bytes(num_chunks),
             "choice": 0 if self.choice_C is None else choice_code.length(self.choice_C),
-            "scales": len(packed.scales) if smaller is None else scale_code.length(packed.scales),
+            "scales": len(packed.scales) if smaller is None else packed.coded_scale_bytes,
             "shares": 0 if self.shares_K is None else 4 * len(self.shares_K),
             "buffers": 4 * len(float_buffers) + 8 * len(integer_buffers),
             "values": sum(map(len, packed.parts)) if smaller is None else len(smaller),

@@ -10,14 +10,15 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, SAME_AGAIN, Codec, Packed
+from fedchunk.orchestrator.chunking.codecs import FIRST_OWN_ID, ByValue, Codec, Packed
 from fedchunk.orchestrator.chunking.layout import Layout, ranges
 
 Telling = tuple[NDArray[np.bool_], Packed]
@@ -51,8 +52,18 @@ class Told:
             self._again[codec] = Packed(codec, (self.values,), self.scales, layout.sizes_C[self.mask_C])
         return self._again[codec]
 
+    def words(self, codec: ByValue, layout: Layout) -> NDArray[np.unsignedinteger[Any]]:
+        """What the encoding made of each value, as a number."""
+        if codec not in self._words:
+            self._words[codec] = codec.words(self.values, layout.num_values(self.mask_C))
+        return self._words[codec]
+
     @cached_property
     def _again(self) -> dict[Codec, Packed]:
+        return {}
+
+    @cached_property
+    def _words(self) -> dict[ByValue, NDArray[np.unsignedinteger[Any]]]:
         return {}
 
 
@@ -93,9 +104,9 @@ def often(missed: Sequence[Told], layout: Layout) -> NDArray[np.bool_]:
     return marked_C
 
 
-def replayed(missed: Sequence[Told], codec: Codec, layout: Layout) -> list[Telling]:
-    """The old messages; rounds that told nothing are left out."""
-    return [(told.mask_C, told.packed(codec, layout)) for told in missed if told.mask_C.any()]
+def replayed(missed: Sequence[Told]) -> list[Told]:
+    """The rounds whose messages are to be sent again: those that told something."""
+    return [told for told in missed if told.mask_C.any()]
 
 
 def merged(missed: Sequence[Told], without_C: NDArray[np.bool_], codec: Codec, layout: Layout) -> list[Telling] | None:
@@ -111,28 +122,48 @@ def merged(missed: Sequence[Told], without_C: NDArray[np.bool_], codec: Codec, l
     starts = np.cumsum(sizes) - sizes
     order = np.lexsort((chunks, numbers))
     order = order[~without_C[chunks[order]]]
-    values_V = np.concatenate([told.packed(codec, layout).seen for told in missed])
-    values_V = values_V[ranges(starts[order], sizes[order])] if len(order) else values_V[:0]
+    pack = _moved(missed, codec, layout) if isinstance(codec, ByValue) else _packed_again(missed, codec, layout)
     layers: list[Telling] = []
     for here in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []:
         layer_C = np.zeros(layout.num_chunks, np.bool_)
         layer_C[chunks[here]] = True
-        layer_V, values_V = np.split(values_V, [int(sizes[here].sum())])
-        packed = Packed(codec, *_packed(codec, layer_V, sizes[here]), sizes[here])
-        again = isinstance(codec, SAME_AGAIN) or np.array_equal(packed.seen.view(np.uint32), layer_V.view(np.uint32))
-        if not again:
+        packed = pack(ranges(starts[here], sizes[here]), here, sizes[here])
+        if packed is None:
             return None
         layers.append((layer_C, packed))
     return layers
 
 
+_Packer = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], Packed | None]
+"""Packs some of the chunks that were told: their values' places, their own places, and their sizes."""
+
+
+def _moved(missed: Sequence[Told], codec: ByValue, layout: Layout) -> _Packer:
+    """Puts what was packed then in its new order."""
+    words_V = np.concatenate([told.words(codec, layout) for told in missed])
+    scales = np.concatenate([told.scales for told in missed])
+    scales_K = scales.reshape(-1, codec.scale_bytes(1)) if len(scales) else None
+
+    def pack(places_V: NDArray[np.int64], places_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> Packed:
+        own = scales[:0] if scales_K is None else scales_K[places_K].ravel()
+        return Packed(codec, (codec.joined(words_V[places_V]),), own, sizes_K)
+
+    return pack
+
+
+def _packed_again(missed: Sequence[Told], codec: Codec, layout: Layout) -> _Packer:
+    """Encodes what was decoded then; gives None where that is not the same again."""
+    values_V = np.concatenate([told.packed(codec, layout).seen for told in missed])
+
+    def pack(places_V: NDArray[np.int64], places_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> Packed | None:
+        layer_V = values_V[places_V]
+        values, scales = codec.pack(layer_V, sizes_K)
+        packed = Packed(codec, (values,), scales, sizes_K)
+        return packed if np.array_equal(packed.seen.view(np.uint32), layer_V.view(np.uint32)) else None
+
+    return pack
+
+
 def _named(codec: Codec) -> str:
     """A user's encoding has no options that would be known here, and is the same one in the whole run."""
     return repr(codec) if codec.wire_id < FIRST_OWN_ID else str(codec.wire_id)
-
-
-def _packed(
-    codec: Codec, values_V: NDArray[np.float32], sizes_K: NDArray[np.int64]
-) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.uint8]]:
-    values, scales = codec.pack(values_V, sizes_K)
-    return (values,), scales

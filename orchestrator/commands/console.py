@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import traceback
@@ -17,9 +18,9 @@ from typing import Any, TextIO
 from fedchunk.orchestrator.core.errors import ConfigError, FedchunkError
 from fedchunk.orchestrator.stopping import interruptions
 
-OK, FAILED, BAD_CONFIGURATION, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes. 2 is also what typer gives for a wrong command line, 130 what a shell expects after Ctrl-C. 3: the run is
-finished, but not all of it could be written down."""
+OK, FAILED, BAD_CONFIGURATION, INCOMPLETE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+"""Exit codes. 2 is also what typer gives for a wrong command line, 130 what a shell expects after Ctrl-C and 141 where
+nobody reads on. 3: the run is finished, but not all of it could be written down."""
 
 
 class Answer:
@@ -45,6 +46,13 @@ class Answer:
         if self.as_json:
             self.give({"status": status, "error": error, **more}, error)
 
+    def end_unread(self) -> None:
+        """Who reads what is printed, as ``head`` does, has read enough: what is still to be flushed goes nowhere."""
+        self.exit_code = BROKEN_PIPE
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._out.fileno())
+        os.close(nowhere)
+
 
 @contextlib.contextmanager
 def answering(as_json: bool) -> Iterator[Answer]:
@@ -65,6 +73,8 @@ def answering(as_json: bool) -> Iterator[Answer]:
             answer.fail(FAILED, "failed", str(error))
         except KeyboardInterrupt:
             answer.fail(INTERRUPTED, "interrupted", "interrupted by the user")
+        except BrokenPipeError:
+            answer.end_unread()
         except Exception as error:
             answer.fail(FAILED, "failed", _unexpected(error))
     if answer.exit_code != OK:

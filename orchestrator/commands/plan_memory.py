@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.methods import grouping
-from fedchunk.orchestrator.methods.method import Method, keeps_home_alone, keeps_states
+from fedchunk.orchestrator.methods.method import Method, all_know_one_model, keeps_home_alone, keeps_states
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.sections import TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -60,7 +60,7 @@ def _object_store(
     chunking, vector, num_chunks = settings.chunking, 4 * spec.num_parameters, method.layout.num_chunks
     keeps = topology is not None or keeps_states(settings)
     client, parts = (model + 4 * num_chunks, ["model", "4 C"]) if keeps else (0, [])
-    if keeps_home_alone(settings):
+    if keeps_home_alone(settings) or (topology is None and all_know_one_model(settings)):
         client, parts = 4 * num_chunks, ["4 C"]
     if method.rule.relays == "to_all":
         client, parts = 4 * num_chunks, ["4 C"]

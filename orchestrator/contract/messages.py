@@ -115,8 +115,8 @@ class ClientState:
     """Everything a client remembers between rounds. Any actor that has this and the data *is* the client."""
 
     model: ModelState | None
-    """Its own model; with error feedback the model that it shares with the coordinator. None where the next message
-    holds the whole of it anyway, and where all share one that lies elsewhere."""
+    """Its own model; with error feedback that which it shares with the coordinator, where not all know the same. None
+    where the next message holds the whole of it anyway, and where all share one that lies elsewhere."""
     last_sent_C: NDArray[np.int32]
     """The round in which each chunk was last sent; 0 where it never was (all had the initial model then)."""
     withheld_P: NDArray[np.float32] | None = None

@@ -149,6 +149,15 @@ def keeps_home_alone(settings: Sections) -> bool:
     return keeps_states(settings) and not _keeps_models(settings)
 
 
+def all_know_one_model(settings: Sections) -> bool:
+    """Whether every client of a star is told the same bits, however many rounds it missed, and is given what they come
+    to: then none has to keep a model of its own."""
+    chunking, bound = settings.chunking, settings.bound("exchange_rule")
+    exact = chunking.catch_up == "exact" and settings.runtime.transport == "object_store"
+    keeps = settings.training.carries_momentum or chunking.agrees
+    return exact and not keeps and not bound.is_own and rule_of(settings).keeps_residual
+
+
 def _keeps_models(settings: Sections) -> bool:
     return settings.chunking.chunking or settings.federation.evaluate_clients or settings.training.carries_momentum
 

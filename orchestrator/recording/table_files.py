@@ -204,16 +204,17 @@ def _write(table: pa.Table, path: Path) -> None:
 
 
 def encoding(schema: pa.Schema) -> dict[str, Any]:
-    """How columns are stored: numbers that never repeat split into their bytes, which compress by themselves.
+    """How columns are stored: numbers that never repeat split into their bytes, numbers that count up as differences.
 
-    That of ``chunks`` is 7 bytes a row then, not 11, and faster to write and to read.
+    That of ``chunks`` takes 6 to 7 bytes a row then, not 11, and is faster to write and to read.
     """
     floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    counting = [field.name for field in schema if field.name == "chunk"]
     return {
         "compression": "zstd",
         "write_page_checksum": True,
-        "use_dictionary": [field.name for field in schema if field.name not in floats],
-        "use_byte_stream_split": floats,
+        "use_dictionary": [field.name for field in schema if field.name not in (*floats, *counting)],
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT") | dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from fedchunk.actors.backends.local import LocalFederation
-from fedchunk.actors.client import keeping
+from fedchunk.actors.client import keeping, star
 from fedchunk.actors.client.star import StarClient
 from fedchunk.actors.client.states import model_of, stack_states, with_trained
 from fedchunk.actors.coordinator.dispatch import Dispatch
@@ -121,6 +121,67 @@ def test_where_a_chunk_of_their_own_may_be_needed_they_keep_all(rules, make_sett
     run_local(make_settings(**{**RARE, "federated_learning_rounds": 2, **rules}))
 
     assert all(kept_C is None for kept_C, _ in kept)
+
+
+FEEDBACK = {
+    **RARE, "chunk_reconstruction": "error_feedback", "chunk_score": "accumulated", "withheld_share": 0.5,
+    "downlink_sensitivity_percentage": 30.0, "chunk_encoding": "int4",
+}  # fmt: skip
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Whether clients held models, of all states that they gave back."""
+    seen = []
+
+    def noted(states):
+        seen.extend(state.model is not None for state in states)
+        return stack_states(states)
+
+    for module in (keeping, star):
+        monkeypatch.setattr(module, "stack_states", noted)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"evaluate_clients": True, "evaluation_interval": 2, "clients_per_call": 1},
+        {"aggregation_strategy": "median"},
+        {"local_parameters": ["5.*"], "initial_model": "seed"},
+    ],
+)
+def test_with_error_feedback_none_holds_the_model_that_all_know_and_nothing_changes_by_it(
+    rules, make_settings, run_local, held, without_times, monkeypatch
+):
+    settings = make_settings(**{**FEEDBACK, **rules})
+    without = run_local(settings)
+    assert not any(held)
+    monkeypatch.setattr(star, "all_know_one_model", lambda settings: False)
+    held.clear()
+    having = run_local(settings)
+
+    assert all(held)
+    assert np.array_equal(without.model.weights_P, having.model.weights_P)
+    for table in ("rounds", "clients", "chunks", "ledger"):
+        assert without_times(without.rows(table)) == without_times(having.rows(table)), table
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"transport": "tcp"},
+        {"catch_up": "approximate", "initial_model": "seed"},
+        {"momentum": 0.9, "momentum_start": "quasi_global"},
+        {"chunk_agreement": "consensus"},
+    ],
+)
+def test_where_messages_are_added_to_it_each_holds_its_own(rules, make_settings, run_local, held):
+    run_local(make_settings(**{**FEEDBACK, "federated_learning_rounds": 3, **rules}))
+
+    assert held
+    assert all(held)
 
 
 def test_what_was_not_kept_is_nan():

@@ -4,7 +4,7 @@ What is packed is really packed: two ``int4`` values share a byte. The receiver'
 sender's bytes, so what packing lost is known to the sender and can stay in its residual.
 """
 
-from fedchunk.orchestrator.chunking.codecs.built_in import BUILT_IN, FLOAT32, SAME_AGAIN, Encoding, codec_of
+from fedchunk.orchestrator.chunking.codecs.built_in import BUILT_IN, FLOAT32, ByValue, Encoding, codec_of
 from fedchunk.orchestrator.chunking.codecs.codec import FIRST_OWN_ID, Codec
 from fedchunk.orchestrator.chunking.codecs.packed import Packed, pack_chunks
 
@@ -12,7 +12,7 @@ __all__ = [
     "BUILT_IN",
     "FIRST_OWN_ID",
     "FLOAT32",
-    "SAME_AGAIN",
+    "ByValue",
     "Codec",
     "Encoding",
     "Packed",

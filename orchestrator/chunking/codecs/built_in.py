@@ -39,8 +39,8 @@ Their ids are never given to others: old messages must not change their meaning.
 """
 
 
-SAME_AGAIN = (Float32, Float16, BFloat16, Levels)
-"""Those that encode what they decoded as the same values, whichever chunks are beside it."""
+ByValue = Float32 | Float16 | BFloat16 | Levels
+"""Those that make a number of each value, with its chunk's scale at most: chunks that are packed can change places."""
 
 
 def codec_of(wire_id: int, own: Codec | None = None) -> Codec | None:

@@ -34,6 +34,14 @@ class Float32:
         """See :class:`Codec`."""
         return packed.view("<f4")
 
+    def words(self, packed: Bytes, num_values: int) -> NDArray[np.uint32]:
+        """As of :class:`Levels`."""
+        return packed.view("<u4")
+
+    def joined(self, words_V: NDArray[np.uint32]) -> Bytes:
+        """As of :class:`Levels`."""
+        return words_V.view(np.uint8)
+
 
 @dataclass(frozen=True)
 class Float16:
@@ -64,6 +72,14 @@ class Float16:
         """See :class:`Codec`."""
         return packed.view("<f2").astype(np.float32)
 
+    def words(self, packed: Bytes, num_values: int) -> NDArray[np.uint16]:
+        """As of :class:`Levels`."""
+        return packed.view("<u2")
+
+    def joined(self, words_V: NDArray[np.uint16]) -> Bytes:
+        """As of :class:`Levels`."""
+        return words_V.view(np.uint8)
+
 
 @dataclass(frozen=True)
 class BFloat16:
@@ -86,3 +102,11 @@ class BFloat16:
     def unpack(self, packed: Bytes, scales: Bytes, sizes_K: NDArray[np.int64]) -> NDArray[np.float32]:
         """See :class:`Codec`."""
         return from_bfloat16(packed.view("<u2"))
+
+    def words(self, packed: Bytes, num_values: int) -> NDArray[np.uint16]:
+        """As of :class:`Levels`."""
+        return packed.view("<u2")
+
+    def joined(self, words_V: NDArray[np.uint16]) -> Bytes:
+        """As of :class:`Levels`."""
+        return words_V.view(np.uint8)

@@ -59,6 +59,14 @@ class Levels:
         values *= np.repeat(unpack_scales(scales, len(sizes_K)), sizes_K)
         return values
 
+    def words(self, packed: Bytes, num_values: int) -> Bytes:
+        """What :meth:`pack` made of each value, as a number: chunks may be put in another order with it."""
+        return packed if self.bits == 8 else _apart(packed, num_values, self.bits)
+
+    def joined(self, words_V: Bytes) -> Bytes:
+        """Undoes :meth:`words`."""
+        return words_V if self.bits == 8 else _together(words_V, self.bits)
+
 
 _BLOCK = 1 << 16
 """Values quantised at once: their temporaries stay in a core's second-level cache."""
@@ -95,17 +103,25 @@ def _quantise(
 
 def _several_a_byte(quantised_V: NDArray[np.int8], bits: int) -> Bytes:
     """Levels, raised to be positive, the first of those that share a byte in its upper end."""
+    return _together((quantised_V + np.int8(1 << (bits - 1))).view(np.uint8), bits)
+
+
+def _one_a_byte(packed: Bytes, num_values: int, bits: int) -> NDArray[np.int8]:
+    return _apart(packed, num_values, bits).view(np.int8) - np.int8(1 << (bits - 1))
+
+
+def _together(raised_V: Bytes, bits: int) -> Bytes:
     per_byte = 8 // bits
-    raised = np.zeros(-(-len(quantised_V) // per_byte) * per_byte, np.uint8)
-    raised[: len(quantised_V)] = (quantised_V + np.int8(1 << (bits - 1))).view(np.uint8)
-    shared = raised.reshape(-1, per_byte)
+    filled = np.zeros(-(-len(raised_V) // per_byte) * per_byte, np.uint8)
+    filled[: len(raised_V)] = raised_V
+    shared = filled.reshape(-1, per_byte)
     packed = shared[:, 0] << np.uint8(8 - bits)
     for place in range(1, per_byte):
         packed |= shared[:, place] << np.uint8(8 - bits * (place + 1))
     return packed
 
 
-def _one_a_byte(packed: Bytes, num_values: int, bits: int) -> NDArray[np.int8]:
+def _apart(packed: Bytes, num_values: int, bits: int) -> Bytes:
     mask = np.uint8((1 << bits) - 1)
     shared = np.stack([(packed >> np.uint8(shift)) & mask for shift in range(8 - bits, -1, -bits)], axis=1)
-    return shared.ravel()[:num_values].view(np.int8) - np.int8(1 << (bits - 1))
+    return shared.ravel()[:num_values]

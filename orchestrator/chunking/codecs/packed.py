@@ -46,9 +46,14 @@ class Packed:
         them, is not shorter. Worked out once."""
         if compression not in self._compressed:
             smaller = pa.compress(self.joined, codec=compression, asbytes=True)
-            shorter = len(smaller) + scale_code.length(self.scales) < len(self.joined) + len(self.scales)
+            shorter = len(smaller) + self.coded_scale_bytes < len(self.joined) + len(self.scales)
             self._compressed[compression] = np.frombuffer(smaller, np.uint8) if shorter else None
         return self._compressed[compression]
+
+    @cached_property
+    def coded_scale_bytes(self) -> int:
+        """Bytes of the scales as :mod:`scale_code` writes them, which goes with compressed values."""
+        return scale_code.length(self.scales)
 
     @cached_property
     def _compressed(self) -> dict[str, Bytes | None]:

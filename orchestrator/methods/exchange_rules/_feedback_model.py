@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from fedchunk.orchestrator.chunking.draft import Buffers, Draft
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.header import Origin
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.chunking.told import Telling, Told, kept, merged, often, replayed, since
+from fedchunk.orchestrator.chunking.told import Told, kept, merged, often, replayed, since
 from fedchunk.orchestrator.contract.messages import COORDINATOR, KnownToAll, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, OF_SETTINGS, ServerSide
 from fedchunk.orchestrator.methods.server_step import OptimizerState
@@ -144,18 +145,28 @@ class FeedbackModel:
     def _retold(self, missed: Sequence[Told], last: _Last) -> Iterator[tuple[Draft, ...]]:
         """What was told, message by message and merged."""
         codec = self.server.packing.codec
-        tellings = replayed(missed, codec, self.layout)
-        if not tellings:
+        told = replayed(missed)
+        if not told:
             return
-        yield self._joined([], tellings, last)
+        *earlier, newest = told
+        yield (*map(self._old, earlier), self._told(newest.mask_C, newest.packed(codec, self.layout), last))
         often_C = often(missed, self.layout)
         layers = merged(missed, often_C, codec, self.layout)
         if layers is not None:
-            yield self._joined([self._values(often_C, _NOT_LAST)] if often_C.any() else [], layers, last)
+            endings = [_NOT_LAST] * (len(layers) - 1) + [last]
+            values = [self._values(often_C, _NOT_LAST)] if often_C.any() else []
+            yield (*values, *(self._told(*layer, ending) for layer, ending in zip(layers, endings, strict=True)))
 
-    def _joined(self, before: list[Draft], tellings: Sequence[Telling], last: _Last) -> tuple[Draft, ...]:
-        endings = [_NOT_LAST] * (len(tellings) - 1) + [last]
-        return (*before, *(self._told(*told, ending) for told, ending in zip(tellings, endings, strict=True)))
+    def _old(self, told: Told) -> Draft:
+        """An old message, one of several; made once for all who missed it."""
+        if told.round_index not in self._olds:
+            packed = told.packed(self.server.packing.codec, self.layout)
+            self._olds[told.round_index] = self._told(told.mask_C, packed, _NOT_LAST)
+        return self._olds[told.round_index]
+
+    @cached_property
+    def _olds(self) -> dict[int, Draft]:
+        return {}
 
     def _values(self, mask_C: NDArray[np.bool_], last: _Last) -> Draft:
         """Chunks of the shared model as they are."""

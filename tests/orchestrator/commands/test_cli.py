@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -177,3 +178,12 @@ def test_schema_is_json_with_every_setting():
 def test_a_wrong_command_line_is_exit_2():
     assert invoke("run").exit_code == 2
     assert invoke("fly").exit_code == 2
+
+
+def test_a_reader_that_has_read_enough_is_no_fault():
+    command = [Path(sys.executable).with_name("fedchunk"), "components"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (141, b"")
