@@ -62,7 +62,7 @@ NOT_RUN = """\
 - 1,000 clients, 1 % a round: beside the trials below, every chunk up and step 1 without `withheld_share` were tried
   with seed 0 at learning rate 0.1 (82.09 and 80.35 %). At 3 % of the bytes no trial is within six points, so no other
   seed was run there.
-- ResNet-18: full exchange at learning rate 0.1 was stopped after 27 rounds at 10 %, and no server step but 0.7 was tried
-  for it; at 1 % learning rate 0.01 was not.
+- ResNet-18: full exchange at learning rate 0.1 was stopped after 27 rounds at 10 %, and no server step but 0.7 was
+  tried for it; at 1 % learning rate 0.01 was not.
 - `int8` at these shares, chunks of other sizes, `chunk_age_exponent`, policies other than `fixed`, schedules.
 - A learning rate that falls over the rounds, which would help full exchange and the others alike."""
