@@ -50,6 +50,7 @@ def plain_copies(percentage: float, step: float) -> dict[str, Value]:
 
 
 QUASI_GLOBAL: dict[str, Value] = {"momentum_start": "quasi_global", "learning_rate": 0.03}
+INT4: dict[str, Value] = {"chunk_encoding": "int4"}
 POINTS = (
     peers(GOSSIP, "baseline", "20 peers with 4 neighbours: full exchange, float32, by gossip", {}),
     peers(
@@ -63,6 +64,9 @@ POINTS = (
         {"learning_rate": 0.15},
         QUASI_GLOBAL | {"learning_rate": 0.02},
         QUASI_GLOBAL | {"learning_rate": 0.07},
+        {"learning_rate": 0.03},
+        {"learning_rate": 0.07},
+        QUASI_GLOBAL | {"learning_rate": 0.04},
     ),
     shared("relay_5_percent", "peers: relay, 9.5 % of 964 chunks, int4", relay(9.5), {"relay_step": 0.7}),
     shared(
@@ -78,15 +82,16 @@ POINTS = (
     peers(
         "stale_1_percent",
         "ours",
-        "peers: stale copies, 4.6 % of 964 chunks, int4, quasi-global momentum, mean of all models at the end",
-        stale_copies(4.6, final_average=True) | QUASI_GLOBAL | {"learning_rate": 0.05},
-        {"learning_rate": 0.03, "sensitivity_percentage": 8},
-        {"momentum_start": "zero", "learning_rate": 0.1, "sensitivity_percentage": 8},
-        {"sensitivity_percentage": 8},
-        {"learning_rate": 0.03, "stale_copy_step": 0.2, "sensitivity_percentage": 8},
-        {"stale_copy_step": 0.2},
+        "peers: stale copies, 9 % of 964 chunks, ternary, quasi-global momentum, mean of all models at the end",
+        stale_copies(9, chunk_encoding="ternary", final_average=True) | QUASI_GLOBAL | {"learning_rate": 0.05},
+        {"sensitivity_percentage": 10},
+        INT4 | {"sensitivity_percentage": 4.6},
+        INT4 | {"sensitivity_percentage": 4.6, "stale_copy_step": 0.2},
+        INT4 | {"sensitivity_percentage": 8},
+        INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.03},
+        INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.03, "stale_copy_step": 0.2},
+        INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.1, "momentum_start": "zero"},
         {"chunk_encoding": "int2", "sensitivity_percentage": 8},
-        {"chunk_encoding": "ternary", "sensitivity_percentage": 10},
         {"chunk_encoding": "topk_in_chunk", "sensitivity_percentage": 16},
     ),
     peers("peers_20_percent", "ours", "peers: stale copies, every chunk, int4, step 1", plain_copies(100, 1.0)),

@@ -146,13 +146,14 @@ def test_a_plan_knows_the_bytes_and_any_actors_give_the_same_bits(tmp_path: Any,
 
 
 def test_neither_clients_nor_checkpoints_hold_them(tmp_path: Any) -> None:
-    found = run(tmp_path / "run", **CHUNKS)
+    found = run(tmp_path / "run", **CHUNKS, transport="tcp")  # where messages are opened each client has a model
     checkpoint = newest_checkpoint(found.path / "checkpoints")
     assert checkpoint is not None
     states = [group for one in checkpoint.objects for group in one.load()]
 
     assert {group.weights_MP.shape[-1] for group in states} == {TRAINED}
     assert {group.buffers_MB.shape[-1] for group in states} == {2 * WIDTH}
+    assert {group.withheld_GP.shape[-1] for group in states} == {TRAINED}
 
 
 def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path: Any) -> None:

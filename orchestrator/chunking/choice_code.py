@@ -92,8 +92,13 @@ def count_bytes(num_chunks: int) -> int:
 
 
 def least_bytes(num_chunks: int, low: int, high: int) -> int:
-    """Bytes of the shortest code of ``low`` to ``high`` of C chunks."""
-    return min(_least(num_chunks, low, one=low == high), _least(num_chunks, high, one=low == high))
+    """Bytes of the shortest code of ``low`` to ``high`` of C chunks.
+
+    Codes grow up to C / 2 chunks and shrink beyond, but where runs take over from numbers they begin shorter.
+    """
+    first_runs = MOST_ENTRIES // num_chunks + 1
+    counts = {low, high, *(count for count in (first_runs, num_chunks - first_runs) if low < count < high)}
+    return min(_least(num_chunks, count, one=low == high) for count in counts)
 
 
 def most_bytes(num_chunks: int, low: int, high: int) -> int:

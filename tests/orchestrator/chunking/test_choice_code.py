@@ -54,6 +54,16 @@ def test_lengths_lie_within_what_the_numbers_say(mask_C, fewer, more):
         assert choice_code.least_bytes(num_chunks, count, count) == choice_code.most_bytes(num_chunks, count, count)
 
 
+@pytest.mark.parametrize(("low", "high"), [(135, 415), (549, 829)])
+def test_runs_may_be_shorter_than_the_numbers_of_fewer_chunks(low, high):
+    """Of 964 chunks 135 have a number and 136 are runs: here the rarer are one at the start, which is short."""
+    at = np.arange(964)
+    masks = [at < count if count <= 482 else at >= 964 - count for count in range(low, high + 1)]
+    lengths = list(map(choice_code.length, masks))
+    assert choice_code.least_bytes(964, low, high) <= min(lengths)
+    assert min(lengths) < min(choice_code.least_bytes(964, count, count) for count in (low, high))
+
+
 @pytest.mark.parametrize("num_chunks", [1, 2, 9, 40])
 def test_every_choice_has_its_own_code(num_chunks):
     places = range(min(num_chunks, 9))
