@@ -45,7 +45,7 @@ PARTS = (
     Part(byte_partial.QUARTER_BASELINE, "star, 10 of 40 clients a round"),
     Part(byte_partial.TENTH_BASELINE, "star, 10 of 100 clients a round"),
     Part(byte_partial.SELDOM_BASELINE, "star, 10 of 1,000 clients a round"),
-    Part(byte_peers.GOSSIP, "20 peers, 4 neighbours each", byte_peers.AVERAGED),
+    Part(byte_peers.GOSSIP, "20 peers, 4 neighbours each", byte_peers.TUNED),
     Part(byte_second.BASELINE, "star, all 20 clients every round, ResNet-18"),
 )
 
