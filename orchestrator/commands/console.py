@@ -46,12 +46,17 @@ class Answer:
         if self.as_json:
             self.give({"status": status, "error": error, **more}, error)
 
-    def end_unread(self) -> None:
-        """Who reads what is printed, as ``head`` does, has read enough: what is still to be flushed goes nowhere."""
-        self.exit_code = BROKEN_PIPE
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._out.fileno())
-        os.close(nowhere)
+    def is_unread(self) -> bool:
+        """Whether who read what is printed, as ``head`` does, has read enough. What is left of it goes nowhere then."""
+        try:
+            self._out.flush()
+        except BrokenPipeError:
+            self.exit_code = BROKEN_PIPE
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._out.fileno())
+            os.close(nowhere)
+            return True
+        return False
 
 
 @contextlib.contextmanager
@@ -73,10 +78,9 @@ def answering(as_json: bool) -> Iterator[Answer]:
             answer.fail(FAILED, "failed", str(error))
         except KeyboardInterrupt:
             answer.fail(INTERRUPTED, "interrupted", "interrupted by the user")
-        except BrokenPipeError:
-            answer.end_unread()
         except Exception as error:
-            answer.fail(FAILED, "failed", _unexpected(error))
+            if not (isinstance(error, BrokenPipeError) and answer.is_unread()):  # else another pipe is what broke
+                answer.fail(FAILED, "failed", _unexpected(error))
     if answer.exit_code != OK:
         raise SystemExit(answer.exit_code)
 

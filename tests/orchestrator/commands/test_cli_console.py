@@ -85,3 +85,12 @@ def test_sizes_are_decimal_with_three_digits(num_bytes, text):
 def test_what_is_not_known_is_a_dash():
     assert (percent(None), duration(None)) == ("-", "-")
     assert percent(0.12345) == "12.3 %"
+
+
+def test_another_broken_pipe_than_that_of_the_answer_is_a_bug(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended, answering(as_json=False):
+        raise BrokenPipeError("a worker's")
+
+    assert ended.value.code == 1
+    assert "This is a fault of fedchunk" in capsys.readouterr().err
