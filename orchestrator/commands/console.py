@@ -33,11 +33,11 @@ class Answer:
 
     def say(self, text: str) -> None:
         """A line for people; on standard error where standard output is for a program."""
-        print(text)
+        _print(text, sys.stdout)
 
     def give(self, result: dict[str, Any], text: str) -> None:
         """The result: as one line of JSON, or ``text``."""
-        print(json.dumps(result, allow_nan=False) if self.as_json else text, file=self._out, flush=True)
+        _print(json.dumps(result, allow_nan=False) if self.as_json else text, self._out)
 
     def fail(self, exit_code: int, status: str, error: str, **more: Any) -> None:
         """What went wrong: on standard error for people, as ``status`` and ``error`` for a program."""
@@ -46,17 +46,19 @@ class Answer:
         if self.as_json:
             self.give({"status": status, "error": error, **more}, error)
 
-    def is_unread(self) -> bool:
-        """Whether who read what is printed, as ``head`` does, has read enough. What is left of it goes nowhere then."""
-        try:
-            self._out.flush()
-        except BrokenPipeError:
-            self.exit_code = BROKEN_PIPE
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._out.fileno())
-            os.close(nowhere)
-            return True
-        return False
+
+class _Unread(Exception):
+    """Who reads what is printed, as ``head`` does, has read enough."""
+
+
+def _print(text: str, file: TextIO) -> None:
+    try:
+        print(text, file=file, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is still to be flushed
+        os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
+        raise _Unread from None
 
 
 @contextlib.contextmanager
@@ -78,9 +80,10 @@ def answering(as_json: bool) -> Iterator[Answer]:
             answer.fail(FAILED, "failed", str(error))
         except KeyboardInterrupt:
             answer.fail(INTERRUPTED, "interrupted", "interrupted by the user")
+        except _Unread:
+            answer.exit_code = BROKEN_PIPE
         except Exception as error:
-            if not (isinstance(error, BrokenPipeError) and answer.is_unread()):  # else another pipe is what broke
-                answer.fail(FAILED, "failed", _unexpected(error))
+            answer.fail(FAILED, "failed", _unexpected(error))
     if answer.exit_code != OK:
         raise SystemExit(answer.exit_code)
 
