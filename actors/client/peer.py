@@ -163,9 +163,14 @@ class PeerClient:
     def average_up(
         self, order: AverageOrder, state: ClientState | None, *payloads: NDArray[np.uint8]
     ) -> tuple[AverageReport, NDArray[np.uint8]]:
-        """The mean of a peer's model and of those below it in the tree: its bytes by kind, and the message."""
-        own = _own(state or self._newcomer(order.num_neighbours))
+        """The mean of a peer's model and of those below it in the tree: its bytes by kind, and the message.
+
+        A whole model travels, so what neighbours have not heard counts as it would in the peer's next training.
+        """
+        state = state or self._newcomer(order.num_neighbours)
+        own = _own(state)
         with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+            own = replace(own, weights_P=self._method.rule.start(own.weights_P, state.withheld_P))
             encoded = self._averaging.up(order, own, payloads)
         return AverageReport(encoded.sizes, None, None, self._spans.read_out()), encoded.payload
 

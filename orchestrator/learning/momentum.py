@@ -30,7 +30,8 @@ def quasi_global(
         began_P: a, the model that training began from when the client last took part.
         begins_P: a', the model that it begins from now.
         beta: the momentum of the local optimizer, 0 to 1.
-        learning_rate: of the round in which it last took part, above 0.
+        learning_rate: of the round in which it last took part. Where that is 0, as at the end of a schedule, no step
+            was taken that a movement could be for: m stays as it was.
         local_steps: H, its steps in a round, at least 1.
         rounds: from the one round to the other: 1, and 1 more for each that it missed.
 
@@ -43,6 +44,8 @@ def quasi_global(
         >>> quasi_global(momentum, began, begins, beta=0.5, learning_rate=0.25, local_steps=2).tolist()
         [1.0, 1.0]
     """
+    if learning_rate == 0:
+        return np.zeros_like(began_P) if momentum_P is None else momentum_P
     moved_P = began_P - begins_P
     moved_P *= np.float32((1 - beta) / (learning_rate * local_steps * rounds))
     return moved_P if momentum_P is None else moved_P + np.float32(beta) * momentum_P

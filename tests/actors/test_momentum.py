@@ -9,6 +9,7 @@ from fedchunk.actors.client.experiment_data import prepare
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.core.round_rules import cohort
 from fedchunk.orchestrator.learning.data.samples import Samples
+from fedchunk.orchestrator.learning.momentum import quasi_global
 
 RATE, BETA, STEPS = 0.05, 0.9, 3
 MOMENTUM = {
@@ -145,3 +146,15 @@ def test_a_peer_that_fails_keeps_its_momentum_and_others_follow_theirs(make_sett
     moved_P = (before.model.weights_P - after.model.weights_P) / np.float32(RATE * STEPS)
     expected_P = BETA * before.momentum_P + (1 - BETA) * moved_P
     np.testing.assert_allclose(after.momentum_P, expected_P, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("rules", [PEERS, {"chunking": False, **PEERS}], ids=["chunks", "full exchange"])
+def test_a_round_at_rate_zero_leaves_momentum_as_it_was(make_settings, run_local, rules):
+    """A schedule may end at 0: what happens to a model then is for no step of a client."""
+    ring = {**rules, "federated_learning_topology": "ring", "number_of_clients": 5}
+    run = run_local(make_settings(**{**MOMENTUM, **ring, "learning_rate_schedule": "cosine"}))
+    assert run.summary.status == "finished"
+    began_P, begins_P, momentum_P = np.float32([3, 1]), np.float32([1, 1]), np.float32([0.5, -2])
+    at_zero = {"beta": BETA, "learning_rate": 0.0, "local_steps": STEPS}
+    assert quasi_global(momentum_P, began_P, begins_P, **at_zero).tolist() == [0.5, -2.0]
+    assert quasi_global(None, began_P, begins_P, **at_zero).tolist() == [0.0, 0.0]
