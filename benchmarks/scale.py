@@ -28,8 +28,9 @@ ACTORS = (1, 2)
 ROUNDS = 25
 WARM = 5
 """Rounds at the start that are not counted: imports, first calls, first downloads of the whole model."""
-MOST_MEMORY_GIB = {"must": 3.0, "aim": 2.0}
-"""Of 10,000 clients, by the issue that asked for it."""
+MOST_MEMORY_GIB = {"must": 1.71}
+MOST_MS = {"must": 450.0, "aim": 300.0}
+"""Of 10,000 clients, by the issue that asked for it: as much memory as it took before."""
 SETTINGS = {
     "dataset_type": "synthetic",
     "synthetic_size": 8,
@@ -145,9 +146,7 @@ HEAD = (
 def report(found: dict[tuple[int, int], list[dict[str, float]]], repetitions: int) -> str:
     most = max(CLIENTS)
     worst = max(run["own_gib"] for (clients, _), runs in found.items() if clients == most for run in runs)
-    verdicts = ", ".join(
-        f"{name} {limit:g} GiB: {'reached' if worst <= limit else 'missed'}" for name, limit in MOST_MEMORY_GIB.items()
-    )
+    quickest = min(_median_ms(runs) for (clients, _), runs in found.items() if clients == most)
     lines = [
         "# Scale: a round's time and memory against clients and actors",
         "",
@@ -159,14 +158,24 @@ def report(found: dict[tuple[int, int], list[dict[str, float]]], repetitions: in
         f"|{' ---: |' * len(HEAD)}",
         *(row(*case, runs) for case, runs in found.items()),
         "",
-        f"Memory of all processes without the object store at {most:,} clients: {worst:.2f} GiB ({verdicts}).",
+        f"At {most:,} clients: {_verdicts('a round', quickest, MOST_MS, '.0f', 'ms')}; "
+        f"{_verdicts('memory of all processes without the object store', worst, MOST_MEMORY_GIB, '.2f', 'GiB')}.",
         "",
     ]
     return "\n".join(lines)
 
 
+def _verdicts(what: str, value: float, limits: dict[str, float], form: str, unit: str) -> str:
+    held = [f"{name} {limit:g} {unit}: {'reached' if value <= limit else 'missed'}" for name, limit in limits.items()]
+    return f"{what} {value:{form}} {unit} ({', '.join(held)})"
+
+
+def _median_ms(runs: list[dict[str, float]]) -> float:
+    return statistics.median(1000 * run["round_s"] for run in runs)
+
+
 def row(clients: int, actors: int, runs: list[dict[str, float]]) -> str:
-    median = statistics.median(1000 * run["round_s"] for run in runs)
+    median = _median_ms(runs)
     least, most = (1000 * pick(run[key] for run in runs) for pick, key in ((min, "least_s"), (max, "most_s")))
     memory = [f"{max(run[key] for run in runs):.2f}" for key in ("own_gib", "actor_gib", "store_gib")]
     cells = [f"{clients:,}", f"{clients // 10:,}", str(actors), f"{median:.0f}", f"{least:.0f} to {most:.0f}", *memory]
