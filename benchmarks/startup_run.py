@@ -44,11 +44,13 @@ def noting(notes: Path):
 def main() -> None:
     notes = Path(sys.argv.pop(1))
 
-    def federation(settings, address, local, observer):
-        assert not local
-        from fedchunk.actors.backends.ray_backend import RayFederation
+    def federation(settings, launch, observer):
+        assert not launch.local
+        from fedchunk.actors.backends.memory import uncollected
 
-        return RayFederation(settings, address, observer, noting(notes))
+        with uncollected():
+            from fedchunk.actors.backends.ray_backend import RayFederation
+        return RayFederation(settings, launch.address, observer, noting(notes))
 
     run._federation = federation
     cli.app()

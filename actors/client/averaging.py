@@ -53,7 +53,8 @@ class Averaging:
         """The mean of all, as the message has it: the same bits for everybody."""
         (sender,), (count,) = order.senders, order.counts
         whole, buffers = self._opened(order, sender, count, payload)
-        return replace(own, weights_P=whole.values, buffers_B=buffers[0], counters_I=buffers[1])
+        weights_P = np.require(whole.values, requirements="A")  # others than numpy work on it
+        return replace(own, weights_P=weights_P, buffers_B=buffers[0], counters_I=buffers[1])
 
     def _opened(
         self, order: AverageOrder, sender: int, count: int, payload: NDArray[np.uint8]

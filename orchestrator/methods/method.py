@@ -208,7 +208,7 @@ def reconstruct(own: ModelState | None, message: Message, layout: Layout) -> Mod
     """
     whole = message.mask_C.all() and not message.is_change and message.shares_K is None
     if whole:
-        weights_P = message.values
+        weights_P = np.require(message.values, requirements="A")  # others than numpy work on it
     elif own is None:
         raise AssertionError("a client without weights was sent a part of the model")
     elif message.is_change:

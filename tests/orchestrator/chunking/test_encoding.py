@@ -109,6 +109,21 @@ def test_sizes_are_what_len_says_at_both_ends_and_need_no_encoding(message):
         assert len(encoded.payload) <= length
 
 
+@pytest.mark.parametrize("num_chunks", range(40, 56))
+def test_float32_values_are_not_copied_wherever_they_lie(num_chunks):
+    """Masks are as long as they need to be, so values begin at any byte; copying them took longer than all checks."""
+    layout = Layout(num_chunks * 3, num_chunks)
+    vector_P = np.arange(num_chunks * 3, dtype=np.float32)
+    mask_C = np.arange(num_chunks) % 3 > 0
+    sent = draft(layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None)
+    payload = sent.encoded().payload
+    payload.setflags(write=False)  # as what comes out of the object store
+    decoded = decode(payload, layout, Expected(Origin(1, 0, 1), stands=False), 0, 0)
+    assert np.shares_memory(decoded.values, payload)
+    assert not decoded.values.flags.writeable
+    assert decoded.values.tolist() == vector_P[np.repeat(mask_C, 3)].tolist()
+
+
 def test_compression_is_used_where_it_helps():
     payload = encode(
         Layout(10_000, 4), np.zeros(10_000, np.float32), np.ones(4, bool), round_index=1, sender=0, num_samples=1,
