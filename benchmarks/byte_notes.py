@@ -50,12 +50,13 @@ Error feedback with 964 chunks, `accumulated`, int4, zstd, learning rate 0.1:
   82.28 %; 24 % up and 6 % down to 81.06 %; without `withheld_share` to 77.06 %, with `withheld_fading` 0.9 to 79.92 %.
   What a client withholds is worth keeping whole, also over rounds that it misses. The largest eighth of more chunks
   was better at fewer bytes, so that is the point.
-- **Stale copies with 1 % of the bytes.** Half of the bytes of the first trials was the mean at the end in float32; float16
-  left them to a larger share of the chunks. Beside the trials below, with seed 0 (86.94 % as it is): 8 % of the chunks in
-  the first half of the rounds and 18 % in the second came to 86.64 %; in code that was not kept, a peer's change counted
-  1.4 times to 86.35 % and with step `auto` to 86.89 %, training from 0.3 and 0.6 more of the step towards the neighbours
-  to 86.90 and 86.48 %. What neighbours have not heard counts in the last mean as it does where training begins
-  (`withheld_share`): without it 86.82 %. Without `withheld_share`, 9 % of the chunks came to 86.12 %.
+- **Stale copies with 1 % of the bytes.** Half of the bytes of the first trials was the mean at the end in float32;
+  float16 left them to a larger share of the chunks. Beside the trials below, with seed 0 (86.94 % as it is): 8 % of
+  the chunks in the first half of the rounds and 18 % in the second came to 86.64 %; in code that was not kept, a
+  peer's change counted 1.4 times to 86.35 % and with step `auto` to 86.89 %, training from 0.3 and 0.6 more of the
+  step towards the neighbours to 86.90 and 86.48 %. What neighbours have not heard counts in the last mean as it does
+  where training begins (`withheld_share`): without it 86.82 %. Without `withheld_share`, 9 % of the chunks came to
+  86.12 %.
 - **Ten rounds of 100 local steps** at 0.1 were lost (10 % accuracy with seed 1), so that opponent runs at 0.02; its
   rate was not tuned."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,12 @@ from fedchunk.orchestrator.methods.own_rule import OwnRule
 from fedchunk.orchestrator.methods.rates import server_learning_rates
 from fedchunk.orchestrator.methods.scorer import Scorer
 from fedchunk.orchestrator.methods.server_step import ServerStep
-from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.registry import KINDS, constants
 from fedchunk.orchestrator.settings.joined import Sections
 from fedchunk.orchestrator.settings.sections import ChunkingSettings, FederationSettings
+
+if TYPE_CHECKING:  # with networkx, which a star does without
+    from fedchunk.orchestrator.methods.topology import Topology
 
 
 @dataclass(frozen=True)

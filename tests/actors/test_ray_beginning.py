@@ -80,3 +80,13 @@ def test_neither_the_driver_nor_the_coordinator_imports_torch():
         " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_star_starts_without_the_library_of_graphs():
+    """Each client actor imports what it needs before anything can be trained, so it waits for nothing else."""
+    code = (
+        "import sys, fedchunk.actors.client.star, fedchunk.actors.coordinator.star;"
+        "import fedchunk.actors.coordinator.assembly;"
+        " sys.exit('networkx' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
