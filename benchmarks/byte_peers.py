@@ -54,7 +54,7 @@ PLAIN: dict[str, Value] = {"momentum_start": "zero", "learning_rate": 0.1}
 INT4: dict[str, Value] = {"chunk_encoding": "int4"}
 STALE = stale_copies(13, chunk_encoding="ternary", final_average=True, final_average_encoding="float16")
 FIRST: dict[str, Value] = {"final_average_encoding": "float32", "stale_copy_step": "auto"}
-"""How the first trials of it were."""
+"""What the first trials of ``stale_1_percent`` had."""
 POINTS = (
     peers(GOSSIP, "baseline", "20 peers with 4 neighbours: full exchange, float32, by gossip", {}),
     peers(AVERAGED, "baseline", "the same, and the mean of all models at the end", {"final_average": True}),

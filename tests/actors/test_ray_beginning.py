@@ -73,20 +73,15 @@ def test_people_are_told_what_is_waited_for(ray_here, make_settings):
     assert stages.names == ["starting Ray", "loading synthetic", "starting 1 client actors"]
 
 
-def test_neither_the_driver_nor_the_coordinator_imports_torch():
-    code = (
-        "import sys, fedchunk.actors.backends.ray_backend;"
-        "import fedchunk.actors.backends.ray_coordinator;"
-        " sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_star_starts_without_the_library_of_graphs():
-    """Each client actor imports what it needs before anything can be trained, so it waits for nothing else."""
-    code = (
-        "import sys, fedchunk.actors.client.star, fedchunk.actors.coordinator.star;"
-        "import fedchunk.actors.coordinator.assembly;"
-        " sys.exit('networkx' in sys.modules)"
-    )
+@pytest.mark.parametrize(
+    ("modules", "library"),
+    [
+        (["backends.ray_backend", "backends.ray_coordinator"], "torch"),  # neither driver nor coordinator trains
+        (["client.star", "coordinator.star", "coordinator.assembly"], "networkx"),  # graphs are for peers
+    ],
+)
+def test_nobody_waits_for_a_library_that_others_need(modules, library):
+    """Before anything can be trained each process imports what it needs."""
+    imports = ", ".join(f"fedchunk.actors.{module}" for module in modules)
+    code = f"import sys, {imports}; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
