@@ -15,6 +15,12 @@ FEEDBACK = (
     "chunk_compression=zstd", "initial_model=seed",
 )  # fmt: skip
 """Takes 1 % of the bytes where everybody takes part; with a part of the clients more goes down."""
+RELAY = (
+    *(option for option in FEEDBACK if not option.startswith(("chunk_reconstruction", "downlink", "initial_model"))),
+    "chunk_reconstruction=relay", "federated_learning_schema=DecentralizedFederatedLearning",
+    "federated_learning_topology=k_connected", "k_value=4",
+)  # fmt: skip
+"""Among peers: what everybody sends in a star, everybody gets."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Contender:
     variables: Mapping[str, str] = field(default_factory=dict)
     is_dense: bool = True
     """Whether its weights must be those of plain federated averaging."""
+    is_of_peers: bool = False
+    """Whether it is for those workloads alone that peers can do."""
 
 
 def contenders(cores: int, fedchunk_actors: Sequence[int]) -> tuple[Contender, ...]:
@@ -70,6 +78,10 @@ def _fedchunk(actors: Sequence[int]) -> list[Contender]:
         Contender(
             "fedchunk-feedback", f"**fedchunk**, 8.5 % of short chunks, int4, {_actors(first)}", script, actors=first,
             options=FEEDBACK, is_dense=False,
+        ),
+        Contender(
+            "fedchunk-relay", f"**fedchunk**, the same chunks by `relay`, {_actors(first)}", script, actors=first,
+            options=RELAY, is_dense=False, is_of_peers=True,
         ),
         *(Contender(f"fedchunk-{n}", f"fedchunk, {_actors(n)}", script, actors=n) for n in others),
     ]  # fmt: skip

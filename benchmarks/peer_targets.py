@@ -40,13 +40,13 @@ def times_as_fast(*peers: str) -> Measure:
     return measure
 
 
-def over_dense(name: str) -> Measure:
-    """A round of ours with chunks over our own dense round."""
+def over(name: str, base: str = "fedchunk") -> Measure:
+    """A round of ours over another one of ours: the dense one, unless told otherwise."""
 
     def measure(results: Results, actors: int) -> Spread | None:
-        if results.fastest(["fedchunk"]) is None or results.fastest([name]) is None:
+        if results.fastest([base]) is None or results.fastest([name]) is None:
             return None
-        return results.ratio(name, "fedchunk")
+        return results.ratio(name, base)
 
     return measure
 
@@ -61,13 +61,14 @@ def over_shared_training(results: Results, actors: int) -> Spread | None:
 CHUNKS, FEEDBACK = (
     f"{what}: time of a round over our own dense round" for what in ("chunks at 20 %", "8.5 % of short chunks, int4")
 )
+RELAY = "`relay` with 20 peers: time of a round over our star's with the same chunks"
 TARGETS = (
     Target("mlp", "times as fast as Flower", 30, 60, times_as_fast("flower", "flower-lean"), True),
     Target("mlp", "times as fast as pfl-research on all cores", 2.5, 4, times_as_fast("pfl"), True),
     Target("mlp", "times as fast as fedjax, its faster way", 1, 1.5, times_as_fast("fedjax", "fedjax-1"), True),
     Target("cnn", "time of a round over (loop's training time / actors)", 1.12, 1.05, over_shared_training, False),
     *(
-        Target(workload, CHUNKS, must, aim, over_dense("fedchunk-chunks"), False)
+        Target(workload, CHUNKS, must, aim, over("fedchunk-chunks"), False)
         for workload, must, aim in (
             ("mlp", 1.25, 1.1),
             ("cnn", 1.08, 1.0),
@@ -76,7 +77,11 @@ TARGETS = (
         )
     ),
     *(
-        Target(workload, FEEDBACK, must, aim, over_dense("fedchunk-feedback"), False)
+        Target(workload, FEEDBACK, must, aim, over("fedchunk-feedback"), False)
         for workload, must, aim in (("mlp", 1.4, 1.2), ("cnn", 1.2, 1.1), ("cnn-again", 1.2, 1.1))
+    ),
+    *(
+        Target(workload, RELAY, 1.5, 1.2, over("fedchunk-relay", "fedchunk-feedback"), False)
+        for workload in ("mlp-peers", "cnn-peers")
     ),
 )

@@ -54,10 +54,13 @@ class Workload:
     """How many a timed run has unless told otherwise: enough to be steady, few enough to wait for."""
     is_ours_alone: bool = False
     """Whether it compares fedchunk with itself, and other frameworks need not run it."""
+    has_peers: bool = False
+    """Whether it is for peers, too: then all of its clients take part in each round."""
 
     def quick(self, cohort_size: int) -> Workload:
-        """The same with fewer clients a round."""
-        return replace(self, cohort=min(self.cohort, cohort_size))
+        """The same with fewer clients a round; peers all take part."""
+        cohort = min(self.cohort, cohort_size)
+        return replace(self, cohort=cohort, clients=cohort if self.has_peers else self.clients)
 
     def flat_settings(self) -> dict[str, object]:
         """The settings file of this workload."""
@@ -82,10 +85,19 @@ WORKLOADS = (
     Workload("mlp", "MLP 64-200-200-10", _images("mlp", 1, 8, 0.1), 1000, 20, 100, 30),
     Workload("cnn", "CNN on 3x32x32", _images("cnn", 3, 32, 0.01), 1000, 50, 50, 8),
     Workload(
-        "cnn-again", "CNN on 3x32x32, clients that took part before", _images("cnn", 3, 32, 0.01), 100, 50, 50, 14, True
+        "cnn-again", "CNN on 3x32x32, clients that took part before", _images("cnn", 3, 32, 0.01), 100, 50, 50, 14,
+        is_ours_alone=True,
+    ),
+    Workload(
+        "mlp-peers", "MLP 64-200-200-10, 20 clients, star and peers", _images("mlp", 1, 8, 0.1), 20, 20, 20, 60,
+        is_ours_alone=True, has_peers=True,
+    ),
+    Workload(
+        "cnn-peers", "CNN on 3x32x32, 20 clients, star and peers", _images("cnn", 3, 32, 0.01), 20, 50, 20, 14,
+        is_ours_alone=True, has_peers=True,
     ),
     Workload("logistic", "Logistic regression 784-10", _images("logistic", 1, 28, 0.1), 1000, 60, 10, 60),
-)
+)  # fmt: skip
 
 
 def export(workload: Workload, rounds: int, folder: Path) -> int:

@@ -49,10 +49,16 @@ def main() -> None:
         if workload.name in (given.only or [workload.name]):
             workload = workload.quick(QUICK_COHORT) if given.quick else workload
             rounds = given.rounds or workload.rounds
-            own = tuple(taker for taker in takers if taker.environment is None or not workload.is_ours_alone)
+            own = takers_of(workload, takers)
             section = measure(workload, own, rounds, given.repetitions, given.actors[0])
             _write(output, workload.name, section)
     print((output / "peers.md").read_text(encoding="utf-8"))
+
+
+def takers_of(workload: Workload, takers: Sequence[Contender]) -> tuple[Contender, ...]:
+    """Who runs a workload."""
+    ours = [taker for taker in takers if taker.environment is None or not workload.is_ours_alone]
+    return tuple(taker for taker in ours if workload.has_peers or not taker.is_of_peers)
 
 
 def measure(

@@ -89,10 +89,12 @@ def test_the_export_holds_each_client_s_own_samples_batch_by_batch(tmp_path):
 def test_workloads_are_those_that_the_page_names():
     sizes = {w.name: (w.clients, w.samples, w.cohort) for w in workloads.WORKLOADS}
     assert sizes == {
-        "mlp": (1000, 20, 100), "cnn": (1000, 50, 50), "cnn-again": (100, 50, 50), "logistic": (1000, 60, 10)
+        "mlp": (1000, 20, 100), "cnn": (1000, 50, 50), "cnn-again": (100, 50, 50), "logistic": (1000, 60, 10),
+        "mlp-peers": (20, 20, 20), "cnn-peers": (20, 50, 20),
     }  # fmt: skip
     assert all(w.rounds >= results.LEAST_ROUNDS for w in workloads.WORKLOADS)
-    assert [w.quick(10).cohort for w in workloads.WORKLOADS] == [10, 10, 10, 10]
+    assert {w.quick(10).cohort for w in workloads.WORKLOADS} == {10}
+    assert all(w.quick(10).clients == 10 for w in workloads.WORKLOADS if w.has_peers)
     assert {target.workload for target in targets.TARGETS} == set(sizes)
 
 
@@ -139,10 +141,19 @@ def test_contenders_are_chosen_by_name_or_family_and_the_loop_is_always_there():
         return [contender.name for contender in contenders.chosen(EVERYBODY, wanted)]
 
     assert names("pfl") == ["loop", "pfl-1", "pfl"]
-    assert names("fedchunk") == ["fedchunk", "fedchunk-chunks", "fedchunk-feedback", "fedchunk-1", "loop"]
+    ours = ["fedchunk", "fedchunk-chunks", "fedchunk-feedback", "fedchunk-relay"]
+    assert names("fedchunk") == [*ours, "fedchunk-1", "loop"]
     assert names("flower-lean") == ["loop", "flower-lean"]
     with pytest.raises(ValueError, match="got fedml; allowed: fedchunk, "):
         names("fedml")
+
+
+def test_peers_run_where_all_take_part_and_others_only_what_is_not_ours_alone():
+    runs_of = {w.name: [taker.name for taker in peers.takers_of(w, EVERYBODY)] for w in workloads.WORKLOADS}
+    assert {name for name, takers in runs_of.items() if "fedchunk-relay" in takers} == {"mlp-peers", "cnn-peers"}
+    assert {name for name, takers in runs_of.items() if "flower" not in takers} == {
+        "cnn-again", "mlp-peers", "cnn-peers"
+    }  # fmt: skip
 
 
 def test_every_contender_has_a_script_and_a_known_environment():

@@ -10,23 +10,22 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
 from fedchunk.orchestrator.chunking.draft import Encoded
-from fedchunk.orchestrator.chunking.encoding import Message, Packing, decode, encode
+from fedchunk.orchestrator.chunking.encoding import Message, decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.contract.messages import AverageOrder, ModelSpec, ModelState
 from fedchunk.orchestrator.core.errors import PayloadError
-from fedchunk.orchestrator.methods.final_average import layout_of_average
+from fedchunk.orchestrator.methods.final_average import AverageForm
 
 
 class Averaging:
     """Means as messages. Sums are in float64; of a mean that came as a message it counts what the message holds.
 
-    They are cut otherwise than updates, into one chunk, and count peers instead of samples: both ends know both from
-    the settings and the tree, so over a connection that stands there is no more to say than in other messages.
+    They are cut otherwise than updates, and count peers instead of samples: both ends know both from the settings and
+    the tree, so over a connection that stands there is no more to say than in other messages.
     """
 
-    def __init__(self, spec: ModelSpec, packing: Packing) -> None:
-        self._spec, self._packing = spec, packing
-        self._layout = layout_of_average(spec.num_parameters)
+    def __init__(self, spec: ModelSpec, form: AverageForm) -> None:
+        self._spec, self._layout, self._packing = spec, form.layout, form.packing
 
     def up(self, order: AverageOrder, own: ModelState, payloads: Sequence[NDArray[np.uint8]]) -> Encoded:
         """The mean of the peer's own model and of all below it, for its parent; at the root that of all."""
@@ -41,7 +40,7 @@ class Averaging:
         return encode(
             self._layout,
             (total_P / peers).astype(np.float32),
-            np.ones(1, np.bool_),
+            np.ones(self._layout.num_chunks, np.bool_),
             round_index=order.round_index,
             sender=order.client_id,
             num_samples=peers,

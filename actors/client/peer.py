@@ -33,7 +33,7 @@ from fedchunk.orchestrator.contract.messages import (
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
-from fedchunk.orchestrator.methods.final_average import packing_of_average
+from fedchunk.orchestrator.methods.final_average import AverageForm
 from fedchunk.orchestrator.methods.method import aggregate_of
 from fedchunk.orchestrator.methods.outgoing import emit
 from fedchunk.orchestrator.settings.joined import Sections
@@ -48,7 +48,7 @@ class PeerClient:
         self._layout = worker.method.layout
         self._aggregate = aggregate_of(settings)
         self._momentum = Momentum(settings, worker)
-        self._averaging = Averaging(worker.spec, packing_of_average(settings.federation))
+        self._averaging = Averaging(worker.spec, AverageForm.of(settings.federation, worker.spec.num_parameters))
 
     def initial_model(self) -> InitialModel:
         """What everybody starts from."""

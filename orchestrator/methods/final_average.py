@@ -65,20 +65,30 @@ class SpanningTree:
         return counted
 
 
-def layout_of_average(num_parameters: int) -> Layout:
-    """The whole model goes, as one chunk."""
-    return Layout(num_parameters, 1)
+BLOCK_VALUES = 256
+"""Values that share a scale, in an encoding that has scales: 2 bytes of 258, and no layer's values are lost beside
+those of a layer with larger ones."""
 
 
-def packing_of_average(federation: FederationSettings) -> Packing:
-    """How its values travel."""
-    return Packing.built_in(federation.final_average_encoding)
+@dataclass(frozen=True)
+class AverageForm:
+    """What the messages of an average are: the whole of a model, however the updates are cut and encoded."""
+
+    layout: Layout
+    packing: Packing
+
+    @classmethod
+    def of(cls, federation: FederationSettings, num_parameters: int) -> AverageForm:
+        """One chunk, or blocks where these have scales."""
+        packing = Packing.built_in(federation.final_average_encoding)
+        has_scales = packing.codec.scale_bytes(1) > 0
+        return cls(Layout(num_parameters, -(-num_parameters // BLOCK_VALUES) if has_scales else 1), packing)
 
 
 def average_message_bytes(federation: FederationSettings, spec: ModelSpec) -> int:
-    """Bytes of each message of an average, over a connection that stands: a whole model."""
-    counts, codec = (
-        (spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers),
-        packing_of_average(federation).codec,
-    )
-    return sum(message_bytes(*counts, mask=choice_code.most_bytes(1, 1, 1), num_selected=1, codec=codec).values())
+    """Bytes of each message of an average, over a connection that stands."""
+    form = AverageForm.of(federation, spec.num_parameters)
+    chunks, codec = form.layout.num_chunks, form.packing.codec
+    counts = spec.num_parameters, spec.num_float_buffers, spec.num_integer_buffers
+    mask = choice_code.most_bytes(chunks, chunks, chunks)
+    return sum(message_bytes(*counts, mask=mask, num_selected=chunks, codec=codec).values())

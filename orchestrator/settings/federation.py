@@ -88,8 +88,8 @@ class FederationSettings(Section):
         description="Peer to peer: after the last round all get the exact mean of their models, which goes up and down "
         "a spanning tree of the topology and is billed to that round.",
     )
-    final_average_encoding: Annotated[Literal["float32", "float16"], AnyCase()] = Field(
-        "float32", description="How the values of final_average travel."
+    final_average_encoding: Annotated[Literal["float32", "float16", "int8"], AnyCase()] = Field(
+        "float32", description="How the values of final_average travel; of int8, each 256 have a scale."
     )
     clients_per_group: Count | None = Field(
         None,

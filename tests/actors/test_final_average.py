@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from fedchunk.actors.backends.local import make_client
 from fedchunk.actors.client.averaging import Averaging
-from fedchunk.orchestrator.chunking.encoding import PLAIN, Packing
 from fedchunk.orchestrator.contract.messages import AverageOrder, BufferSpec, ModelSpec, ModelState, ParameterSpec
 from fedchunk.orchestrator.core.errors import PayloadError
-from fedchunk.orchestrator.methods.final_average import SpanningTree, average_message_bytes
+from fedchunk.orchestrator.methods.final_average import AverageForm, SpanningTree, average_message_bytes
 from fedchunk.orchestrator.methods.topology import Topology, build_topology
+from fedchunk.orchestrator.settings.sections import FederationSettings
 
 PEERS = {
     "federated_learning_schema": "DecentralizedFederatedLearning", "federated_learning_topology": "k_connected",
@@ -23,13 +23,17 @@ PEERS = {
 RULES = {
     "full exchange": {"chunking": False},
     "contributors": {"final_average_encoding": "float16"},
-    "own weights": {"chunk_reconstruction": "own_weights", "federated_learning_topology": "ring", "k_value": None},
+    "own weights": {
+        "chunk_reconstruction": "own_weights", "federated_learning_topology": "ring", "k_value": None,
+        "final_average_encoding": "int8",
+    },
     "stale copies": {
         "chunk_reconstruction": "stale_copies", "chunk_score": "accumulated", "chunk_encoding": "int4",
         "momentum": 0.9, "momentum_start": "quasi_global", "learning_rate": 0.02, "withheld_share": 0.5,
     },
     "one link": {"number_of_clients": 2, "federated_learning_topology": "ring", "k_value": None},
 }  # fmt: skip
+NEAR = {"float32": {"atol": 1e-7}, "float16": {"rtol": 3e-3, "atol": 1e-4}, "int8": {"atol": 2e-3}}
 
 
 @given(st.integers(2, 25), st.integers(0, 2**32 - 1))
@@ -91,8 +95,7 @@ def test_all_peers_end_with_the_mean_of_all_and_every_message_is_billed(make_set
         withheld_P = np.mean([states["withheld", client] for client in range(clients)], axis=0, dtype=np.float64)
         assert np.abs(withheld_P).max() > 1e-3
         exact_P += 0.5 * withheld_P
-    near = {"rtol": 3e-3, "atol": 1e-4} if settings.federation.final_average_encoding == "float16" else {"atol": 1e-7}
-    np.testing.assert_allclose(run.model.weights_P, exact_P, **near)
+    np.testing.assert_allclose(run.model.weights_P, exact_P, **NEAR[settings.federation.final_average_encoding])
     for client in range(clients):
         assert states["after", client].weights_P.tobytes() == run.model.weights_P.tobytes()
     assert not np.array_equal(states["before", 0].weights_P, states["before", 1].weights_P)
@@ -171,8 +174,12 @@ def state(*values):
     )
 
 
+def form(encoding, num_parameters=3):
+    return AverageForm.of(FederationSettings(final_average_encoding=encoding), num_parameters)
+
+
 def test_means_of_parts_by_hand():
-    averaging = Averaging(SPEC, PLAIN)
+    averaging = Averaging(SPEC, form("float32"))
     new = frozenset({2})
     leaf = averaging.up(AverageOrder(4, 2, 1, (), (), new), state(3, 6, 9), [])
     middle = averaging.up(AverageOrder(4, 1, 2, (2,), (1,), new), state(5, 0, 1), [leaf.payload])
@@ -188,7 +195,7 @@ def test_means_of_parts_by_hand():
 @pytest.mark.parametrize("new", [frozenset(), frozenset({0, 1})])
 @pytest.mark.parametrize("wrong", [(5, 0, 1), (4, 1, 1), (4, 0, 2)])
 def test_a_mean_of_somebody_else_is_refused(wrong, new):
-    averaging = Averaging(SPEC, Packing.built_in("float16"))
+    averaging = Averaging(SPEC, form("float16"))
     payload = averaging.up(AverageOrder(4, 0, 1, (), (), new), state(1, 2, 3), []).payload
     assert averaging.down(AverageOrder(4, 2, 1, (0,), (1,), new), state(9, 9, 9), payload).counters_I.tolist() == [1]
     round_index, sender, count = wrong
@@ -200,3 +207,21 @@ def test_a_mean_of_somebody_else_is_refused(wrong, new):
     damaged[-1] ^= 1
     with pytest.raises(PayloadError, match="checksum"):
         averaging.down(AverageOrder(4, 2, 1, (0,), (1,), new), state(1, 2, 3), damaged)
+
+
+def test_whole_numbers_of_eight_bits_have_a_scale_for_each_256_values():
+    spec = ModelSpec((ParameterSpec("weight", (600,), 0, 600),), ())
+    rng = np.random.default_rng(3)
+    sizes = np.repeat([1.0, 100.0, 0.01], 200)  # layers of other magnitudes
+    model = ModelState(
+        (sizes * rng.standard_normal(600)).astype(np.float32), np.empty(0, np.float32), np.empty(0, np.int64)
+    )
+    averaging = Averaging(spec, form("int8", 600))
+    sent = averaging.up(AverageOrder(1, 1, 1, (), ()), model, [])
+    assert sent.sizes["values"] == 600
+    assert sent.sizes["scales"] == 3 * 2
+    assert len(sent.payload) == average_message_bytes(FederationSettings(final_average_encoding="int8"), spec)
+    after = averaging.down(AverageOrder(1, 0, 1, (1,), (1,)), model, sent.payload)
+    for block in (slice(0, 200), slice(200, 400), slice(400, 600)):
+        error = np.abs(after.weights_P[block] - model.weights_P[block]).max()
+        assert 0 < error <= 0.51 * np.abs(model.weights_P[block]).max() / 127
