@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.chunking.scoring import squared_norms
+from fedchunk.orchestrator.chunking.square_sums import squared_norms
 
 Metric = Literal["cosine", "euclidean", "coordinate"]
 

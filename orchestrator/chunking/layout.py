@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ class Layout:
         mask of values, (P,).
         """
         if self.num_parameters < SHORT_CHUNK * self.num_chunks:
-            return [(np.repeat(mask_C, self.sizes_C), self.num_values(mask_C))]
+            return [_values_of(self, mask_C.tobytes())]
         return [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)]
 
     def cut(self, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
@@ -171,6 +171,15 @@ class Layout:
     def sums_C(self, values_P: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of ``values_P`` in each chunk, in float64."""
         return np.add.reduceat(values_P, self.bounds[:-1], dtype=np.float64)
+
+
+@lru_cache(maxsize=2)
+def _values_of(layout: Layout, mask: bytes) -> tuple[NDArray[np.bool_], int]:
+    """The mask of values, (P,), of those of chunks, and how many: the same are cut, pasted and added."""
+    mask_C = np.frombuffer(mask, np.bool_)
+    mask_P = np.repeat(mask_C, layout.sizes_C)
+    mask_P.setflags(write=False)
+    return mask_P, layout.num_values(mask_C)
 
 
 def ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -36,6 +36,8 @@ class LocalChange:
     """Squared norms of after, before, and their difference; None where nobody asks for them."""
     gradient_P: NDArray[np.float32] | None = None
     """The gradient itself, where the score asks for it."""
+    withheld_C: NDArray[np.float64] | None = None
+    """Squared norms of the chunks of ``withheld_P``, where the score asks for them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Scorer:
         """Whether the score looks at the gradient itself."""
         self.uses_withheld = bool(asks & WITHHELD)
         """Whether clients keep what they did not send, to score by it."""
+        self.uses_withheld_norms = "withheld_C" in asks
+        """Whether the score asks how much of each chunk that is."""
         self.uses_distances = chunking.chunking and (settings.tracking.record_chunks == "full" or "distances_C" in asks)
         """Whether the score or the records need the distance of each chunk between after and before training."""
         self.uses_moves = self.uses_distances or bool(asks & (CHANGES | BOTH_ENDS))
@@ -123,7 +127,7 @@ class Scorer:
             "before_C": partial(_root, moved.v_C if moved else None),
             "after_C": partial(_root, moved.u_C if moved else None),
             "change_C": partial(_root, moved.difference_C if moved else None),
-            "withheld_C": lambda: scoring.norms(_there(change.withheld_P), self._layout),
+            "withheld_C": partial(_root, change.withheld_C),
             "distances_C": lambda: distances_C,
             "ages_C": lambda: ages.ages_C,
             "layout": lambda: self._layout,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.chunking.scoring import squared_norms as on_the_host
+from fedchunk.orchestrator.chunking.square_sums import squared_norms as on_the_host
 from fedchunk.orchestrator.learning.engines.segments import squared_norms
 
 
@@ -20,7 +20,7 @@ def test_squared_norms_on_the_device_are_those_of_the_chunks(device, num_chunks)
 
     found_GC = squared_norms(torch.from_numpy(rows_GP).to(device), layout.sizes_C)
 
-    np.testing.assert_allclose(found_GC, on_the_host(rows_GP, layout), rtol=1e-6)
+    np.testing.assert_allclose(found_GC, [on_the_host(row_P, layout) for row_P in rows_GP], rtol=1e-6)
 
 
 def test_hand_computed():

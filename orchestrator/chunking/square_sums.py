@@ -1,0 +1,197 @@
+"""Sums of squares, chunk by chunk, added up block by block: whoever passes over a vector anyway adds them in passing.
+
+Squares are added in float32 over short pieces and in float64 across the pieces, which costs less than a copy of the
+vector. Chunks whose squares leave the safe range of float32 are added again in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchunk.orchestrator.chunking.layout import Layout, ranges
+from fedchunk.orchestrator.chunking.tensor_pieces import cut_evenly
+
+CELL = 64
+"""Values squared and added in float32 at once, where chunks are long."""
+LONG_CHUNK = 8 * CELL
+"""Values of a chunk from which whole cells inside it outweigh the cells that its borders cut."""
+SAFE_SQUARES = (1e-20, 1e30)
+"""Sums of float32 squares that cannot have lost digits below the smallest or above the largest float32."""
+BLOCK_VALUES = 1 << 16
+"""Values handled at once: what is made of them stays in a core's second-level cache."""
+
+Values = NDArray[np.float32]
+
+
+class SquareSum(Protocol):
+    """The sums of one vector."""
+
+    def add(self, block: int, values_B: Values) -> None:
+        """Adds one of :func:`blocks`: each once, in any order."""
+        ...
+
+    def squares_C(self) -> NDArray[np.float64]:
+        """The sums, (C,), of all blocks; wrong where float32 was left."""
+        ...
+
+
+def blocks(layout: Layout) -> tuple[slice, ...]:
+    """The parts in which a vector is to be passed over: they cover it, one behind the other."""
+    return _cut_of(layout).blocks
+
+
+def square_sum(layout: Layout) -> SquareSum:
+    """Sums to which nothing was added."""
+    return _cut_of(layout).begin()
+
+
+def squared_norms(vector_P: Values, layout: Layout) -> NDArray[np.float64]:
+    """Squared L2 norm of each chunk, (C,), to a relative error below 1e-6."""
+    total = square_sum(layout)
+    for number, block in enumerate(blocks(layout)):
+        total.add(number, vector_P[block])
+    return in_range(total, layout, lambda places: vector_P[places])
+
+
+def in_range(total: SquareSum, layout: Layout, values_at: Callable[[NDArray[np.int64]], Values]) -> NDArray[np.float64]:
+    """The sums, (C,), added again where squares left the safe range of float32.
+
+    ``values_at`` gives the vector's values at some places.
+    """
+    squares_C = total.squares_C()
+    unsafe_C = ~((squares_C >= SAFE_SQUARES[0]) & (squares_C <= SAFE_SQUARES[1]))
+    if unsafe_C.any():
+        squares_C[unsafe_C] = _exactly(values_at, np.flatnonzero(unsafe_C), layout)
+    return squares_C
+
+
+def _exactly(
+    values_at: Callable[[NDArray[np.int64]], Values], chunks_K: NDArray[np.int64], layout: Layout
+) -> NDArray[np.float64]:
+    """Some chunks' sums of squares in float64: few chunks at once, for their temporaries."""
+    sums = []
+    at_once = max(1, BLOCK_VALUES // layout.longest)
+    for first in range(0, len(chunks_K), at_once):
+        chunks = chunks_K[first : first + at_once]
+        sizes = layout.sizes_C[chunks]
+        squares = np.square(values_at(ranges(layout.bounds[chunks], sizes)), dtype=np.float64)
+        sums.append(np.add.reduceat(squares, np.cumsum(sizes) - sizes))
+    return np.concatenate(sums)
+
+
+@lru_cache(maxsize=16)
+def _cut_of(layout: Layout) -> _Cells | _Pieces:
+    """How a layout's vectors are added up; worked out once for a layout."""
+    if layout.shortest >= LONG_CHUNK:
+        return _Cells(layout)
+    if layout.longest <= LONG_CHUNK:
+        return _Pieces(layout.bounds, None)
+    numbers_C = -(-layout.sizes_C // LONG_CHUNK)
+    return _Pieces(cut_evenly(layout.sizes_C, numbers_C), np.cumsum(numbers_C) - numbers_C)
+
+
+class _Pieces:
+    """Short chunks one by one; where some are longer, all in runs of at most ``LONG_CHUNK`` values."""
+
+    def __init__(self, bounds: NDArray[np.int64], firsts_C: NDArray[np.int64] | None) -> None:
+        """``bounds`` of the pieces; ``firsts_C`` is each chunk's first piece, None: pieces are chunks."""
+        last = 0
+        borders = [0]
+        while last < len(bounds) - 1:
+            last = int(np.searchsorted(bounds, bounds[last] + BLOCK_VALUES, side="right")) - 1
+            borders.append(last)
+        self.pieces = tuple(slice(*pair) for pair in pairwise(borders))
+        self.blocks = tuple(slice(int(bounds[part.start]), int(bounds[part.stop])) for part in self.pieces)
+        self.starts = tuple(bounds[part] - bounds[part.start] for part in self.pieces)
+        self.firsts_C, self.count = firsts_C, len(bounds) - 1
+
+    def begin(self) -> SquareSum:
+        return _PieceSum(self)
+
+
+class _PieceSum:
+    def __init__(self, cut: _Pieces) -> None:
+        self._cut, self._sums = cut, np.empty(cut.count)
+
+    def add(self, block: int, values_B: Values) -> None:
+        with np.errstate(over="ignore"):
+            self._sums[self._cut.pieces[block]] = np.add.reduceat(np.square(values_B), self._cut.starts[block])
+
+    def squares_C(self) -> NDArray[np.float64]:
+        firsts_C = self._cut.firsts_C
+        return self._sums if firsts_C is None else np.add.reduceat(self._sums, firsts_C)
+
+
+@dataclass(frozen=True)
+class _BlockOfCells:
+    """What there is in a block."""
+
+    cells: slice
+    cut: slice
+    """The cells that borders cut, among all such cells."""
+    places: NDArray[np.int64]
+    """Where they are among the block's cells."""
+    parts: NDArray[np.int64]
+    """Where their two parts begin each, in these cells one behind the other."""
+
+
+class _Cells:
+    """Long chunks: a vector in cells of equal length, which needs no copy; cells that a border cuts are added apart."""
+
+    def __init__(self, layout: Layout) -> None:
+        at, offset = np.divmod(layout.bounds[1:-1], CELL)
+        self.num_cells = layout.num_parameters // CELL
+        self.whole = np.empty(2 * layout.num_chunks - 1, np.int64)
+        self.whole[0], self.whole[1::2], self.whole[2::2] = 0, at, at + (offset > 0)
+        """Per chunk its first whole cell and the one behind the last; none behind the last chunk's last."""
+        self.borders = np.flatnonzero(offset)
+        """The borders that cut a cell, by the number of the chunk in front."""
+        per_block = BLOCK_VALUES // CELL
+        firsts = range(0, max(1, self.num_cells), per_block)
+        parts = [slice(first, min(first + per_block, self.num_cells)) for first in firsts]
+        self.in_blocks = [_block_of_cells(part, at[self.borders], offset[self.borders]) for part in parts]
+        stops = [*(part.stop * CELL for part in parts[:-1]), layout.num_parameters]  # the last has what is left over
+        self.blocks = tuple(slice(*pair) for pair in pairwise([0, *stops]))
+
+    def begin(self) -> SquareSum:
+        return _CellSum(self)
+
+
+def _block_of_cells(cells: slice, cut: NDArray[np.int64], offsets: NDArray[np.int64]) -> _BlockOfCells:
+    here = slice(*np.searchsorted(cut, [cells.start, cells.stop]).tolist())
+    places = cut[here] - cells.start
+    starts = CELL * np.arange(len(places))
+    return _BlockOfCells(cells, here, places, np.column_stack((starts, starts + offsets[here])).ravel())
+
+
+class _CellSum:
+    def __init__(self, cut: _Cells) -> None:
+        self._cut, self._rest = cut, 0.0
+        self._cells = np.empty(cut.num_cells)
+        self._parts = np.empty((len(cut.borders), 2))
+
+    def add(self, block: int, values_B: Values) -> None:
+        this = self._cut.in_blocks[block]
+        in_cells = (this.cells.stop - this.cells.start) * CELL
+        cells = values_B[:in_cells].reshape(-1, CELL)
+        self._cells[this.cells] = np.einsum("ij,ij->i", cells, cells)
+        if len(this.places):
+            squares = np.square(cells[this.places], dtype=np.float64).ravel()
+            self._parts[this.cut] = np.add.reduceat(squares, this.parts).reshape(-1, 2)
+        if in_cells < len(values_B):
+            self._rest = float(np.square(values_B[in_cells:], dtype=np.float64).sum())
+
+    def squares_C(self) -> NDArray[np.float64]:
+        borders = self._cut.borders
+        squares_C: NDArray[np.float64] = np.add.reduceat(self._cells, self._cut.whole)[::2]
+        squares_C[borders] += self._parts[:, 0]
+        squares_C[borders + 1] += self._parts[:, 1]
+        squares_C[-1] += self._rest
+        return squares_C
