@@ -55,9 +55,28 @@ INT4: dict[str, Value] = {"chunk_encoding": "int4"}
 STALE = stale_copies(13, chunk_encoding="ternary", final_average=True, final_average_encoding="float16")
 FIRST: dict[str, Value] = {"final_average_encoding": "float32", "stale_copy_step": "auto"}
 """What the first trials of ``stale_1_percent`` had."""
+PLAIN_STALE: dict[str, Value] = {
+    "sensitivity_percentage": 15.5,
+    "final_average_encoding": "int8",
+    "withheld_share": 0.25,
+}
+FLOAT16: dict[str, Value] = {
+    "sensitivity_percentage": 13,
+    "final_average_encoding": "float16",
+    "withheld_share": 0.5,
+}
+"""What the first trials of ``stale_plain_1_percent`` had."""
 POINTS = (
     peers(GOSSIP, "baseline", "20 peers with 4 neighbours: full exchange, float32, by gossip", {}),
-    peers(AVERAGED, "baseline", "the same, and the mean of all models at the end", {"final_average": True}),
+    peers(
+        AVERAGED,
+        "baseline",
+        "the same, and the mean of all models at the end",
+        {"final_average": True},
+        *({"momentum": 0.8, "learning_rate": rate} for rate in (0.1, 0.15, 0.2)),
+        *({"momentum": 0.95, "learning_rate": rate} for rate in (0.03, 0.05)),
+        *({"learning_rate": rate, "learning_rate_schedule": "cosine"} for rate in (0.12, 0.15)),
+    ),
     peers(
         TUNED,
         "baseline",
@@ -127,13 +146,28 @@ POINTS = (
     peers(
         "stale_plain_1_percent",
         "ours",
-        "peers: stale copies, 13 % of 964 chunks, ternary, mean of all models at the end",
-        STALE | {"learning_rate": 0.07},
-        {"learning_rate": 0.05},
+        "peers: stale copies, 15.5 % of 964 chunks, ternary, mean of all models at the end as int8",
+        STALE | {"learning_rate": 0.07} | PLAIN_STALE,
+        {"withheld_share": 0.0},
+        {"withheld_share": 0.1},
+        {"withheld_share": 0.5},
+        {"withheld_share": 0.75},
         {"learning_rate": 0.1},
-        {"stale_copy_step": 0.15},
-        {"stale_copy_step": 0.3},
-        {"stale_copy_step": 0.3, "learning_rate": 0.1},
+        {"momentum": 0.8, "learning_rate": 0.14},
+        {"withheld_share": 0.5, "stale_copy_step": 0.2},
+        {"withheld_share": 0.5, "momentum": 0.95, "learning_rate": 0.03},
+        {"withheld_share": 0.5, "chunk_encoding": "int4", "sensitivity_percentage": 9.2, "stale_copy_step": 0.2},
+        *(
+            FLOAT16 | change
+            for change in (
+                {"learning_rate": 0.07},
+                {"learning_rate": 0.05},
+                {"learning_rate": 0.1},
+                {"stale_copy_step": 0.15},
+                {"stale_copy_step": 0.3},
+                {"stale_copy_step": 0.3, "learning_rate": 0.1},
+            )
+        ),
     ),
     peers("peers_20_percent", "ours", "peers: stale copies, every chunk, int4, step 1", plain_copies(100, 1.0)),
     peers("peers_5_percent", "ours", "peers: stale copies, 36 % of 964 chunks, int4, step 0.7", plain_copies(36, 0.7)),

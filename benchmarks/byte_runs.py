@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import yaml
 from byte_points import Point, Value
+
+from fedchunk.orchestrator.settings import loading
 
 COMMON = Path(__file__).with_name("accuracy_per_byte.yaml")
 
@@ -32,14 +33,17 @@ def folder_of(runs: Path, point: Point, seed: int) -> Path:
 
 
 def is_finished(folder: Path, wanted: Mapping[str, Value]) -> bool:
-    """Whether the folder holds a finished run with the common settings and these."""
+    """Whether the folder holds a finished run with the common settings and these, and else nothing but defaults.
+
+    A setting that the run knew nothing of, as it is younger than it, is no difference.
+    """
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    settings = yaml.safe_load(COMMON.read_text(encoding="utf-8")) | {key: _meant(wanted[key]) for key in wanted}
-    return summary["status"] == "finished" and all(config.get(key) == value for key, value in settings.items())
+    settings = json.loads(json.dumps(loading.load(COMMON, _overrides(wanted)).settings.flat()))
+    return summary["status"] == "finished" and all(config[key] == settings.get(key) for key in config)
 
 
 def run_all(runs: Path, points: Sequence[tuple[Point, int]], rounds: int | None, at_once: int) -> list[str]:
@@ -73,17 +77,13 @@ def _run(runs: Path, point: Point, seed: int, rounds: int | None) -> str | None:
     """One run as a process; None, or what it said when it failed. What an interrupted one left is replaced."""
     folder = folder_of(runs, point, seed)
     shutil.rmtree(folder, ignore_errors=True)
-    settings = [f"{key}={_written(value)}" for key, value in wanted_settings(point, seed, rounds).items()]
+    settings = _overrides(wanted_settings(point, seed, rounds))
     fedchunk = Path(sys.executable).with_name("fedchunk")
     command = [str(fedchunk), "run", str(COMMON), *settings, "--local", "--output", str(folder)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     return None if done.returncode == 0 else f"exit code {done.returncode}: {done.stderr.strip()[-500:]}"
 
 
-def _written(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _meant(value: Value) -> object:
-    """A setting as it is recorded: mappings are written as text in the grid."""
-    return yaml.safe_load(value) if isinstance(value, str) else value
+def _overrides(settings: Mapping[str, Value]) -> list[str]:
+    """Settings as the command takes them."""
+    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in settings.items()]

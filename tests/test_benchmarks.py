@@ -172,10 +172,11 @@ def test_a_target_is_not_reached_with_some_of_the_seeds():
     assert results.verdict(points.Target("must", 0.1, 0.5, "small"), found) == "unfinished: without seed 1 and 3"
 
 
-def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accuracy=0.8):
+def finished(folder, point, seed, *, status="finished", bytes_each_way=500, accuracy=0.8, **others):
     """A run's folder as fedchunk leaves it, as far as the benchmark looks: seven rounds, one of them not evaluated."""
-    (folder / "tables").mkdir(parents=True)
-    settings = loading.load(runs.COMMON, overrides(runs.wanted_settings(point, seed, None))).settings.flat()
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    wanted = runs.wanted_settings(point, seed, None) | others
+    settings = loading.load(runs.COMMON, overrides(wanted)).settings.flat()
     (folder / "config.json").write_text(json.dumps(settings))
     (folder / "summary.json").write_text(json.dumps({"status": status, "weights_sha256": "ab"}))
     accuracies = [0.1, None, *[accuracy + step / 100 for step in (-2, -1, 0, 1, 2)]]
@@ -219,3 +220,5 @@ def test_a_run_counts_as_finished_only_with_the_same_settings(tmp_path):
     assert runs.is_finished(folder, runs.wanted_settings(FULL, 1, None))
     assert not runs.is_finished(folder, runs.wanted_settings(FULL, 1, 3))
     assert not runs.is_finished(folder, runs.wanted_settings(FULL, 1, None) | {"learning_rate": 0.3})
+    finished(folder, FULL, 1, momentum=0.5)
+    assert not runs.is_finished(folder, runs.wanted_settings(FULL, 1, None)), "it differs in what nobody asked for"

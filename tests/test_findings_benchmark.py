@@ -60,7 +60,7 @@ def test_points_are_there_for_every_question():
 @pytest.mark.parametrize("point", findings.MASKS, ids=lambda point: point.name)
 def test_a_finished_run_of_masks_is_found_by_what_it_recorded_of_its_settings(tmp_path, point):
     wanted = runs.wanted_settings(point, 1, None)
-    recorded = loading.load(runs.COMMON, [f"{key}={runs._written(value)}" for key, value in wanted.items()])
+    recorded = loading.load(runs.COMMON, runs._overrides(wanted))
     (tmp_path / "config.json").write_text(json.dumps(recorded.settings.flat()))
     (tmp_path / "summary.json").write_text(json.dumps({"status": "finished"}))
     assert runs.is_finished(tmp_path, wanted)

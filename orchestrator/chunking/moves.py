@@ -51,7 +51,9 @@ def moves(
     keeping: Keeping | None = None,
     before_C: NDArray[np.float64] | None = None,
 ) -> Moves:
-    """Looks at a client's vectors, (P,) each. Rows that are not finite are rows like others here.
+    """Looks at a client's vectors, (P,) each.
+
+    Where they are not finite, or squares leave the range of float32, numpy warns unless the caller tells it not to.
 
     Args:
         before_P: weights where training began.

@@ -34,7 +34,7 @@ class SquareSum(Protocol):
     """The sums of one vector."""
 
     def add(self, block: int, values_B: Values) -> None:
-        """Adds one of :func:`blocks`: each once, in any order."""
+        """Adds one of :func:`blocks`: each once, in any order. Squares may leave the range of float32."""
         ...
 
     def squares_C(self) -> NDArray[np.float64]:
@@ -55,8 +55,9 @@ def square_sum(layout: Layout) -> SquareSum:
 def squared_norms(vector_P: Values, layout: Layout) -> NDArray[np.float64]:
     """Squared L2 norm of each chunk, (C,), to a relative error below 1e-6."""
     total = square_sum(layout)
-    for number, block in enumerate(blocks(layout)):
-        total.add(number, vector_P[block])
+    with np.errstate(over="ignore"):
+        for number, block in enumerate(blocks(layout)):
+            total.add(number, vector_P[block])
     return in_range(total, layout, lambda places: vector_P[places])
 
 
@@ -81,8 +82,11 @@ def _exactly(
     for first in range(0, len(chunks_K), at_once):
         chunks = chunks_K[first : first + at_once]
         sizes = layout.sizes_C[chunks]
-        squares = np.square(values_at(ranges(layout.bounds[chunks], sizes)), dtype=np.float64)
-        sums.append(np.add.reduceat(squares, np.cumsum(sizes) - sizes))
+        values = values_at(ranges(layout.bounds[chunks], sizes))
+        if values.any():
+            sums.append(np.add.reduceat(np.square(values, dtype=np.float64), np.cumsum(sizes) - sizes))
+        else:  # as where nothing happened to weights that nothing reaches
+            sums.append(np.zeros(len(chunks)))
     return np.concatenate(sums)
 
 
@@ -121,8 +125,7 @@ class _PieceSum:
         self._cut, self._sums = cut, np.empty(cut.count)
 
     def add(self, block: int, values_B: Values) -> None:
-        with np.errstate(over="ignore"):
-            self._sums[self._cut.pieces[block]] = np.add.reduceat(np.square(values_B), self._cut.starts[block])
+        self._sums[self._cut.pieces[block]] = np.add.reduceat(np.square(values_B), self._cut.starts[block])
 
     def squares_C(self) -> NDArray[np.float64]:
         firsts_C = self._cut.firsts_C
