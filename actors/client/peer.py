@@ -97,7 +97,8 @@ class PeerClient:
                 pending = replace(pending, began_P=start.weights_P)
             num_samples = self._worker.num_samples(client)
             whose = order.round_index, client, num_samples
-            emission = emit(self._method, *whose, pending, choice.selected_C, stands=order.stands)
+            squares_C = change.withheld_C
+            emission = emit(self._method, *whose, pending, choice.selected_C, stands=order.stands, squares_C=squares_C)
         report = ClientReport(
             round_index=order.round_index,
             client_id=client,

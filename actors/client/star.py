@@ -315,7 +315,7 @@ class StarClient:
                 new_state = pending
                 sent: Outgoing | Payload = self._scores_message(task, scores_C)
             else:
-                sent = self._emit(task, pending, choice.selected_C)
+                sent = self._emit(task, pending, choice.selected_C, change.withheld_C)
                 new_state, residual_norm = self._to_keep(sent.state), sent.residual_norm
         selected_C = choice.selected_C if choice else np.zeros(self._layout.num_chunks, np.bool_)
         report = ClientReport(
@@ -339,11 +339,16 @@ class StarClient:
     def _to_keep(self, state: ClientState) -> ClientState:
         return state if self._keeps_models else replace(state, model=None)
 
-    def _emit(self, task: ClientTask, pending: ClientState, selected_C: NDArray[np.bool_]) -> Outgoing:
-        num_samples = self._worker.num_samples(task.client_id)
-        told = self._settings.chunking.agrees
-        whose = task.round_index, task.client_id, num_samples
-        return emit(self._method, *whose, pending, selected_C, stands=task.stands, with_mask=not told)
+    def _emit(
+        self,
+        task: ClientTask,
+        pending: ClientState,
+        selected_C: NDArray[np.bool_],
+        squares_C: NDArray[np.float64] | None = None,
+    ) -> Outgoing:
+        whose = task.round_index, task.client_id, self._worker.num_samples(task.client_id)
+        how = {"stands": task.stands, "with_mask": not self._settings.chunking.agrees}
+        return emit(self._method, *whose, pending, selected_C, squares_C=squares_C, **how)
 
     def _emit_told(self, task: ClientTask) -> Outgoing:
         """Sends the chunks that the message asks for."""

@@ -9,10 +9,13 @@ cohort's weight: a mean over the few who sent a chunk is too long a step and div
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.layout import Layout
+from fedchunk.orchestrator.chunking.scoring import length
 
 
 def withheld_after(
@@ -40,3 +43,29 @@ def withheld_after(
     withheld_P = pending_P if in_place else pending_P.copy()
     layout.add(-seen, mask_C, withheld_P)
     return withheld_P
+
+
+def residual_norm(
+    withheld_P: NDArray[np.float32],
+    mask_C: NDArray[np.bool_],
+    layout: Layout,
+    squares_C: NDArray[np.float64] | None = None,
+) -> float:
+    """L2 norm of what stays with the sender.
+
+    Args:
+        withheld_P: what :func:`withheld_after` gave.
+        mask_C: the chunks that were sent.
+        layout: the cut.
+        squares_C: squared norms of the chunks before they were sent: only those that were have others now.
+
+    Example:
+        >>> layout, sent = Layout(4, 2), np.array([False, True])
+        >>> residual_norm(np.array([3, 4, 0, 12], np.float32), sent, layout, np.array([25.0, 1000.0]))
+        13.0
+    """
+    if squares_C is None:
+        return length(withheld_P)
+    lost = np.empty(layout.num_values(mask_C), np.float32)
+    layout.cut(withheld_P, mask_C, lost)
+    return math.sqrt(float(squares_C[~mask_C].sum()) + (length(lost) ** 2 if len(lost) else 0.0))

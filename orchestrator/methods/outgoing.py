@@ -44,11 +44,13 @@ def emit(
     *,
     stands: bool,
     with_mask: bool = True,
+    squares_C: NDArray[np.float64] | None = None,
 ) -> Outgoing:
     """Encodes the chunks ``selected_C`` of what a client has to send.
 
     What the receiver does not see of it stays with the client as its exchange rule says. ``stands``: the client has
-    sent something before. ``with_mask`` is False where the receiver made the choice.
+    sent something before. ``with_mask`` is False where the receiver made the choice. ``squares_C`` are the squared
+    norms of the chunks of what is withheld, where they are known.
 
     Raises:
         ValueError: a value does not fit the encoding.
@@ -68,6 +70,6 @@ def emit(
     )
     withheld_P, residual_norm = pending.withheld_P, None
     if withheld_P is not None:
-        withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, sent, method.layout)
+        withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, sent, method.layout, squares_C)
     last_sent_C = np.where(selected_C, np.int32(round_index), pending.last_sent_C)
     return Outgoing(sent, stands, replace(pending, last_sent_C=last_sent_C, withheld_P=withheld_P), residual_norm)

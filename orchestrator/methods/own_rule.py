@@ -60,7 +60,12 @@ class OwnRule(ExchangeRule):
         return self._vector("sent_vector", vector_P, len(pending.model.weights_P))
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
+        self,
+        withheld_P: NDArray[np.float32],
+        selected_C: NDArray[np.bool_],
+        sent: Draft,
+        layout: Layout,
+        squares_C: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float32], float | None]:
         """Passed on."""
         with self._bound.named():

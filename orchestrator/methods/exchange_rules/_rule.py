@@ -142,12 +142,18 @@ class ExchangeRule:
         return pending.model.weights_P
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
+        self,
+        withheld_P: NDArray[np.float32],
+        selected_C: NDArray[np.bool_],
+        sent: Draft,
+        layout: Layout,
+        squares_C: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float32], float | None]:
         """What stays with the sender once a message is sent, (P,), and its L2 norm where it is a residual.
 
         Of values that are sent whole nothing stays in the chunks that went; the rest is what scores look at. In a star
-        the rule may write over ``withheld_P``.
+        the rule may write over ``withheld_P``. ``squares_C`` are the squared norms of its chunks where they are known;
+        a user's rule is not told.
         """
         kept_P = withheld_P.copy()
         layout.paste(np.zeros(layout.num_values(selected_C), np.float32), selected_C, kept_P)

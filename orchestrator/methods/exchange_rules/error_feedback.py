@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.draft import Draft
-from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.feedback import residual_norm, withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
-from fedchunk.orchestrator.chunking.scoring import length
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._feedback_model import FeedbackModel
 from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, GlobalModel, ServerSide
@@ -77,11 +76,16 @@ class ErrorFeedback(ExchangeRule):
         return pending.withheld_P
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
+        self,
+        withheld_P: NDArray[np.float32],
+        selected_C: NDArray[np.bool_],
+        sent: Draft,
+        layout: Layout,
+        squares_C: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float32], float | None]:
         """What the receiver did not see, in the place of what was pending unless that is the message itself."""
         kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout, in_place=not sent.is_view)
-        return kept_P, length(kept_P)
+        return kept_P, residual_norm(kept_P, selected_C, layout, squares_C)
 
     def global_model(self, server: ServerSide, state: ModelState) -> GlobalModel:
         """The coordinator's model before the first round."""
@@ -93,4 +97,6 @@ def ahead(shared_P: NDArray[np.float32], withheld_P: NDArray[np.float32] | None,
     """What others know of a model, plus a share of what they do not."""
     if share == 0 or withheld_P is None:
         return shared_P
-    return shared_P + np.float32(share) * withheld_P
+    ahead_P = np.float32(share) * withheld_P
+    ahead_P += shared_P
+    return ahead_P

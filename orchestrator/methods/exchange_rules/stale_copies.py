@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.draft import Draft
 from fedchunk.orchestrator.chunking.encoding import Message
-from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.feedback import residual_norm, withheld_after
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.mixing import SentChange, mix_stale_copies
-from fedchunk.orchestrator.chunking.scoring import length
 from fedchunk.orchestrator.contract.messages import ClientState
 from fedchunk.orchestrator.methods.exchange_rules._rule import ExchangeRule, PeerView
 from fedchunk.orchestrator.methods.exchange_rules.error_feedback import ahead
@@ -63,11 +62,16 @@ class StaleCopies(ExchangeRule):
         return pending.withheld_P
 
     def after_sending(
-        self, withheld_P: NDArray[np.float32], selected_C: NDArray[np.bool_], sent: Draft, layout: Layout
+        self,
+        withheld_P: NDArray[np.float32],
+        selected_C: NDArray[np.bool_],
+        sent: Draft,
+        layout: Layout,
+        squares_C: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float32], float | None]:
         """e: what the neighbours have still not heard."""
         kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout)
-        return kept_P, length(kept_P)
+        return kept_P, residual_norm(kept_P, selected_C, layout, squares_C)
 
     def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:
         """s: everybody begins with the same model, so nothing pulls."""

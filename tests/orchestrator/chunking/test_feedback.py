@@ -12,7 +12,9 @@ from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.scoring import norms
 from fedchunk.orchestrator.chunking.selection import best
+from fedchunk.orchestrator.chunking.square_sums import squared_norms
 from fedchunk.orchestrator.methods.exchange_rules.error_feedback import ErrorFeedback
+from fedchunk.orchestrator.methods.exchange_rules.stale_copies import StaleCopies
 
 LAYOUT = Layout(90, 11)
 
@@ -69,6 +71,21 @@ def test_a_rule_of_a_star_writes_over_what_was_pending_and_leaves_the_message_as
     assert message.encoded().payload.tobytes() == before
     assert (kept_P is pending_P) == (encoding != "float32")
     assert length == pytest.approx(np.linalg.norm(expected_P.astype(float)), rel=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["float32", "int4", "sign"])
+@pytest.mark.parametrize("rule", [ErrorFeedback(0.5), StaleCopies(0.2)])
+@given(st.integers(0, 2**32 - 1), st.integers(0, 11))
+def test_the_norm_of_what_stays_is_the_same_where_chunks_were_looked_at_before(encoding, rule, seed, count):
+    pending_P = np.random.default_rng(seed).normal(size=90).astype(np.float32)
+    mask_C, squares_C = best(norms(pending_P, LAYOUT), count), squared_norms(pending_P, LAYOUT)
+    message = draft(
+        LAYOUT, pending_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None,
+        packing=Packing.built_in(encoding), is_change=True,
+    )  # fmt: skip
+    _, by_pass = rule.after_sending(pending_P.copy(), mask_C, message, LAYOUT)
+    _, by_squares = rule.after_sending(pending_P, mask_C, message, LAYOUT, squares_C)
+    assert by_squares == pytest.approx(by_pass, rel=2e-6, abs=1e-12)
 
 
 def test_every_chunk_is_sent_in_the_end():
