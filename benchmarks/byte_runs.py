@@ -43,7 +43,8 @@ def is_finished(folder: Path, wanted: Mapping[str, Value]) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     settings = json.loads(json.dumps(loading.load(COMMON, _overrides(wanted)).settings.flat()))
-    return summary["status"] == "finished" and all(config[key] == settings.get(key) for key in config)
+    known = {key for key in settings if key in config or key in wanted}
+    return summary["status"] == "finished" and all(config.get(key) == settings[key] for key in known)
 
 
 def run_all(runs: Path, points: Sequence[tuple[Point, int]], rounds: int | None, at_once: int) -> list[str]:

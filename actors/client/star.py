@@ -237,30 +237,26 @@ class StarClient:
         total = GroupSum(self._layout, worker.spec, worker.verifier, worker.weight) if order.summed else None
         reports: list[ClientReport] = []
         states: list[ClientState] = []
-        payloads: list[Payload] = []
-        turns = self._spans.turns("pack", "aggregate", clients=len(tasks))
-        for row, task in enumerate(tasks):
-            turns.now("pack")
-            try:
-                one = self._finish(task, ready[row].before, changes[row], trained, row, train_s)
-            except ClientFailed as error:
-                failed[task.client_id] = reason_of(error)
-                continue
-            states.append(self._momentum.to_follow_up(one.state, ready[row].momentum_P, ready[row].before))
-            reports.append(one.report)
-            if total is None:
-                payloads.append(_written(one.sent))
-            else:  # at once, while it is in the processor's cache
-                turns.now("aggregate")
-                new = () if task.stands else (task.client_id,)
-                opaque = isinstance(one.sent, Outgoing) and not one.sent.draft.is_transparent
-                sent = [(task.client_id, _written(one.sent) if opaque else one.sent)]
+        sent: list[tuple[int, Outgoing | Payload]] = []
+        with self._spans.doing("pack", len(tasks)):
+            for row, task in enumerate(tasks):
+                try:
+                    one = self._finish(task, ready[row].before, changes[row], trained, row, train_s)
+                except ClientFailed as error:
+                    failed[task.client_id] = reason_of(error)
+                    continue
+                states.append(self._momentum.to_follow_up(one.state, ready[row].momentum_P, ready[row].before))
+                reports.append(one.report)
+                sent.append((task.client_id, one.sent if total and _is_known(one.sent) else _written(one.sent)))
+        if total is not None:
+            with self._spans.doing("aggregate", len(tasks)):
+                new = frozenset(task.client_id for task in tasks if not task.stands)
                 total.add(order.round_index, sent, most_a_unit=order.most_a_unit, newcomers=new)
-        turns.end()
         sent_C = total.sent_C if total else None
         kept = self._keeping.of(states, trained, sent_C, whole=not failed, alone=len(order.groups) == 1)
         rows = ReportRows.of(reports) if reports else None
         if total is None:
+            payloads = [_written(its) for _, its in sent]
             return GroupResult(rows, failed, {}, {}, None), payloads, kept
         return GroupResult(rows, failed, total.rejected, total.sizes, total.partial(), total.largest), [], kept
 
@@ -392,6 +388,11 @@ class StarClient:
     def _own_start(self) -> ModelState | None:
         """What a client that never took part has by itself."""
         return self._worker.start if self._settings.federation.clients_have_first_model else None
+
+
+def _is_known(sent: Outgoing | Payload) -> bool:
+    """Whether it is known, without writing it, what a receiver makes of it."""
+    return isinstance(sent, Outgoing) and sent.draft.is_transparent
 
 
 def _written(sent: Outgoing | Payload) -> Payload:
