@@ -15,7 +15,8 @@ PEERS: dict[str, Value] = {
 """Where models differ, all 20 are measured, so only every 25th round."""
 SHARED: dict[str, Value] = PEERS | {"evaluation_interval": 4}
 """One model is measured as often as a star's."""
-GOSSIP, AVERAGED, TUNED = "peers_full_exchange", "peers_averaged_full_exchange", "peers_tuned_full_exchange"
+GOSSIP, AVERAGED = "peers_full_exchange", "peers_averaged_full_exchange"
+PLAIN_TUNED, TUNED = "peers_plain_full_exchange", "peers_tuned_full_exchange"
 
 
 def peers(name: str, group: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
@@ -68,19 +69,21 @@ FLOAT16: dict[str, Value] = {
 """What the first trials of ``stale_plain_1_percent`` had."""
 POINTS = (
     peers(GOSSIP, "baseline", "20 peers with 4 neighbours: full exchange, float32, by gossip", {}),
+    peers(AVERAGED, "baseline", "the same, and the mean of all models at the end", {"final_average": True}),
     peers(
-        AVERAGED,
+        PLAIN_TUNED,
         "baseline",
-        "the same, and the mean of all models at the end",
-        {"final_average": True},
-        *({"momentum": 0.8, "learning_rate": rate} for rate in (0.1, 0.15, 0.2)),
+        "the same, tuned: momentum 0.8",
+        {"final_average": True, "momentum": 0.8},
+        {"momentum": 0.9},
+        *({"learning_rate": rate} for rate in (0.15, 0.2)),
         *({"momentum": 0.95, "learning_rate": rate} for rate in (0.03, 0.05)),
-        *({"learning_rate": rate, "learning_rate_schedule": "cosine"} for rate in (0.12, 0.15)),
+        *({"momentum": 0.9, "learning_rate": rate, "learning_rate_schedule": "cosine"} for rate in (0.12, 0.15)),
     ),
     peers(
         TUNED,
         "baseline",
-        "the same with quasi-global momentum, and the mean of all models at the end, tuned",
+        "the same with quasi-global momentum, tuned",
         {"final_average": True} | QUASI_GLOBAL | {"learning_rate": 0.1, "momentum": 0.85},
         *({"momentum": 0.9} | PLAIN | {"learning_rate": rate} for rate in (0.03, 0.05, 0.07, 0.1, 0.15)),
         {"momentum": 0.9} | PLAIN | {"learning_rate_schedule": "cosine"},
@@ -153,7 +156,10 @@ POINTS = (
         {"withheld_share": 0.5},
         {"withheld_share": 0.75},
         {"learning_rate": 0.1},
+        {"momentum": 0.8, "learning_rate": 0.1},
         {"momentum": 0.8, "learning_rate": 0.14},
+        {"momentum": 0.85, "learning_rate": 0.1},
+        {"stale_copy_step": 0.2},
         {"withheld_share": 0.5, "stale_copy_step": 0.2},
         {"withheld_share": 0.5, "momentum": 0.95, "learning_rate": 0.03},
         {"withheld_share": 0.5, "chunk_encoding": "int4", "sensitivity_percentage": 9.2, "stale_copy_step": 0.2},
@@ -186,6 +192,7 @@ TARGETS = (
     Target("must, peers", 0.01, -2.0, "relay_1_percent", GOSSIP),
     Target("aim, peers", 0.01, 0.5, "relay_1_percent", BASELINE),
     Target("must, peers, without momentum between rounds", 0.01, 0.5, "stale_plain_1_percent", AVERAGED),
+    Target("the same, opponent tuned as long", 0.01, 0.5, "stale_plain_1_percent", PLAIN_TUNED),
     Target("must, peers, with it", 0.01, 0.5, "stale_1_percent", TUNED),
     Target("must, peers", 0.004, 0.5, "relay_tree_0_4_percent", BASELINE),
 )

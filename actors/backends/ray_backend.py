@@ -31,6 +31,7 @@ from fedchunk.actors.backends.placement import Placement, plan_placement
 from fedchunk.actors.backends.ray_client import Spawner
 from fedchunk.actors.backends.ray_coordinator import RoundOrder, _CoordinatorShell
 from fedchunk.actors.backends.ray_start import start_ray
+from fedchunk.actors.backends.round_rows import RoundRows
 from fedchunk.actors.client.experiment_data import ExperimentData, prepare, test_parts
 from fedchunk.actors.client.factory import ActorFactory, make_client
 from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
@@ -127,9 +128,9 @@ class RayFederation:
                 logger.warning("%s", notice)
             if cohort:
                 observer.clients_done(round_index, done, cohort)
-        result: RoundResult = self._answer(reference)
+        rows: RoundRows = self._answer(reference)
         self._last_round = round_index
-        return result
+        return rows.result()
 
     def final_model(self) -> ModelState:
         """The coordinator's model after the last round that :meth:`run_round` returned."""

@@ -14,8 +14,9 @@ from fedchunk.actors.backends.memory import keep_freed_memory, uncollected
 
 if TYPE_CHECKING:
     from fedchunk.actors.backends.ray_client import Spawner
+    from fedchunk.actors.backends.round_rows import RoundRows
     from fedchunk.actors.coordinator.assembly import Beginning
-    from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
+    from fedchunk.orchestrator.contract.messages import ModelState
     from fedchunk.orchestrator.settings.whole import Settings
 
 
@@ -85,8 +86,10 @@ class _CoordinatorShell:
         self._coordinator, beginning = build_coordinator(self._settings, group, samples_per_client, parts)
         return beginning
 
-    def run_round(self, order: RoundOrder) -> RoundResult | None:
+    def run_round(self, order: RoundOrder) -> RoundRows | None:
         """One round, when it is its turn; None if no more are wanted, or if it was asked for before a restoring."""
+        from fedchunk.actors.backends.round_rows import RoundRows
+
         round_index = order.round_index
         with self._turn:
             self._turn.wait_for(lambda: order.generation < self._generation or self._next_round == round_index)
@@ -108,7 +111,7 @@ class _CoordinatorShell:
                     self._models = before | {round_index: self._coordinator.model}
                 self._next_round = round_index + 1 if clean else NO_MORE
                 self._turn.notify_all()
-        return played.result()
+        return RoundRows.of(played.result())
 
     def hold(self) -> int:
         """No round begins after the one in progress; which is the last."""
