@@ -198,17 +198,19 @@ class StarClient:
 
     def _model_of(self, task: ClientTask) -> ModelState:
         """The client's own model, with all that it was sent."""
-        known = task.known
-        if known is not None and task.own_C is None:
-            return known
-        own = model_of(task.state, self._layout) if task.state else self._own_start
-        if known is not None and task.own_C is not None:
-            assert own is not None, "a client that knows nothing has no chunks of its own"
-            return replace(known, weights_P=with_chunks(known.weights_P, own.weights_P, task.own_C, self._layout))
-        for message in task.messages:
-            own = reconstruct(self._worker.start if message.from_first else own, message, self._layout)
-        assert own is not None, "a client that was sent nothing"
-        return own
+        state, layout = task.state, self._layout
+        if task.known is None:
+            own = model_of(state, layout) if state else self._own_start
+            for message in task.messages:
+                own = reconstruct(self._worker.start if message.from_first else own, message, layout)
+            assert own is not None, "a client that was sent nothing"
+            return own
+        if task.own_C is None:
+            return task.known
+        its, kept_C = (state.model, state.kept_C) if state else (self._own_start, None)
+        assert its is not None, "a client that knows nothing has no chunks of its own"
+        mixed_P = with_chunks(task.known.weights_P, its.weights_P, task.own_C, layout, kept_C)
+        return replace(task.known, weights_P=mixed_P)
 
     def _opened(self, origin: Origin, message: Payload, known_C: NDArray[np.bool_] | None, stands: bool) -> Message:
         spec, own = self._worker.spec, self._method.own_codec
@@ -226,8 +228,7 @@ class StarClient:
         tasks, starts = [one.task for one in ready], [one.start for one in ready]
         momenta = [one.momentum_P for one in ready]
         clock = time.perf_counter()
-        homes = [task.state.home if task.state else None for task in tasks]
-        clients = [task.client_id for task in tasks]
+        clients, homes = [task.client_id for task in tasks], [task.state.home if task.state else None for task in tasks]
         trained = self._worker.train(order.round_index, clients, starts, momenta, homes)
         train_s = (time.perf_counter() - clock) / len(tasks)
         with self._spans.doing("score", len(tasks)):

@@ -140,6 +140,26 @@ class Layout:
             return [_values_of(self, mask_C.tobytes())]
         return [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)]
 
+    def places_among(self, mask_C: NDArray[np.bool_], kept_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
+        """As :meth:`places`, of what :meth:`cut` made of ``kept_C``, which has all chunks of ``mask_C``.
+
+        Raises:
+            ValueError: it has not.
+
+        Example:
+            >>> kept, some = np.array([True, False, True, True]), np.array([False, False, True, True])
+            >>> Layout(1024, 4).places_among(some, kept)
+            [(slice(256, 768, None), 512)]
+        """
+        if (mask_C & ~kept_C).any():
+            raise ValueError("chunks that were not kept")
+        if self.num_parameters < SHORT_CHUNK * self.num_chunks:
+            return [(np.repeat(mask_C[kept_C], self.sizes_C[kept_C]), self.num_values(mask_C))]
+        starts_C = np.cumsum(np.where(kept_C, self.sizes_C, 0)) - self.sizes_C  # of those that were kept
+        runs = [(int(starts_C[first]), first, last) for first, last in self.chunk_runs(mask_C)]
+        sizes = [self._borders[last] - self._borders[first] for _, first, last in runs]
+        return [(slice(start, start + size), size) for (start, _, _), size in zip(runs, sizes, strict=True)]
+
     def cut(self, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
         """Copies the chunks of ``mask_C``, one behind the other, into ``out`` (``num_values(mask_C)`` values)."""
         position = 0

@@ -33,9 +33,15 @@ def from_contributors(
 
 
 def with_chunks(
-    weights_P: NDArray[np.float32], own_P: NDArray[np.float32], own_C: NDArray[np.bool_], layout: Layout
+    weights_P: NDArray[np.float32],
+    own: NDArray[np.float32],
+    own_C: NDArray[np.bool_],
+    layout: Layout,
+    kept_C: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """The weights with the receiver's own in the chunks ``own_C``: :func:`from_contributors`, seen from the other side.
+
+    ``own`` has the receiver's chunks ``kept_C``, one behind the other, ``own_C`` among them; None: all.
 
     Example:
         >>> own, stays = np.zeros(4, np.float32), np.array([True, False])
@@ -43,8 +49,10 @@ def with_chunks(
         [0.0, 0.0, 7.0, 8.0]
     """
     mixed_P = weights_P.copy()
-    for place, _ in layout.places(own_C):
-        mixed_P[place] = own_P[place]
+    here = layout.places(own_C)
+    there = here if kept_C is None else layout.places_among(own_C, kept_C)
+    for (place, _), (source, _) in zip(here, there, strict=True):
+        mixed_P[place] = own[source]
     return mixed_P
 
 

@@ -61,6 +61,27 @@ def test_cut_and_paste_is_the_identity_on_the_chosen_chunks_and_touches_nothing_
     assert np.isnan(out_P[~chosen_P]).all()
 
 
+@pytest.mark.parametrize("layout", [Layout(90, 11), Layout(5000, 11), Layout.at_tensors(np.array([0, 4000, 4003]), 9)])
+@given(st.data())
+def test_some_chunks_are_found_among_those_that_were_cut(layout, data):
+    vector_P = np.arange(layout.num_parameters, dtype=np.float32)
+    kept_C = data.draw(hnp.arrays(np.bool_, layout.num_chunks))
+    wanted_C = kept_C & data.draw(hnp.arrays(np.bool_, layout.num_chunks))
+    cut = np.empty(layout.num_values(kept_C), np.float32)
+    layout.cut(vector_P, kept_C, cut)
+    found = [(cut[place], count) for place, count in layout.places_among(wanted_C, kept_C)]
+    assert all(len(values) == count for values, count in found)
+    there = [len(vector_P[place]) for place, _ in layout.places(wanted_C)]
+    assert there == [count for _, count in found], "one for each place of the whole vector"
+    values = np.concatenate([values for values, _ in found]) if found else cut[:0]
+    assert np.array_equal(values, vector_P[np.repeat(wanted_C, layout.sizes_C)])
+
+
+def test_chunks_that_were_not_cut_are_not_found():
+    with pytest.raises(ValueError, match="not kept"):
+        Layout(90, 2).places_among(np.array([True, True]), np.array([True, False]))
+
+
 @given(cuts())
 def test_add_adds_each_value_once(cut):
     layout, vector_P, mask_C = cut
