@@ -89,7 +89,7 @@ WORKLOADS = (
         is_ours_alone=True,
     ),
     Workload(
-        "mlp-peers", "MLP 64-200-200-10, 20 clients, star and peers", _images("mlp", 1, 8, 0.1), 20, 20, 20, 60,
+        "mlp-peers", "MLP 64-200-200-10, 20 clients, star and peers", _images("mlp", 1, 8, 0.05), 20, 20, 20, 60,
         is_ours_alone=True, has_peers=True,
     ),
     Workload(
