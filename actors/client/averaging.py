@@ -12,7 +12,8 @@ from fedchunk.orchestrator.chunking.aggregation import BufferMean
 from fedchunk.orchestrator.chunking.draft import Encoded
 from fedchunk.orchestrator.chunking.encoding import Message, decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
-from fedchunk.orchestrator.contract.messages import AverageOrder, ModelSpec, ModelState
+from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState
+from fedchunk.orchestrator.contract.peer_messages import AverageOrder
 from fedchunk.orchestrator.core.errors import PayloadError
 from fedchunk.orchestrator.methods.final_average import AverageForm
 

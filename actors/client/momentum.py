@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.client.worker import LocalWorker
-from fedchunk.orchestrator.contract.messages import ClientState, ModelState, TrainOrder
+from fedchunk.orchestrator.contract.messages import ClientState, ModelState
+from fedchunk.orchestrator.contract.peer_messages import TrainOrder
 from fedchunk.orchestrator.learning.momentum import quasi_global
 from fedchunk.orchestrator.methods.rates import learning_rates
 from fedchunk.orchestrator.settings.joined import Sections

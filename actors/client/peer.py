@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +12,59 @@ from numpy.typing import NDArray
 from fedchunk.actors.client.averaging import Averaging
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.momentum import Momentum
-from fedchunk.actors.client.stages import stage
+from fedchunk.actors.client.stages import noting, stage
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
+from fedchunk.orchestrator.chunking.draft import Encoded
 from fedchunk.orchestrator.chunking.encoding import Message
 from fedchunk.orchestrator.chunking.feedback import withheld_after
 from fedchunk.orchestrator.chunking.mixing import consensus_distance
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
-from fedchunk.orchestrator.contract.messages import (
+from fedchunk.orchestrator.contract.messages import ClientState, InitialModel, ModelState, Span
+from fedchunk.orchestrator.contract.peer_messages import (
     AverageOrder,
     AverageReport,
-    ClientState,
-    InitialModel,
     MixOrder,
     MixReport,
-    ModelState,
     PeerReport,
-    Span,
     TrainOrder,
 )
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
+from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
 from fedchunk.orchestrator.methods.final_average import AverageForm
 from fedchunk.orchestrator.methods.method import aggregate_of
 from fedchunk.orchestrator.methods.outgoing import emit
+from fedchunk.orchestrator.methods.scorer import LocalChange
 from fedchunk.orchestrator.settings.joined import Sections
+
+
+@dataclass(frozen=True)
+class Beginner:
+    """A peer that is to train."""
+
+    order: TrainOrder
+    state: ClientState
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A peer that can train."""
+
+    peer: Beginner
+    start: ModelState
+    unheard_P: NDArray[np.float32] | None
+    """What others have not heard of it before it trains."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of a peer's training."""
+
+    report: ClientReport
+    encoded: Encoded
+    state: ClientState
 
 
 class PeerClient:
@@ -70,40 +98,69 @@ class PeerClient:
         Returns:
             Telemetry, the payload, and the peer's state before it heard of anybody.
         """
-        return self._trained(order, state or self._newcomer(num_neighbours))
+        with stage(order.round_index, order.client_id, "train"):
+            trained, failed = self._trained([Beginner(order, state or self._newcomer(num_neighbours))])
+        for error in failed.values():
+            raise error
+        ((_, sent),) = trained
+        return PeerReport(sent.report, sent.encoded.sizes, self._spans.read_out()), sent.encoded.payload, sent.state
 
-    def _trained(self, order: TrainOrder, state: ClientState) -> tuple[PeerReport, NDArray[np.uint8], ClientState]:
-        """The same of a peer with a state."""
-        client, rule, model = order.client_id, self._method.rule, _own(state)
-        with stage(order.round_index, client, "train"):
-            start = replace(model, weights_P=rule.start(model.weights_P, state.withheld_P))
-            clock = time.perf_counter()
-            trained = self._worker.train(order.round_index, [client], [start], [state.momentum_P], [state.home])
-            train_s = time.perf_counter() - clock
-            if 0 in trained.failures:
-                raise ClientFailed(client, order.round_index, "train", trained.failures[0])
-        with self._spans.doing("score", 1), stage(order.round_index, client, "select"):
-            unheard_P = rule.unheard(state.withheld_P, state.copies)
-            (change,) = self._worker.changes([start], trained, [unheard_P])
-            ages = self._worker.ages(order.round_index, client, state.last_sent_C)
+    def _trained(self, peers: Sequence[Beginner]) -> tuple[list[tuple[Beginner, Sent]], dict[int, ClientFailed]]:
+        """Trains peers of one round, all at once where that is faster; those that could, and why others could not."""
+        failed: dict[int, ClientFailed] = {}
+        ready: list[Ready] = []
+        for peer in peers:
+            with noting(failed, peer.order, "train"):
+                ready.append(self._ready(peer))
+        if not ready:
+            return [], failed
+        starts = [one.start for one in ready]
+        states = [one.peer.state for one in ready]
+        clients, round_index = [one.peer.order.client_id for one in ready], ready[0].peer.order.round_index
+        clock = time.perf_counter()
+        momenta, homes = [state.momentum_P for state in states], [state.home for state in states]
+        trained = self._worker.train(round_index, clients, starts, momenta, homes)
+        train_s = (time.perf_counter() - clock) / len(ready)
+        with self._spans.doing("score", len(ready)):
+            changes = self._worker.changes(starts, trained, [one.unheard_P for one in ready], reuse=True)
+        done: list[tuple[Beginner, Sent]] = []
+        with self._spans.doing("pack", len(ready)):
+            for row, one in enumerate(ready):
+                with noting(failed, one.peer.order, "emit"):
+                    done.append((one.peer, self._sent(one, changes[row], trained, row, train_s)))
+        return done, failed
+
+    def _ready(self, peer: Beginner) -> Ready:
+        """Where a peer's training begins."""
+        rule, state, model = self._method.rule, peer.state, _own(peer.state)
+        start_P = rule.start(model.weights_P, state.withheld_P)
+        start = model if start_P is model.weights_P else replace(model, weights_P=start_P)
+        return Ready(peer, start, rule.unheard(state.withheld_P, state.copies))
+
+    def _sent(self, ready: Ready, change: LocalChange, trained: TrainedGroup, row: int, train_s: float) -> Sent:
+        """All that follows training: score, select, emit. Raises ClientFailed."""
+        order, state, rule = ready.peer.order, ready.peer.state, self._method.rule
+        round_index, client = order.round_index, order.client_id
+        if row in trained.failures:
+            raise ClientFailed(client, round_index, "train", trained.failures[row])
+        with stage(round_index, client, "select"):
+            ages = self._worker.ages(round_index, client, state.last_sent_C)
             scores_C, distances_C = self._worker.scored(change, ages)
             choice = self._worker.chosen(scores_C, ages, None)
-        with self._spans.doing("pack", 1), stage(order.round_index, client, "emit"):
-            after = ModelState(trained.weights_GP[0], trained.buffers_GB[0], trained.counters_GI[0])
-            if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
-                after = replace(after, weights_P=model.weights_P)
-            pending = replace(state, model=after, withheld_P=change.withheld_P, home=trained.home_of(0))
-            if self._momentum.is_carried:
-                pending = replace(pending, began_P=start.weights_P)
-            num_samples = self._worker.num_samples(client)
-            whose = order.round_index, client, num_samples
-            squares_C = change.withheld_C
-            emission = emit(self._method, *whose, pending, choice.selected_C, stands=order.stands, squares_C=squares_C)
+        after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
+        if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
+            after = replace(after, weights_P=_own(state).weights_P)
+        pending = replace(state, model=after, withheld_P=change.withheld_P, home=trained.home_of(row))
+        if self._momentum.is_carried:
+            pending = replace(pending, began_P=ready.start.weights_P)
+        num_samples, squares_C = self._worker.num_samples(client), change.withheld_C
+        whose = round_index, client, num_samples
+        emission = emit(self._method, *whose, pending, choice.selected_C, stands=order.stands, squares_C=squares_C)
         report = ClientReport(
-            round_index=order.round_index,
+            round_index=round_index,
             client_id=client,
             num_samples=num_samples,
-            train_loss=float(trained.train_loss_G[0]),
+            train_loss=float(trained.train_loss_G[row]),
             chunks_sent=int(choice.selected_C.sum()),
             sensitivity_percentage=100.0 * float(choice.selected_C.mean()),
             sensitivity_reason=choice.reason,
@@ -116,8 +173,7 @@ class PeerClient:
             training=trained.reason,
         )
         kept = replace(emission.state, withheld_P=pending.withheld_P) if rule.keeps_copies else emission.state
-        encoded = emission.encoded()
-        return PeerReport(report, encoded.sizes, self._spans.read_out()), encoded.payload, kept
+        return Sent(report, emission.encoded(), kept)
 
     def mix_peer(
         self, order: MixOrder, state: ClientState | None, *payloads: NDArray[np.uint8]

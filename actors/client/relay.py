@@ -13,15 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
-from fedchunk.actors.client.peer import PeerClient
-from fedchunk.actors.client.stages import stage
+from fedchunk.actors.client.group_task import StateObject
+from fedchunk.actors.client.peer import Beginner, PeerClient
+from fedchunk.actors.client.stages import noting, stage
+from fedchunk.actors.client.states import stack_states
 from fedchunk.actors.payloads import outliers
 from fedchunk.actors.payloads.group_sum import GroupSum
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.header import Expected
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
-from fedchunk.orchestrator.contract.messages import ClientState, ModelState, PeerReport, RelaySum, Span, TrainOrder
+from fedchunk.orchestrator.contract.messages import (
+    ClientState,
+    GroupAnswer,
+    GroupResult,
+    ModelState,
+    Span,
+    StatePlace,
+)
+from fedchunk.orchestrator.contract.peer_messages import RelayOrder, RelaySum, TrainOrder
+from fedchunk.orchestrator.contract.reports import ReportRows
+from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.methods.method import reconstruct
 from fedchunk.orchestrator.settings.joined import Sections
 
@@ -37,42 +49,63 @@ class RelayClient(PeerClient):
         self._ratio = settings.federation.max_update_ratio
 
     def train_relay(
-        self, order: TrainOrder, known: ModelState | None, state: ClientState | None, missed: Payload | None
-    ) -> tuple[PeerReport, Payload, ClientState]:
-        """Trains a peer from the shared model and encodes what everybody gets.
+        self, order: RelayOrder, known: ModelState | None, missed: Payload | None, *states: StateObject
+    ) -> tuple[GroupAnswer, tuple[Payload, ...], StateObject]:
+        """Trains a group of peers from the shared model and encodes what everybody gets of each.
 
         Args:
             order: who, and which round.
-            known: the shared model as the peer knows it; None for the first.
-            state: what else it remembers; None before it ever took part.
-            missed: what changed since, of a peer that was away.
+            known: the shared model as these peers know it; None for the first.
+            missed: what changed since, of peers that were away.
+            states: the objects with what else they remember.
 
         Returns:
-            Telemetry, the payload, and what the peer remembers once everybody has it.
+            Reports; the payloads of all that answered, in order; and what these remember once everybody has them.
         """
-        with self._spans.doing("fetch", 1), stage(order.round_index, order.client_id, "reconstruct"):
+        round_index, first = order.peers[0].round_index, order.peers[0].client_id
+        with self._spans.doing("fetch", len(order.peers)), stage(round_index, first, "reconstruct"):
             shared = self._caught_up(known or self._worker.start, order.missed, missed)
-            momentum_P = self._momentum.of(order.client_id, order.round_index, order.rounds, state, shared)
-            before = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
-        before = replace(before, model=shared, momentum_P=momentum_P)
-        report, payload, after = self._trained(order, before)
-        return report, payload, self._momentum.to_follow_up(replace(after, model=None), momentum_P, shared)
+        failed: dict[int, ClientFailed] = {}
+        peers: list[Beginner] = []
+        for one, at in zip(order.peers, order.states, strict=True):
+            with noting(failed, one, "reconstruct"):
+                peers.append(self._beginner(one, states[at.argument][at.group].row(at.row) if at else None, shared))
+        trained, not_trained = self._trained(peers)
+        rows = ReportRows.of([sent.report for _, sent in trained]) if trained else None
+        reasons = {client: reason_of(error) for client, error in (failed | not_trained).items()}
+        kept = [
+            self._momentum.to_follow_up(replace(sent.state, model=None), peer.state.momentum_P, shared)
+            for peer, sent in trained
+        ]
+        answer = GroupAnswer((GroupResult(rows, reasons, {}, {}, None),), self._spans.read_out())
+        return answer, tuple(sent.encoded.payload for _, sent in trained), (stack_states(kept),)
+
+    def _beginner(self, order: TrainOrder, state: ClientState | None, shared: ModelState) -> Beginner:
+        """A peer with the shared model as its own."""
+        momentum_P = self._momentum.of(order.client_id, order.round_index, order.rounds, state, shared)
+        before = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
+        return Beginner(order, replace(before, model=shared, momentum_P=momentum_P))
 
     def add_messages(
         self,
         round_index: int,
-        senders: tuple[int, ...],
+        places: Mapping[int, StatePlace],
         newcomers: frozenset[int],
         shared: ModelState | None,
-        *payloads: Payload,
+        *payloads: tuple[Payload, ...],
     ) -> tuple[RelaySum, ModelState]:
-        """The shared model after a round, from everybody's messages in order of ``senders``, ascending.
+        """The shared model after a round, from everybody's messages.
 
-        ``newcomers``: those whose message has never counted before.
+        Args:
+            round_index: the round.
+            places: the senders, ascending, and where each one's message is: which of ``payloads``, and where in it.
+            newcomers: those whose message has never counted before.
+            shared: the model before; None for the first.
+            payloads: of each group those that its peers sent.
         """
         before = shared or self._worker.start
-        with self._spans.doing("aggregate", len(senders)):
-            sent = list(zip(senders, payloads, strict=True))
+        with self._spans.doing("aggregate", len(places)):
+            sent = [(sender, payloads[at.argument][at.row]) for sender, at in places.items()]
             checked, total = self._checked(round_index, sent, newcomers, None)
             unread = frozenset(checked.rejected)
             most = outliers.bound(checked.largest, self._ratio)
@@ -127,10 +160,12 @@ class RelayClient(PeerClient):
             sums = {client: self._worker.measured_on_own(client, shared) for client in clients}
         return {client: own for client, own in sums.items() if own is not None}, self._spans.read_out()
 
-    def evaluate_peer(self, client: int, shared: ModelState, state: ClientState) -> tuple[Measured, tuple[Span, ...]]:
-        """Measures the shared model with what stays with a peer."""
+    def evaluate_peer(
+        self, client: int, shared: ModelState, states: StateObject, group: int, row: int
+    ) -> tuple[Measured, tuple[Span, ...]]:
+        """Measures the shared model with what stays with a peer, whose state is a row of a group's."""
         with self._spans.doing("evaluate", 1):
-            measured = self._worker.measured(client, shared, state.home)
+            measured = self._worker.measured(client, shared, states[group].row(row).home)
         return measured, self._spans.read_out()
 
     def shared_model(self, shared: ModelState) -> ModelState:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fedchunk.orchestrator.contract.ports import Handle, Returned
+from fedchunk.actors.coordinator import places
+from fedchunk.actors.coordinator.places import Placed
+from fedchunk.orchestrator.contract.ports import Handle
 from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER
-
-
-@dataclass(frozen=True)
-class StateRef:
-    """A row of the :class:`ClientStates` that a call returned."""
-
-    states: Handle
-    group: int
-    row: int
-    machine: str | None = None
-    """The machine that has it, where there are several."""
-
-
-def places_of(answer: Returned, number: int, clients: Iterable[int]) -> dict[int, StateRef]:
-    """Where the clients of a call's group ``number`` are now."""
-    states, machine = answer.handles[0], answer.where
-    return {client: StateRef(states, number, row, machine) for row, client in enumerate(clients)}
 
 
 @dataclass(frozen=True)
@@ -35,7 +20,7 @@ class ClientEntry:
 
     known_round: int
     """The round of the model that it knows; :data:`NEVER` if none."""
-    state: StateRef | None = None
+    state: Placed | None = None
     """Where its state lies; None before it ever took part."""
     last_round: int = 0
     """The round in which it last took part."""
@@ -49,7 +34,7 @@ class ClientDirectory:
     def __init__(self, count: int, *, know_the_first_model: bool) -> None:
         self._entries = [ClientEntry(0 if know_the_first_model else NEVER)] * count
 
-    def state(self, client: int) -> StateRef | None:
+    def state(self, client: int) -> Placed | None:
         """Where the client's state lies."""
         return self._entries[client].state
 
@@ -65,7 +50,7 @@ class ClientDirectory:
         """Whether the client took part before: both ends know what their messages need not say again."""
         return self._entries[client].last_round > 0
 
-    def record_state(self, client: int, round_index: int, state: StateRef, last_round: int) -> None:
+    def record_state(self, client: int, round_index: int, state: Placed, last_round: int) -> None:
         """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
         self._entries[client] = replace(
             self._entries[client], known_round=round_index, state=state, last_round=last_round
@@ -86,22 +71,14 @@ class ClientDirectory:
 
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All entries as arrays, and the objects that they point into."""
-        objects: dict[int, Handle] = {}
-        for entry in self._entries:
-            if entry.state is not None:
-                objects.setdefault(id(entry.state.states), entry.state.states)
-        number = {one: at for at, one in enumerate(objects)}
-        places = [
-            (-1, 0, 0) if entry.state is None else (number[id(entry.state.states)], entry.state.group, entry.state.row)
-            for entry in self._entries
-        ]
+        places_N3, objects = places.saved([entry.state for entry in self._entries])
         rounds = [(entry.known_round, entry.last_round, entry.told_round) for entry in self._entries]
-        return {"places_N3": np.array(places, np.int32), "rounds_N3": np.array(rounds, np.int32)}, [*objects.values()]
+        return {"places_N3": places_N3, "rounds_N3": np.array(rounds, np.int32)}, objects
 
     def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
         """What :meth:`saved` gave."""
-        rows = zip(saved["places_N3"].tolist(), saved["rounds_N3"].tolist(), strict=True)
+        states = places.restored(saved["places_N3"], objects)
+        rounds = saved["rounds_N3"].tolist()
         self._entries = [
-            ClientEntry(known, None if at < 0 else StateRef(objects[at], group, row), last, told)
-            for (at, group, row), (known, last, told) in rows
+            ClientEntry(known, state, last, told) for state, (known, last, told) in zip(states, rounds, strict=True)
         ]

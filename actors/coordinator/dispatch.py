@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
 
 from fedchunk.actors.coordinator.client_directory import ClientDirectory
 from fedchunk.actors.coordinator.downlinks import DownlinkBatch
-from fedchunk.orchestrator.contract.messages import GroupOrder, KnownToAll, StatePlace
+from fedchunk.actors.coordinator.places import arguments, nearest
+from fedchunk.orchestrator.contract.messages import GroupOrder, KnownToAll
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Job
 from fedchunk.orchestrator.methods import grouping
 from fedchunk.orchestrator.methods.grouping import Group
@@ -84,16 +84,12 @@ class Dispatch:
         last_rounds = tuple(self._clients.last_round(client) for client in clients)
         known_rounds = tuple(self._clients.entry(client).known_round for client in clients)
         places = [self._clients.state(client) for client in clients] if self._with_states else []
-        objects: dict[int, Handle] = {id(place.states): place.states for place in places if place}
-        number = {one: argument for argument, one in enumerate(objects)}
-        states = tuple(StatePlace(number[id(p.states)], p.group, p.row) if p else None for p in places)
+        states, objects = arguments(places)
         summed = self._sums and any(len(group) > 1 for group in batch)
         limits = affordable_bytes, summed, most_a_unit
         order = GroupOrder(round_index, batch, at, states, last_rounds, known_rounds, *limits)
-        machines = Counter(place.machine for place in places if place is not None)
-        near = machines.most_common(1)[0][0] if machines else None
-        arguments = (order, messages, *objects.values())
-        return Call(key, job, arguments, 2, 1, len(clients), self._work(clients), _named(clients), near)
+        whose, near = clients_in_words(clients), nearest(places)
+        return Call(key, job, (order, messages, *objects), 2, 1, len(clients), self._work(clients), whose, near)
 
     def _work(self, clients: Sequence[int]) -> int:
         return sum(self._samples[client] for client in clients)
@@ -106,11 +102,11 @@ class Dispatch:
         return self._shared[1]
 
 
-def _named(clients: Sequence[int]) -> str:
+def clients_in_words(clients: Sequence[int]) -> str:
     """Clients in words, a few of them.
 
     Example:
-        >>> _named([3]), _named([0, 1, 2, 3, 9])
+        >>> clients_in_words([3]), clients_in_words([0, 1, 2, 3, 9])
         ('client 3', 'clients 0, 1, 2 and 2 more')
     """
     if len(clients) == 1:

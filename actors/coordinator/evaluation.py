@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call
+from fedchunk.actors.coordinator.places import Placed
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
@@ -81,17 +82,19 @@ def evaluate_own(
 def evaluate_peers(
     group: ClientGroup,
     model: Handle,
-    states: Mapping[int, Handle],
+    states: Mapping[int, Placed],
     round_index: int,
     max_attempts: int,
     again: Callable[[Lost], Call] = same_call,
 ) -> tuple[dict[int, Measured], list[Span]]:
     """A model that clients share, with what stays with each of them, and what the actors did for it.
 
-    ``states`` are what they remember. Raises RoundFailed when one could not be measured.
+    ``states`` is where what they remember lies. Raises RoundFailed when one could not be measured.
     """
     calls = [
-        Call(client, "evaluate_peer", (client, model, state), 2, whose=f"client {client}")
+        Call(
+            client, "evaluate_peer", (client, model, state.handle, state.group, state.row), 2, whose=f"client {client}"
+        )
         for client, state in states.items()
     ]
     answers = _answers(group, calls, round_index, max_attempts, again)

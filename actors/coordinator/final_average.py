@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call_unless_gone
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
-from fedchunk.orchestrator.contract.messages import AverageOrder, AverageReport, Span
+from fedchunk.orchestrator.contract.messages import Span
+from fedchunk.orchestrator.contract.peer_messages import AverageOrder, AverageReport
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Returned
 from fedchunk.orchestrator.core.errors import RoundFailed
 from fedchunk.orchestrator.methods.final_average import ROOT, SpanningTree

@@ -19,15 +19,8 @@ from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
-from fedchunk.orchestrator.contract.messages import (
-    InitialModel,
-    MixOrder,
-    MixReport,
-    ModelState,
-    PeerReport,
-    Span,
-    TrainOrder,
-)
+from fedchunk.orchestrator.contract.messages import InitialModel, ModelState, Span
+from fedchunk.orchestrator.contract.peer_messages import MixOrder, MixReport, PeerReport, TrainOrder
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules

@@ -12,20 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from fedchunk.actors.coordinator.calls import run_calls_in_order
+from fedchunk.actors.coordinator import places
+from fedchunk.actors.coordinator.calls import Split, probe_key, run_calls_in_order
+from fedchunk.actors.coordinator.dispatch import clients_in_words
 from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model, evaluate_own, evaluate_peers
 from fedchunk.actors.coordinator.hops import bill_hops
 from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.actors.coordinator.places import Placed, arguments, nearest, rows_of
 from fedchunk.actors.coordinator.relay_state import Missed, RelayRound, SharedModel
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
-from fedchunk.orchestrator.contract.messages import InitialModel, ModelState, PeerReport, RelaySum, TrainOrder
+from fedchunk.orchestrator.contract.messages import GroupAnswer, InitialModel, ModelState
+from fedchunk.orchestrator.contract.peer_messages import RelayOrder, RelaySum, TrainOrder
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import PeersApart, RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
-from fedchunk.orchestrator.methods import relaying
+from fedchunk.orchestrator.methods import grouping, relaying
+from fedchunk.orchestrator.methods.grouping import Group
 from fedchunk.orchestrator.methods.method import dense_bytes_of_peers, layout_for
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.whole import Settings
@@ -57,7 +62,7 @@ class RelayCoordinator:
         """The models that somebody knows, by their round."""
         self._known = [0] * topology.num_clients
         """The round of the shared model that each peer knows."""
-        self._states: list[Handle | None] = [None] * topology.num_clients
+        self._states: list[Placed | None] = [None] * topology.num_clients
         self._counted = [0] * topology.num_clients
         """The round that each state is of: the last in which the peer's message counted."""
         self._everybody = range(topology.num_clients)
@@ -81,24 +86,25 @@ class RelayCoordinator:
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All that later rounds need, between two rounds: values, and the objects with models and peers' states."""
         models = {index: model for index, model in self._models.items() if model is not None}
-        states = {client: state for client, state in enumerate(self._states) if state is not None}
+        places, states = arguments(self._states)
         values = {
             "models_M": np.array([*models], np.int32),
-            "states_S": np.array([*states], np.int32),
+            "places_N3": np.array(
+                [(-1, 0, 0) if at is None else (at.argument, at.group, at.row) for at in places], np.int32
+            ),
             "known_N": np.array(self._known, np.int32),
             "counted_N": np.array(self._counted, np.int32),
             "changed_C": self._shared.changed_C,
             "round": self._shared.round_index,
         }
-        return values, [*models.values(), *states.values()]
+        return values, [*models.values(), *states]
 
     def restore(self, saved: Mapping[str, Any], objects: Sequence[Handle]) -> None:
         """What :meth:`saved` gave, of a coordinator of the same settings."""
         self._group.abandon()
-        rest = iter(objects)
-        self._models = {0: None} | dict(zip(saved["models_M"].tolist(), rest, strict=False))
-        states = dict(zip(saved["states_S"].tolist(), rest, strict=True))
-        self._states = [states.get(client) for client in self._everybody]
+        models = saved["models_M"].tolist()
+        self._models = {0: None} | dict(zip(models, objects, strict=False))
+        self._states = places.restored(saved["places_N3"], objects[len(models) :])
         self._known, self._counted = saved["known_N"].tolist(), saved["counted_N"].tolist()
         self._shared = SharedModel(saved["round"], self._models[saved["round"]], saved["changed_C"])
 
@@ -164,35 +170,69 @@ class RelayCoordinator:
             this.missed[client] = Missed(said[client], settled.answer.handles[0])
 
     def _train(self, this: RelayRound, progress: Progress) -> None:
-        def call(client: int) -> Call:
-            missed = this.missed.get(client)
-            known = self._shared.model if missed is None else self._models[self._known[client]]
-            order = TrainOrder(
-                this.round_index,
-                client,
-                missed=missed.expected if missed else None,
-                stands=client not in this.newcomers,
-                rounds=this.round_index - self._counted[client],
-            )
-            arguments = (order, known, self._states[client], missed.payload if missed else None)
-            return Call(client, "train_relay", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
+        """Has groups of peers train; one that was away trains alone, from what it has been told."""
+        groups = self._groups(this)
 
-        calls = [call(client) for client in self._everybody if client not in this.failed]
-        others = len(self._samples) - len(calls)
+        def call(key: int) -> Call:
+            return self._train_call(this, key, groups[key])
+
+        def again(lost: Lost) -> Call:
+            if lost.arguments_lost:
+                raise StatesLost(list(groups[lost.call.key]))
+            return lost.call
+
+        def alone(key: int) -> dict[int, Call]:
+            return {client: self._train_call(this, probe_key(), (client,)) for client in groups[key]}
+
+        def without(key: int, lost: Mapping[int, str]) -> Call | None:
+            groups[key] = tuple(client for client in groups[key] if client not in lost)
+            return call(key) if groups[key] else None
+
+        others = len(self._samples) - sum(map(len, groups))
 
         def note(done: int) -> None:
             progress(others + done, len(self._samples))
 
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, self._again, note):
-            client = settled.key
-            this.attempts[client] = settled.attempts
+        calls, split = [call(key) for key in range(len(groups))], Split(alone, without)
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split):
+            this.failed.update(settled.lost)
+            this.attempts.update(dict.fromkeys((*settled.lost, *groups[settled.key]), settled.attempts))
             if settled.answer is None:
-                this.failed[client] = settled.reason
+                this.failed.update(dict.fromkeys(groups[settled.key], settled.reason))
                 continue
-            answer: PeerReport = settled.answer.values[0]
-            this.reports[client] = answer.report
+            answer: GroupAnswer = settled.answer.values[0]
             this.spans.extend(answer.spans)
-            this.payloads[client], this.states[client] = settled.answer.handles
+            (result,) = answer.groups
+            this.failed.update(result.failed)
+            reports = {report.client_id: report for report in result.reports.rows()} if result.reports else {}
+            this.reports.update(reports)
+            this.payloads.update(rows_of(settled.answer, 0, 0, reports))
+            this.states.update(rows_of(settled.answer, 1, 0, reports))
+
+    def _groups(self, this: RelayRound) -> list[Group]:
+        """Peers that know the newest model train together; what is settled of them shapes bits, not actors."""
+        together = [client for client in self._everybody if client not in this.failed and client not in this.missed]
+        groups = grouping.groups(together, self._settings.federation, self._initial.spec.num_parameters)
+        return [*groups, *((client,) for client in this.missed)]
+
+    def _train_call(self, this: RelayRound, key: int, clients: Group) -> Call:
+        missed = this.missed.get(clients[0])
+        known = self._shared.model if missed is None else self._models[self._known[clients[0]]]
+        placed = [self._states[client] for client in clients]
+        at, states = arguments(placed)
+        peers = tuple(
+            TrainOrder(
+                this.round_index,
+                client,
+                stands=client not in this.newcomers,
+                rounds=this.round_index - self._counted[client],
+            )
+            for client in clients
+        )
+        order = RelayOrder(peers, at, missed.expected if missed else None)
+        to_hand_over = order, known, missed.payload if missed else None, *states
+        work, whose = sum(self._samples[client] for client in clients), clients_in_words(clients)
+        return Call(key, "train_relay", to_hand_over, 1, 2, len(clients), work, whose, nearest(placed))
 
     def _check_finished(self, this: RelayRound) -> None:
         needed = round_rules.needed(len(self._samples), self._settings.federation.min_completion_rate)
@@ -214,9 +254,11 @@ class RelayCoordinator:
 
         One that is no message gets no further than to its sender's neighbours: they look, before they hand it on.
         """
-        senders = tuple(this.payloads)
-        arguments = (this.round_index, senders, this.newcomers, self._shared.model, *this.payloads.values())
-        call = Call(0, "add_messages", arguments, 1, 1, clients=len(senders), work=len(senders))
+        senders = this.senders
+        at, payloads = arguments([this.payloads[client] for client in senders])
+        sent = dict(zip(senders, at, strict=True))
+        to_hand_over = this.round_index, sent, this.newcomers, self._shared.model, *payloads
+        call = Call(0, "add_messages", to_hand_over, 1, 1, clients=len(senders), work=len(senders))
         (settled,) = run_calls_in_order(self._group, [call], self._max_attempts, self._again)
         if settled.answer is None:
             raise RoundFailed(this.round_index, 0, 1, dict.fromkeys(senders, f"add: {settled.reason}"))
@@ -245,9 +287,9 @@ class RelayCoordinator:
         this.spans.extend(spans)
         own: dict[int, EvaluationSums] = {}
         if self._settings.data.client_test_share:
-            own, spans = evaluate_own(self._group, shared.model, [*this.payloads], *how)
+            own, spans = evaluate_own(self._group, shared.model, this.senders, *how)
             this.spans.extend(spans)
-        this.evaluated = Evaluated(scores, dict.fromkeys(this.payloads, scores), own)
+        this.evaluated = Evaluated(scores, dict.fromkeys(this.senders, scores), own)
 
     def _keep(self, this: RelayRound, shared: SharedModel) -> None:
         """What there is after the round. A peer that failed did not hear of it: what it knows stays as it was."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.evaluation import Evaluated
 from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.actors.coordinator.places import Placed
 from fedchunk.orchestrator.chunking.header import Expected
 from fedchunk.orchestrator.contract.messages import Span
 from fedchunk.orchestrator.contract.ports import Handle
@@ -34,9 +35,9 @@ class RelayRound:
     """Peers whose message has never counted: it says also what everybody knows of the others."""
     missed: dict[int, Missed] = field(default_factory=dict)
     """What peers that were away are sent first."""
-    payloads: dict[int, Handle] = field(default_factory=dict)
-    """Of the peers that take part, ascending."""
-    states: dict[int, Handle] = field(default_factory=dict)
+    payloads: dict[int, Placed] = field(default_factory=dict)
+    """Of the peers that take part."""
+    states: dict[int, Placed] = field(default_factory=dict)
     """What they remember, once everybody has their messages."""
     reports: dict[int, ClientReport] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
@@ -47,9 +48,14 @@ class RelayRound:
     spans: list[Span] = field(default_factory=list)
 
     @property
+    def senders(self) -> list[int]:
+        """Peers that take part, ascending."""
+        return sorted(self.payloads)
+
+    @property
     def counted(self) -> list[int]:
-        """Peers whose messages count."""
-        return [client for client in self.payloads if client not in self.rejected]
+        """Those of them whose messages count."""
+        return [client for client in self.senders if client not in self.rejected]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls, run_calls_in_order
-from fedchunk.actors.coordinator.client_directory import ClientDirectory, StateRef, places_of
+from fedchunk.actors.coordinator.client_directory import ClientDirectory
 from fedchunk.actors.coordinator.dispatch import Batch, Dispatch, remaining
 from fedchunk.actors.coordinator.downlinks import DownlinkBatch, Downlinks
 from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model
 from fedchunk.actors.coordinator.ledger import Ledger
+from fedchunk.actors.coordinator.places import Placed, rows_of
 from fedchunk.actors.coordinator.round_state import RoundState
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.actors.payloads import outliers
@@ -45,7 +46,7 @@ Progress = Callable[[int, int], None]
 """Called with (clients done, cohort) as a round goes."""
 
 Payload = NDArray[np.uint8]
-StateRefs = Mapping[int, StateRef]
+Places = Mapping[int, Placed]
 
 
 class Coordinator:
@@ -242,7 +243,7 @@ class Coordinator:
         for number, result in enumerate(answer.groups):
             reports = result.reports.rows() if result.reports else []
             clients = [report.client_id for report in reports]
-            places = places_of(settled.answer, number, clients)
+            places = rows_of(settled.answer, 0, number, clients)
             this.failed.update(result.failed)
             this.reports.update(zip(clients, reports, strict=True))
             if result.sizes:
@@ -253,7 +254,7 @@ class Coordinator:
             else:
                 self._take_updates(this, [(client, next(payloads)) for client in clients], places)
 
-    def _take_scores(self, this: RoundState, sent: Iterable[tuple[int, Payload]], places: StateRefs) -> None:
+    def _take_scores(self, this: RoundState, sent: Iterable[tuple[int, Payload]], places: Places) -> None:
         """Checks the scores of clients, which wait to be told what to send."""
         for client, payload in sent:
             try:
@@ -296,10 +297,10 @@ class Coordinator:
             for number, group in enumerate(batch):
                 group = tuple(client for client in group if client not in answer.failed)
                 this.note_emissions(group, agreed, answer.residual_norms[number])
-                places = places_of(settled.answer, number, group)
+                places = rows_of(settled.answer, 0, number, group)
                 self._take_updates(this, [(client, next(payloads)) for client in group], places)
 
-    def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: StateRefs) -> None:
+    def _take_updates(self, this: RoundState, sent: list[tuple[int, Payload]], places: Places) -> None:
         """Checks and adds the payloads of one group; what does not pass is left out of the round."""
         # One alone is added to the total at once: a sum that begins with zero has the same bits.
         at_once = len(sent) == 1 or self._aggregate is not None
@@ -313,7 +314,7 @@ class Coordinator:
     def _settle(
         self,
         this: RoundState,
-        places: StateRefs,
+        places: Places,
         sizes: Mapping[int, Mapping[str, int]],
         rejected: Mapping[int, str],
         partial: PartialSum | None,
@@ -377,7 +378,7 @@ class Coordinator:
             for number, (group, sums) in enumerate(zip(batches[settled.key], all_sums, strict=True)):
                 measured.update(sums)
                 clients = [client for client in group if client in sums]
-                for client, place in places_of(settled.answer, number, clients).items():
+                for client, place in rows_of(settled.answer, 0, number, clients).items():
                     self._clients.record_state(client, self._model.round_index, place, this.round_index)
         return {client: measured[client] for client in this.counted if client in measured}
 

@@ -83,7 +83,7 @@ def _object_store(
     models, named_models = (1, " + one download") if topology is None else (0, "")
     if method.rule.relays == "to_all":
         models, named_models = 3, " + the shared model three times (now, next, in a checkpoint)"
-    kept, often = _kept_states(settings, spec, topology)
+    kept, often = _kept_states(settings, spec, method, topology)
     states, twice = int(held.clients * client * kept), ""
     if settings.runtime.checkpoint_interval != 0 and keeps:
         # What a checkpoint holds lies there until it is written, and clients that train meanwhile have another state.
@@ -99,18 +99,18 @@ def _keeps_start_alone(settings: Settings) -> bool:
     return not (settings.chunking.chunking or settings.federation.evaluate_clients)
 
 
-def _kept_states(settings: Settings, spec: ModelSpec, topology: Topology | None) -> tuple[float, str]:
+def _kept_states(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None) -> tuple[float, str]:
     """How many states lie there for each client: those of a group stay until the last of it has trained again."""
     federation = settings.federation
-    group = _largest_group(settings, spec, topology)
+    group = _largest_group(settings, spec, method, topology)
     if federation.client_sampling_rate == 1 or group == 1:
         return 1.0, ""
     kept = sum(1 / number for number in range(1, group + 1))
     return kept, f" x {kept:.1f} (groups of {group} stay until all have trained again)"
 
 
-def _largest_group(settings: Settings, spec: ModelSpec, topology: Topology | None) -> int:
-    if topology is not None:
+def _largest_group(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None) -> int:
+    if topology is not None and method.rule.relays != "to_all":
         return 1
     federation = settings.federation
     cohort = round_rules.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
@@ -141,7 +141,7 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
     if method.rule.relays == "to_all":
         vectors += 6
         parts.append("float64 sums of a round, their quotients and the shared model before and after")
-    group = _largest_group(settings, spec, topology)
+    group = _largest_group(settings, spec, method, topology)
     if group > 1:
         vectors += 4 * group
         parts.append(f"weights, gradients and states of a group of {group}")

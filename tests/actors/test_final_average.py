@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fedchunk.actors.backends.local import make_client
 from fedchunk.actors.client.averaging import Averaging
-from fedchunk.orchestrator.contract.messages import AverageOrder, BufferSpec, ModelSpec, ModelState, ParameterSpec
+from fedchunk.orchestrator.contract.messages import BufferSpec, ModelSpec, ModelState, ParameterSpec
+from fedchunk.orchestrator.contract.peer_messages import AverageOrder
 from fedchunk.orchestrator.core.errors import PayloadError
 from fedchunk.orchestrator.methods.final_average import AverageForm, SpanningTree, average_message_bytes
 from fedchunk.orchestrator.methods.topology import Topology, build_topology

@@ -47,21 +47,30 @@ class Faults:
 
     def make(self, settings, device, data):
         client = make_client(settings, device, data)
-        train, train_relay = client._worker.train, client.train_relay
+        train, train_relay, ready = client._worker.train, client.train_relay, client._ready
 
         def noted(round_index, clients, starts, *more):
             result = train(round_index, clients, starts, *more)
-            self.trained[round_index, clients[0]] = starts[0].weights_P.copy(), result.weights_GP[0].copy()
+            for row, one in enumerate(clients):
+                self.trained[round_index, one] = starts[row].weights_P.copy(), result.weights_GP[row].copy()
             return result
 
-        def faulty(order, known, state, missed):
-            at = order.round_index, order.client_id
-            if at in self.fails:
+        def failing(peer):
+            if (peer.order.round_index, peer.order.client_id) in self.fails:
                 raise ZeroDivisionError("on purpose")
-            report, payload, after = train_relay(order, known, state, missed)
-            return report, payload[:-1] if at in self.damages else payload, after
+            return ready(peer)
 
-        client._worker.train, client.train_relay = noted, faulty
+        def damaging(order, *rest):
+            answer, payloads, after = train_relay(order, *rest)
+            (result,) = answer.groups
+            senders = [report.client_id for report in result.reports.rows()] if result.reports else []
+            damaged = (
+                payload[:-1] if (order.peers[0].round_index, sender) in self.damages else payload
+                for sender, payload in zip(senders, payloads, strict=True)
+            )
+            return answer, tuple(damaged), after
+
+        client._worker.train, client.train_relay, client._ready = noted, damaging, failing
         return client
 
 
@@ -249,10 +258,11 @@ def test_momentum_counts_the_rounds_in_which_a_peer_did_not_count(make_settings,
         client = faults.make(settings, device, data)
         train = client.train_relay
 
-        def watched(order, known, state, missed):
-            answer = train(order, known, state, missed)
-            states[order.round_index, order.client_id] = answer[2]
-            return answer
+        def watched(order, *rest):
+            answer, payloads, after = train(order, *rest)
+            for row, report in enumerate(answer.groups[0].reports.rows() if answer.groups[0].reports else ()):
+                states[order.peers[0].round_index, report.client_id] = after[0].row(row)
+            return answer, payloads, after
 
         client.train_relay = watched
         return client
@@ -277,7 +287,7 @@ def test_a_graph_that_falls_apart_is_said_with_its_parts(make_settings, run_loca
     assert run.summary.rounds_completed == 1
     assert "round 2 failed" in run.summary.error
     assert "fall into 2 parts (0, 5; 2, 3)" in run.summary.error
-    assert "clients 1, 4: ZeroDivisionError: on purpose" in run.summary.error
+    assert "clients 1, 4: train: ZeroDivisionError: on purpose" in run.summary.error
     assert run.summary.weights_sha256 is not None, "the model of the round before is there"
 
 
@@ -297,9 +307,10 @@ def test_parts_survive_the_way_between_processes():
 def test_in_a_complete_graph_the_model_is_that_of_a_star_whose_downlink_loses_nothing(
     make_settings, run_local, momentum
 ):
-    rules = {**RELAY, "sensitivity_percentage": 20.0, "number_of_clients": 6, **momentum}
+    alone = {"clients_per_group": 1}  # groups of a star are added up first
+    rules = {**RELAY, "sensitivity_percentage": 20.0, "number_of_clients": 6, **momentum, **alone}
     peers = run_local(make_settings(**{**COMPLETE, **rules}))
-    star = run_local(make_settings(**{**rules, "chunk_reconstruction": "error_feedback"}, clients_per_group=1))
+    star = run_local(make_settings(**{**rules, "chunk_reconstruction": "error_feedback"}))
     assert peers.summary.weights_sha256 == star.summary.weights_sha256
     assert peers.summary.uplink_bytes == peers.summary.downlink_bytes == 5 * star.summary.uplink_bytes
     assert [row["accuracy"] for row in peers.rows("rounds")] == [row["accuracy"] for row in star.rows("rounds")]
@@ -356,8 +367,9 @@ def test_an_update_far_larger_than_the_others_reaches_all_and_is_left_out_by_all
 
         def grown(round_index, clients, starts, *more):
             trained = train(round_index, clients, starts, *more)
-            if (round_index, clients[0]) == (2, 3):
-                trained.weights_GP[:] = starts[0].weights_P + 1000 * (trained.weights_GP - starts[0].weights_P)
+            if round_index == 2 and 3 in clients:
+                own_P, start_P = trained.weights_GP[clients.index(3)], starts[clients.index(3)].weights_P
+                own_P[:] = start_P + 1000 * (own_P - start_P)
             return trained
 
         client._worker.train = grown
@@ -454,6 +466,47 @@ def test_what_is_lost_is_asked_again_or_sends_the_run_back(
         assert federation.final_model().weights_P.tobytes() == whole.model.weights_P.tobytes()
 
 
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_groups_are_a_call_each_and_a_run_is_the_formula_with_any_of_them(make_settings, run_local, monkeypatch, size):
+    original, calls = LocalClientGroup.submit, []
+
+    def submit(group, call):
+        if call.method == "train_relay":
+            calls.append([peer.client_id for peer in call.arguments[0].peers])
+        original(group, call)
+
+    monkeypatch.setattr(LocalClientGroup, "submit", submit)
+    settings, faults = make_settings(**REGULAR, **LOSSY, clients_per_group=size), Faults(fails={(1, 2)})
+    compare(settings, faults, run_local(settings, faults.make))
+    everybody = list(range(8))
+    assert [client for group in calls[: -(-8 // size)] for client in group] == everybody
+    assert max(map(len, calls)) == size
+    assert [2] in calls, "what it missed is for it alone"
+    assert sorted(client for group in calls for client in group) == sorted(everybody * 3)
+
+
+def test_a_peer_that_takes_its_actor_with_it_is_left_out_of_its_group(make_settings, run_local, monkeypatch):
+    """The others of the group play the round; it fails alone, and hears of the round in the next."""
+    original = LocalClientGroup.next_outcome
+
+    def lose(group):
+        call = group._queue[0]
+        if call.method == "train_relay" and any(
+            (peer.round_index, peer.client_id) == (2, 3) for peer in call.arguments[0].peers
+        ):
+            return Lost(group._queue.popleft(), "the actor died", arguments_lost=False)
+        return original(group)
+
+    monkeypatch.setattr(LocalClientGroup, "next_outcome", lose)
+    settings, faults = make_settings(**REGULAR, **LOSSY, clients_per_group=4), Faults()
+    run = run_local(settings, faults.make)
+    failed = [row for row in run.rows("clients") if row["status"] != "ok"]
+    assert [(row["round"], row["client"]) for row in failed] == [(2, 3)]
+    assert "asked alone" in failed[0]["reason"]
+    faults.fails.add((2, 3))
+    compare(settings, faults, run)
+
+
 def test_models_and_messages_never_pass_through_the_coordinator(make_settings, run_local, monkeypatch):
     original, seen = LocalClientGroup.next_outcome, Counter()
 
@@ -466,6 +519,6 @@ def test_models_and_messages_never_pass_through_the_coordinator(make_settings, r
     monkeypatch.setattr(LocalClientGroup, "next_outcome", weigh)
     settings = make_settings(**RING, dataset_type="digits", chunking_parts=20)
     run_local(settings)
-    assert seen["train_relay"] == 3 * 5
+    assert seen["train_relay"] == 3 * 4, "five peers in four groups"
     assert seen["add_messages"] == 3, "one actor adds for all"
     assert seen["shared_model"] == 1
