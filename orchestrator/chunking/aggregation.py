@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,10 +228,15 @@ def _by_block(place: Place, block_values: int) -> Iterator[tuple[int, Place, int
             count = min(place.stop - start, block_values - offset)
             yield block, slice(offset, offset + count), count
             start += count
-    else:
+    elif place.dtype == np.bool_:
         for block, start in enumerate(range(0, len(place), block_values)):
             part = place[start : start + block_values]
             yield block, part, int(np.count_nonzero(part))
+    else:
+        ends = np.searchsorted(place, range(block_values, int(place[-1]) + 1, block_values)).tolist()
+        for block, (first, last) in enumerate(pairwise([0, *ends, len(place)])):
+            if first < last:
+                yield block, place[first:last] - block * block_values, last - first
 
 
 class BufferMean:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.tensor_pieces import cut_evenly, pieces_of
 
-Place = slice | NDArray[np.bool_]
+Place = slice | NDArray[np.bool_] | NDArray[np.int64]
 
 SHORT_CHUNK = 256
 """Values of a chunk below which picking values by a mask is faster than slicing, chunk by chunk."""
+
+FEW = 10
+"""Of so many values one is picked at most, so that their places are less to go through than a mask of all."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,8 @@ class Layout:
     def places(self, mask_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
         """Indices of a vector that pick the values of ``mask_C`` in order, and how many values each picks.
 
-        A slice for each run of chunks; where chunks are so short that a step of Python costs more than its values, one
-        mask of values, (P,).
+        A slice for each run of chunks; where chunks are so short that a step of Python costs more than its values, the
+        places of all, ascending, or if they are not few one mask of values, (P,).
         """
         if self.num_parameters < SHORT_CHUNK * self.num_chunks:
             return [_values_of(self, mask_C.tobytes())]
@@ -194,12 +197,14 @@ class Layout:
 
 
 @lru_cache(maxsize=2)
-def _values_of(layout: Layout, mask: bytes) -> tuple[NDArray[np.bool_], int]:
-    """The mask of values, (P,), of those of chunks, and how many: the same are cut, pasted and added."""
+def _values_of(layout: Layout, mask: bytes) -> tuple[NDArray[np.int64] | NDArray[np.bool_], int]:
+    """The values of a mask of chunks, and how many: the same are cut, pasted and added."""
     mask_C = np.frombuffer(mask, np.bool_)
-    mask_P = np.repeat(mask_C, layout.sizes_C)
-    mask_P.setflags(write=False)
-    return mask_P, layout.num_values(mask_C)
+    count = layout.num_values(mask_C)
+    few = 0 < FEW * count <= layout.num_parameters
+    values = ranges(layout.bounds[:-1][mask_C], layout.sizes_C[mask_C]) if few else np.repeat(mask_C, layout.sizes_C)
+    values.setflags(write=False)
+    return values, count
 
 
 def ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ vector. Chunks whose squares leave the safe range of float32 are added again in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -22,12 +22,19 @@ CELL = 64
 """Values squared and added in float32 at once, where chunks are long."""
 LONG_CHUNK = 8 * CELL
 """Values of a chunk from which whole cells inside it outweigh the cells that its borders cut."""
+SHORT_CHUNK = CELL + CELL // 4
+"""Values of a chunk up to which it is a cell by itself."""
+LONG_RUN = 8
+"""Chunks of a run from which it is handled by itself."""
+FEW_RUNS = 16
+"""Runs of chunks of one length in a block, up to which it pays to add run by run."""
 SAFE_SQUARES = (1e-20, 1e30)
 """Sums of float32 squares that cannot have lost digits below the smallest or above the largest float32."""
 BLOCK_VALUES = 1 << 16
 """Values handled at once: what is made of them stays in a core's second-level cache."""
 
 Values = NDArray[np.float32]
+Places = slice | NDArray[np.int64]
 
 
 class SquareSum(Protocol):
@@ -61,7 +68,7 @@ def squared_norms(vector_P: Values, layout: Layout) -> NDArray[np.float64]:
     return in_range(total, layout, lambda places: vector_P[places])
 
 
-def in_range(total: SquareSum, layout: Layout, values_at: Callable[[NDArray[np.int64]], Values]) -> NDArray[np.float64]:
+def in_range(total: SquareSum, layout: Layout, values_at: Callable[[Places], Values]) -> NDArray[np.float64]:
     """The sums, (C,), added again where squares left the safe range of float32.
 
     ``values_at`` gives the vector's values at some places.
@@ -69,25 +76,33 @@ def in_range(total: SquareSum, layout: Layout, values_at: Callable[[NDArray[np.i
     squares_C = total.squares_C()
     unsafe_C = ~((squares_C >= SAFE_SQUARES[0]) & (squares_C <= SAFE_SQUARES[1]))
     if unsafe_C.any():
-        squares_C[unsafe_C] = _exactly(values_at, np.flatnonzero(unsafe_C), layout)
+        squares_C[unsafe_C] = _exactly(values_at, unsafe_C, layout)
     return squares_C
 
 
-def _exactly(
-    values_at: Callable[[NDArray[np.int64]], Values], chunks_K: NDArray[np.int64], layout: Layout
-) -> NDArray[np.float64]:
+def _exactly(values_at: Callable[[Places], Values], mask_C: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:
     """Some chunks' sums of squares in float64: few chunks at once, for their temporaries."""
     sums = []
-    at_once = max(1, BLOCK_VALUES // layout.longest)
-    for first in range(0, len(chunks_K), at_once):
-        chunks = chunks_K[first : first + at_once]
-        sizes = layout.sizes_C[chunks]
-        values = values_at(ranges(layout.bounds[chunks], sizes))
+    for chunks, places in _few_at_once(mask_C, layout):
+        sizes, values = layout.sizes_C[chunks], values_at(places)
         if values.any():
             sums.append(np.add.reduceat(np.square(values, dtype=np.float64), np.cumsum(sizes) - sizes))
         else:  # as where nothing happened to weights that nothing reaches
-            sums.append(np.zeros(len(chunks)))
+            sums.append(np.zeros(len(sizes)))
     return np.concatenate(sums)
+
+
+def _few_at_once(mask_C: NDArray[np.bool_], layout: Layout) -> Iterator[tuple[Places, Places]]:
+    """The chunks of a mask and their values, some at a time: of long runs slices, which copy nothing."""
+    blocks, chunks_K = layout.chunk_blocks(mask_C, BLOCK_VALUES), np.flatnonzero(mask_C)
+    if LONG_RUN * len(blocks) <= len(chunks_K):
+        for first, last in blocks:
+            yield slice(first, last), slice(int(layout.bounds[first]), int(layout.bounds[last]))
+        return
+    at_once = max(1, BLOCK_VALUES // layout.longest)
+    for start in range(0, len(chunks_K), at_once):
+        chunks = chunks_K[start : start + at_once]
+        yield chunks, ranges(layout.bounds[chunks], layout.sizes_C[chunks])
 
 
 @lru_cache(maxsize=16)
@@ -114,10 +129,32 @@ class _Pieces:
         self.pieces = tuple(slice(*pair) for pair in pairwise(borders))
         self.blocks = tuple(slice(int(bounds[part.start]), int(bounds[part.stop])) for part in self.pieces)
         self.starts = tuple(bounds[part] - bounds[part.start] for part in self.pieces)
+        self.runs = tuple(_equal_runs(bounds[part.start : part.stop + 1] - bounds[part.start]) for part in self.pieces)
         self.firsts_C, self.count = firsts_C, len(bounds) - 1
 
     def begin(self) -> SquareSum:
         return _PieceSum(self)
+
+
+def _equal_runs(bounds: NDArray[np.int64]) -> tuple[_Run, ...] | None:
+    """A block's pieces as few runs of one length each; None where there are many runs, or long pieces."""
+    sizes = np.diff(bounds)
+    borders = np.array([0, *(np.flatnonzero(np.diff(sizes)) + 1), len(sizes)])
+    if sizes.max() > SHORT_CHUNK or len(borders) > FEW_RUNS:
+        return None
+    return tuple(
+        _Run(slice(first, last), slice(int(bounds[first]), int(bounds[last])), int(sizes[first]))
+        for first, last in pairwise(borders.tolist())
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Neighbouring pieces of a block that are equally long."""
+
+    pieces: slice
+    values: slice
+    size: int
 
 
 class _PieceSum:
@@ -125,7 +162,13 @@ class _PieceSum:
         self._cut, self._sums = cut, np.empty(cut.count)
 
     def add(self, block: int, values_B: Values) -> None:
-        self._sums[self._cut.pieces[block]] = np.add.reduceat(np.square(values_B), self._cut.starts[block])
+        sums, runs = self._sums[self._cut.pieces[block]], self._cut.runs[block]
+        if runs is None:
+            sums[:] = np.add.reduceat(np.square(values_B), self._cut.starts[block])
+            return
+        for run in runs:
+            rows = values_B[run.values].reshape(-1, run.size)
+            sums[run.pieces] = np.einsum("ij,ij->i", rows, rows)
 
     def squares_C(self) -> NDArray[np.float64]:
         firsts_C = self._cut.firsts_C

@@ -4,6 +4,7 @@ import pickle
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from fedchunk.orchestrator.chunking.aggregation import BufferMean, ChunkSum, PartialSum, RoundSum, Update
@@ -99,6 +100,20 @@ def across_a_border(partial: PartialSum) -> PartialSum:
         if isinstance(field, np.ndarray):
             field.setflags(write=False)
     return arrived
+
+
+@pytest.mark.parametrize("share", [0.0, 0.004, 0.05, 0.3])
+@pytest.mark.parametrize("block", [500, 4096, 1 << 16])
+def test_few_chunks_are_added_in_any_blocks_as_value_by_value(share, block):
+    layout, rng = Layout(20_000, 800), np.random.default_rng(6)
+    total, slow_P = ChunkSum(layout, block), np.zeros(20_000)
+    for _ in range(3):
+        mask_C = rng.random(800) < share
+        mask_P = np.repeat(mask_C, layout.sizes_C)
+        values, weight = rng.standard_normal(mask_P.sum()).astype(np.float32), float(rng.integers(1, 9))
+        total.add(mask_C, values, weight)
+        slow_P[mask_P] += values.astype(np.float64) * weight
+    assert total.sums_P.tobytes() == slow_P.tobytes()
 
 
 @given(federations(), st.integers(1, 6))

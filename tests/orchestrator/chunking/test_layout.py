@@ -77,6 +77,21 @@ def test_some_chunks_are_found_among_those_that_were_cut(layout, data):
     assert np.array_equal(values, vector_P[np.repeat(wanted_C, layout.sizes_C)])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.099, 0.101, 0.6, 1.0])
+def test_few_values_of_short_chunks_are_picked_as_many_are(share):
+    layout, rng = Layout(64_050, 1000), np.random.default_rng(4)
+    mask_C = rng.random(1000) < share
+    mask_P, vector_P = np.repeat(mask_C, layout.sizes_C), rng.standard_normal(64_050).astype(np.float32)
+    cut = np.empty(mask_P.sum(), np.float32)
+    layout.cut(vector_P, mask_C, cut)
+    assert cut.tobytes() == vector_P[mask_P].tobytes()
+    twice_P = vector_P.copy()
+    layout.add(cut, mask_C, twice_P)
+    assert twice_P.tobytes() == np.where(mask_P, vector_P + vector_P, vector_P).tobytes()
+    layout.paste(cut, mask_C, twice_P)
+    assert twice_P.tobytes() == vector_P.tobytes()
+
+
 def test_chunks_that_were_not_cut_are_not_found():
     with pytest.raises(ValueError, match="not kept"):
         Layout(90, 2).places_among(np.array([True, True]), np.array([True, False]))

@@ -69,6 +69,23 @@ def test_a_chunk_of_zeros_has_norm_zero_and_one_that_is_not_finite_spoils_no_oth
     assert squared_norms(vector_P, layout).tolist() == [sizes_C[0], 0, np.inf, sizes_C[3]]
 
 
+@pytest.mark.parametrize("lie", ["in runs", "scattered"])
+@pytest.mark.parametrize("values_of_a_chunk", [16, 64.05, 64.0005, 300, 1000])
+def test_many_chunks_of_zeros_and_of_tiny_values_are_exact(values_of_a_chunk, lie):
+    """Of sizes that are equal in runs, or turn after turn: whoever adds them in other ways must find the same."""
+    layout = Layout(200_000, int(200_000 / values_of_a_chunk))
+    vector_P = np.random.default_rng(5).standard_normal(200_000).astype(np.float32)
+    chunks = np.arange(layout.num_chunks)
+    zero_C, tiny_C = (
+        (chunks // 20 % 4 == 0, chunks // 20 % 4 == 2) if lie == "in runs" else (chunks % 5 == 0, chunks % 7 == 3)
+    )
+    vector_P[np.repeat(tiny_C, layout.sizes_C)] *= np.float32(1e-15)
+    vector_P[np.repeat(zero_C, layout.sizes_C)] = 0
+    found_C = squared_norms(vector_P, layout)
+    assert not found_C[zero_C].any()
+    np.testing.assert_allclose(found_C, exact_squared_norms(vector_P, layout), rtol=1e-6)
+
+
 def test_relative_scores_are_change_over_weight_and_a_change_of_nothing_goes_first():
     layout = Layout(8, 4)
     update_P = np.array([3, 4, 0, 0, 0, 2, 1, 0], np.float32)
