@@ -68,4 +68,4 @@ def residual_norm(
         return length(withheld_P)
     lost = np.empty(layout.num_values(mask_C), np.float32)
     layout.cut(withheld_P, mask_C, lost)
-    return math.sqrt(float(squares_C[~mask_C].sum()) + (length(lost) ** 2 if len(lost) else 0.0))
+    return math.sqrt(float(squares_C[~mask_C].sum()) + float(np.square(lost, dtype=np.float64).sum()))

@@ -94,9 +94,10 @@ def _exactly(values_at: Callable[[Places], Values], mask_C: NDArray[np.bool_], l
 
 def _few_at_once(mask_C: NDArray[np.bool_], layout: Layout) -> Iterator[tuple[Places, Places]]:
     """The chunks of a mask and their values, some at a time: of long runs slices, which copy nothing."""
-    blocks, chunks_K = layout.chunk_blocks(mask_C, BLOCK_VALUES), np.flatnonzero(mask_C)
-    if LONG_RUN * len(blocks) <= len(chunks_K):
-        for first, last in blocks:
+    chunks_K = np.flatnonzero(mask_C)
+    runs = layout.chunk_blocks(mask_C, BLOCK_VALUES) if len(chunks_K) > 2 * LONG_RUN else []
+    if runs and LONG_RUN * len(runs) <= len(chunks_K):
+        for first, last in runs:
             yield slice(first, last), slice(int(layout.bounds[first]), int(layout.bounds[last]))
         return
     at_once = max(1, BLOCK_VALUES // layout.longest)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -120,45 +121,58 @@ def merged(missed: Sequence[Told], without_C: NDArray[np.bool_], codec: Codec, l
     numbers = np.cumsum(masks_RC, axis=0)[rounds, chunks]  # which telling of its chunk each is, from 1
     sizes = layout.sizes_C[chunks]
     starts = np.cumsum(sizes) - sizes
-    order = np.lexsort((chunks, numbers))
+    order = np.argsort(numbers * layout.num_chunks + chunks)
     order = order[~without_C[chunks[order]]]
-    pack = _moved(missed, codec, layout) if isinstance(codec, ByValue) else _packed_again(missed, codec, layout)
+    if not len(order):
+        return []
+    borders = [0, *(np.flatnonzero(np.diff(numbers[order])) + 1).tolist(), len(order)]
+    ends = np.concatenate([[0], np.cumsum(sizes[order])])
+    at = ranges(starts[order], sizes[order]), order
+    if isinstance(codec, ByValue):
+        pack = _moved(missed, codec, layout, *at)
+    else:
+        pack = _packed_again(missed, codec, layout, *at)
     layers: list[Telling] = []
-    for here in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []:
+    for first, last in pairwise(borders):
+        here = order[first:last]
+        layer = pack(slice(int(ends[first]), int(ends[last])), slice(first, last), sizes[here])
+        if layer is None:
+            return None
         layer_C = np.zeros(layout.num_chunks, np.bool_)
         layer_C[chunks[here]] = True
-        packed = pack(ranges(starts[here], sizes[here]), here, sizes[here])
-        if packed is None:
-            return None
-        layers.append((layer_C, packed))
+        layers.append((layer_C, layer))
     return layers
 
 
-_Packer = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], Packed | None]
-"""Packs some of the chunks that were told: their values' places, their own places, and their sizes."""
+_Packer = Callable[[slice, slice, NDArray[np.int64]], Packed | None]
+"""Packs some of the tellings in their new order: which values these are, which tellings, and how long each is."""
 
 
-def _moved(missed: Sequence[Told], codec: ByValue, layout: Layout) -> _Packer:
+def _moved(
+    missed: Sequence[Told], codec: ByValue, layout: Layout, places_V: NDArray[np.int64], places_K: NDArray[np.int64]
+) -> _Packer:
     """Puts what was packed then in its new order."""
-    words_V = np.concatenate([told.words(codec, layout) for told in missed])
+    words_V = np.concatenate([told.words(codec, layout) for told in missed])[places_V]
     scales = np.concatenate([told.scales for told in missed])
-    scales_K = scales.reshape(-1, codec.scale_bytes(1)) if len(scales) else None
+    scales_K = scales.reshape(-1, codec.scale_bytes(1))[places_K] if len(scales) else None
 
-    def pack(places_V: NDArray[np.int64], places_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> Packed:
-        own = scales[:0] if scales_K is None else scales_K[places_K].ravel()
-        return Packed(codec, (codec.joined(words_V[places_V]),), own, sizes_K)
+    def pack(values: slice, tellings: slice, sizes_K: NDArray[np.int64]) -> Packed:
+        own = scales[:0] if scales_K is None else scales_K[tellings].ravel()
+        return Packed(codec, (codec.joined(words_V[values]),), own, sizes_K)
 
     return pack
 
 
-def _packed_again(missed: Sequence[Told], codec: Codec, layout: Layout) -> _Packer:
+def _packed_again(
+    missed: Sequence[Told], codec: Codec, layout: Layout, places_V: NDArray[np.int64], places_K: NDArray[np.int64]
+) -> _Packer:
     """Encodes what was decoded then; gives None where that is not the same again."""
-    values_V = np.concatenate([told.packed(codec, layout).seen for told in missed])
+    values_V = np.concatenate([told.packed(codec, layout).seen for told in missed])[places_V]
 
-    def pack(places_V: NDArray[np.int64], places_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> Packed | None:
-        layer_V = values_V[places_V]
-        values, scales = codec.pack(layer_V, sizes_K)
-        packed = Packed(codec, (values,), scales, sizes_K)
+    def pack(values: slice, tellings: slice, sizes_K: NDArray[np.int64]) -> Packed | None:
+        layer_V = values_V[values]
+        packed_values, scales = codec.pack(layer_V, sizes_K)
+        packed = Packed(codec, (packed_values,), scales, sizes_K)
         return packed if np.array_equal(packed.seen.view(np.uint32), layer_V.view(np.uint32)) else None
 
     return pack
