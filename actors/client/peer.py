@@ -41,7 +41,7 @@ from fedchunk.orchestrator.settings.joined import Sections
 
 
 @dataclass(frozen=True)
-class Beginner:
+class PeerTask:
     """A peer that is to train."""
 
     order: TrainOrder
@@ -52,7 +52,7 @@ class Beginner:
 class Ready:
     """A peer that can train."""
 
-    peer: Beginner
+    peer: PeerTask
     start: ModelState
     unheard_P: NDArray[np.float32] | None
     """What others have not heard of it before it trains."""
@@ -99,13 +99,13 @@ class PeerClient:
             Telemetry, the payload, and the peer's state before it heard of anybody.
         """
         with stage(order.round_index, order.client_id, "train"):
-            trained, failed = self._trained([Beginner(order, state or self._newcomer(num_neighbours))])
+            trained, failed = self._trained([PeerTask(order, state or self._newcomer(num_neighbours))])
         for error in failed.values():
             raise error
         ((_, sent),) = trained
         return PeerReport(sent.report, sent.encoded.sizes, self._spans.read_out()), sent.encoded.payload, sent.state
 
-    def _trained(self, peers: Sequence[Beginner]) -> tuple[list[tuple[Beginner, Sent]], dict[int, ClientFailed]]:
+    def _trained(self, peers: Sequence[PeerTask]) -> tuple[list[tuple[PeerTask, Sent]], dict[int, ClientFailed]]:
         """Trains peers of one round, all at once where that is faster; those that could, and why others could not."""
         failed: dict[int, ClientFailed] = {}
         ready: list[Ready] = []
@@ -123,14 +123,14 @@ class PeerClient:
         train_s = (time.perf_counter() - clock) / len(ready)
         with self._spans.doing("score", len(ready)):
             changes = self._worker.changes(starts, trained, [one.unheard_P for one in ready], reuse=True)
-        done: list[tuple[Beginner, Sent]] = []
+        done: list[tuple[PeerTask, Sent]] = []
         with self._spans.doing("pack", len(ready)):
             for row, one in enumerate(ready):
                 with noting(failed, one.peer.order, "emit"):
                     done.append((one.peer, self._sent(one, changes[row], trained, row, train_s)))
         return done, failed
 
-    def _ready(self, peer: Beginner) -> Ready:
+    def _ready(self, peer: PeerTask) -> Ready:
         """Where a peer's training begins."""
         rule, state, model = self._method.rule, peer.state, _own(peer.state)
         start_P = rule.start(model.weights_P, state.withheld_P)

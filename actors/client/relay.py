@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import StateObject
-from fedchunk.actors.client.peer import Beginner, PeerClient
+from fedchunk.actors.client.peer import PeerTask, PeerClient
 from fedchunk.actors.client.stages import noting, stage
 from fedchunk.actors.client.states import stack_states
 from fedchunk.actors.payloads import outliers
@@ -66,10 +66,10 @@ class RelayClient(PeerClient):
         with self._spans.doing("fetch", len(order.peers)), stage(round_index, first, "reconstruct"):
             shared = self._caught_up(known or self._worker.start, order.missed, missed)
         failed: dict[int, ClientFailed] = {}
-        peers: list[Beginner] = []
+        peers: list[PeerTask] = []
         for one, at in zip(order.peers, order.states, strict=True):
             with noting(failed, one, "reconstruct"):
-                peers.append(self._beginner(one, states[at.argument][at.group].row(at.row) if at else None, shared))
+                peers.append(self._task(one, states[at.argument][at.group].row(at.row) if at else None, shared))
         trained, not_trained = self._trained(peers)
         rows = ReportRows.of([sent.report for _, sent in trained]) if trained else None
         reasons = {client: reason_of(error) for client, error in (failed | not_trained).items()}
@@ -80,11 +80,11 @@ class RelayClient(PeerClient):
         answer = GroupAnswer((GroupResult(rows, reasons, {}, {}, None),), self._spans.read_out())
         return answer, tuple(sent.encoded.payload for _, sent in trained), (stack_states(kept),)
 
-    def _beginner(self, order: TrainOrder, state: ClientState | None, shared: ModelState) -> Beginner:
+    def _task(self, order: TrainOrder, state: ClientState | None, shared: ModelState) -> PeerTask:
         """A peer with the shared model as its own."""
         momentum_P = self._momentum.of(order.client_id, order.round_index, order.rounds, state, shared)
         before = state or ClientState(None, np.zeros(self._layout.num_chunks, np.int32))
-        return Beginner(order, replace(before, model=shared, momentum_P=momentum_P))
+        return PeerTask(order, replace(before, model=shared, momentum_P=momentum_P))
 
     def add_messages(
         self,
