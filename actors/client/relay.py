@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import StateObject
-from fedchunk.actors.client.peer import PeerTask, PeerClient
+from fedchunk.actors.client.peer import PeerClient, PeerTask
 from fedchunk.actors.client.stages import noting, stage
 from fedchunk.actors.client.states import stack_states
 from fedchunk.actors.payloads import outliers
