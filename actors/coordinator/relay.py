@@ -86,12 +86,10 @@ class RelayCoordinator:
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All that later rounds need, between two rounds: values, and the objects with models and peers' states."""
         models = {index: model for index, model in self._models.items() if model is not None}
-        places, states = arguments(self._states)
+        places_N3, states = places.saved(self._states)
         values = {
             "models_M": np.array([*models], np.int32),
-            "places_N3": np.array(
-                [(-1, 0, 0) if at is None else (at.argument, at.group, at.row) for at in places], np.int32
-            ),
+            "places_N3": places_N3,
             "known_N": np.array(self._known, np.int32),
             "counted_N": np.array(self._counted, np.int32),
             "changed_C": self._shared.changed_C,
@@ -210,7 +208,7 @@ class RelayCoordinator:
             this.states.update(rows_of(settled.answer, 1, 0, reports))
 
     def _groups(self, this: RelayRound) -> list[Group]:
-        """Peers that know the newest model train together; what is settled of them shapes bits, not actors."""
+        """Peers that know the newest model are trained in groups: the settings, and who was away, shape these."""
         together = [client for client in self._everybody if client not in this.failed and client not in this.missed]
         groups = grouping.groups(together, self._settings.federation, self._initial.spec.num_parameters)
         return [*groups, *((client,) for client in this.missed)]
