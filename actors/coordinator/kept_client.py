@@ -28,9 +28,9 @@ def kept_client(snapshot: Snapshot, client: int) -> KeptClient | None:
     shared: ModelState | None
     if "clients" in saved:  # a star, and relay_tree, which is one
         state, shared = _of_group(snapshot, saved["clients"]["places_N3"][client].tolist()), saved["weights"]
-    elif "states_S" in saved:  # relay: models come before states
-        models, states = saved["models_M"].tolist(), saved["states_S"].tolist()
-        state = _loaded(snapshot, len(models) + states.index(client)) if client in states else None
+    elif "models_M" in saved:  # relay: models come before states
+        models = saved["models_M"].tolist()
+        state = _of_group(snapshot, saved["places_N3"][client].tolist(), len(models))
         shared = _loaded(snapshot, models.index(saved["round"])) if state is not None else None
     else:
         at = int(saved["places_N"][client])
@@ -41,11 +41,12 @@ def kept_client(snapshot: Snapshot, client: int) -> KeptClient | None:
     return KeptClient(shared, state.home)
 
 
-def _of_group(snapshot: Snapshot, place: list[int]) -> ClientState | None:
+def _of_group(snapshot: Snapshot, place: list[int], first: int = 0) -> ClientState | None:
+    """The client at a place; the objects with states begin with number ``first``."""
     at, group, row = place
     if at < 0:
         return None
-    state: ClientState = _loaded(snapshot, at)[group].row(row)
+    state: ClientState = _loaded(snapshot, first + at)[group].row(row)
     return state
 
 
