@@ -22,7 +22,7 @@ CELL = 64
 """Values squared and added in float32 at once, where chunks are long."""
 LONG_CHUNK = 8 * CELL
 """Values of a chunk from which whole cells inside it outweigh the cells that its borders cut."""
-SHORT_CHUNK = CELL + CELL // 4
+ROW_VALUES = CELL + CELL // 4
 """Values of a chunk up to which it is a cell by itself."""
 LONG_RUN = 8
 """Chunks of a run from which it is handled by itself."""
@@ -141,7 +141,7 @@ def _equal_runs(bounds: NDArray[np.int64]) -> tuple[_Run, ...] | None:
     """A block's pieces as few runs of one length each; None where there are many runs, or long pieces."""
     sizes = np.diff(bounds)
     borders = np.array([0, *(np.flatnonzero(np.diff(sizes)) + 1), len(sizes)])
-    if sizes.max() > SHORT_CHUNK or len(borders) > FEW_RUNS:
+    if sizes.max() > ROW_VALUES or len(borders) > FEW_RUNS:
         return None
     return tuple(
         _Run(slice(first, last), slice(int(bounds[first]), int(bounds[last])), int(sizes[first]))
