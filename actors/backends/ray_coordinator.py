@@ -43,7 +43,8 @@ class RoundOrder:
 class _CoordinatorShell:
     """The coordinator actor. Its threads: one plays a round, one waits to play the next, one answers questions.
 
-    The next round begins as soon as one is over: while that one is written down and on its way to the driver.
+    The next round begins as soon as one is over, and once its clients are at work that one is written down: before,
+    they would wait for it, as only one thread has the interpreter.
     """
 
     def __init__(self, settings: Settings, spawn: Spawner, first: Sequence[Any]) -> None:
@@ -55,7 +56,9 @@ class _CoordinatorShell:
         self._progress = (0, 0)
         self._turn = threading.Condition()
         self._next_round = 1
+        self._awaits_turn: set[int] = set()
         self._playing = False
+        self._under_way = 0
         self._last = float("inf")
         self._generation = 0
         self._models: dict[int, ModelState] = {}
@@ -92,7 +95,10 @@ class _CoordinatorShell:
 
         round_index = order.round_index
         with self._turn:
+            self._awaits_turn.add(round_index)
             self._turn.wait_for(lambda: order.generation < self._generation or self._next_round == round_index)
+            self._awaits_turn.discard(round_index)
+            self._turn.notify_all()
             if order.generation < self._generation or round_index > self._last:
                 return None
             self._playing = True
@@ -111,7 +117,15 @@ class _CoordinatorShell:
                     self._models = before | {round_index: self._coordinator.model}
                 self._next_round = round_index + 1 if clean else NO_MORE
                 self._turn.notify_all()
+        self._let_next_begin(round_index)
         return RoundRows.of(played.result())
+
+    def _let_next_begin(self, round_index: int) -> None:
+        """Waits until the clients of the next round are at work, if there is one."""
+        with self._turn:
+            self._turn.wait_for(
+                lambda: self._under_way > round_index or not (self._playing or round_index + 1 in self._awaits_turn)
+            )
 
     def hold(self) -> int:
         """No round begins after the one in progress; which is the last."""
@@ -136,6 +150,7 @@ class _CoordinatorShell:
             self._turn.wait_for(lambda: not self._playing)
             self._coordinator.restore(values, objects)
             self._next_round, self._models, self._kept = round_index + 1, {}, {}
+            self._under_way = round_index
 
     def progress(self) -> tuple[int, int, list[str]]:
         """Clients that are done and those that take part, and what happened to actors since this was last asked."""
@@ -146,3 +161,6 @@ class _CoordinatorShell:
 
     def _note(self, done: int, cohort: int) -> None:
         self._progress = (done, cohort)
+        with self._turn:
+            self._under_way = self._next_round
+            self._turn.notify_all()

@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
 
+from fedchunk.actors.backends.inline import fits_inside_calls
 from fedchunk.orchestrator.contract.ports import Call, Handle, Lost, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, FedchunkError, reason_of
 
@@ -110,8 +111,8 @@ class RayClientGroup:
         return len(self._slots)
 
     def put(self, value: Any) -> Handle:
-        """Share one value with all actors; the process that calls this owns it."""
-        return ray.put(value)
+        """Share one value with all actors; the process that calls this owns it. What is small goes along with calls."""
+        return value if fits_inside_calls(value) else ray.put(value)
 
     def notices(self) -> list[str]:
         """What happened to actors since this was last asked, in words."""

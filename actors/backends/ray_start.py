@@ -10,13 +10,14 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private import ray_constants
 
+from fedchunk.actors.backends.inline import larger_values_inside_calls
 from fedchunk.orchestrator.core.errors import ActorsUnavailable
 from fedchunk.orchestrator.settings.running import RuntimeSettings
 
@@ -29,7 +30,7 @@ _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 LONGEST_TMPDIR, SHORT_TMPDIR = 40, "/tmp"
 
 
-def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
+def start_ray(runtime: RuntimeSettings, address: str | None, *, large_calls: bool = False) -> None:
     """Starts a Ray on this machine (``address`` None), or joins the cluster at ``address``.
 
     A Ray of our own counts as many CPUs as the actors ask for, even on a smaller machine: a CPU of Ray is a share,
@@ -51,7 +52,7 @@ def start_ray(runtime: RuntimeSettings, address: str | None) -> None:
     prepare_token()
     _shorten_sockets()
     try:
-        with _on_loopback():
+        with _on_loopback(), larger_values_inside_calls() if large_calls else nullcontext():
             ray.init(
                 address="local",
                 num_cpus=max(os.cpu_count() or 1, math.ceil(asked)),

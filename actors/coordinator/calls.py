@@ -178,14 +178,19 @@ def run_calls_in_order(
 ) -> Iterator[Settled]:
     """As :func:`run_calls`, but yields in the order of ``calls``, each as soon as all before it are settled.
 
-    ``note`` is told for how many clients calls have ended, in whatever order; ``meanwhile`` is done once all are
-    submitted.
+    ``note`` is told for how many clients calls have ended, in whatever order, and once all are submitted that none
+    has; ``meanwhile`` is done then.
     """
+
+    def begun() -> None:
+        note(0)
+        meanwhile()
+
     order = InOrder(tuple(call.key for call in calls))
     clients = {call.key: call.clients for call in calls}
     waiting: dict[int, Settled] = {}
     done = 0
-    for settled in _Batch(group, max_attempts, again, split).settled(calls, meanwhile):
+    for settled in _Batch(group, max_attempts, again, split).settled(calls, begun):
         done += clients[settled.key]
         note(done)
         waiting[settled.key] = settled
