@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from fedchunk.orchestrator.learning.build import build_model
+from fedchunk.orchestrator.learning.data.samples import Part
 from fedchunk.orchestrator.learning.engines import flatten, stacked
 from fedchunk.orchestrator.learning.engines.flatten import FlatModel
 from fedchunk.orchestrator.learning.engines.group_trainer import GroupTrainer
@@ -125,8 +126,8 @@ class ReadyGroup:
         self._limit = patch.object(stacked, "STACK_VALUES", most)
         model = FlatModel(build_model(settings, work.image_shape, 10), "cpu")
         random = torch.Generator().manual_seed(0)
-        self._x_S = torch.randn(clients * work.samples, *work.image_shape, generator=random)
-        self._y_S = torch.randint(10, (clients * work.samples,), generator=random)
+        x_S = torch.randn(clients * work.samples, *work.image_shape, generator=random)
+        self._samples = Part.whole(x_S, torch.randint(10, (clients * work.samples,), generator=random))
         self._offsets = np.arange(0, clients * work.samples + 1, work.samples).tolist()
         self._starts = [model.state()] * clients
         self._trainer = GroupTrainer(model, settings, with_gradient=with_gradient)
@@ -136,9 +137,7 @@ class ReadyGroup:
     def run(self) -> None:
         clients = range(len(self._starts))
         with self._limit:
-            group = self._trainer.train(
-                self._starts, self._x_S, self._y_S, self._offsets, clients, seed=0, round_index=1
-            )
+            group = self._trainer.train(self._starts, self._samples, self._offsets, clients, seed=0, round_index=1)
         assert not group.failures
 
 

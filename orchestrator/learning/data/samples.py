@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Samples:
         """Some samples, normalised where that is asked for, and their targets, on the device."""
         return model_input(self._at(self._x, places), self._scale, self._size), self._at(self._y, places)
 
+    @cached_property
+    def first(self) -> Tensor:
+        """The first sample as :meth:`take` gives it, (1, ...): what there is to know of all."""
+        return self.take(slice(0, 1))[0]
+
     def _at(self, values: NDArray[Any] | Tensor, places: Places) -> Tensor:
         if isinstance(places, slice):
             return _resident(values[places], self._device)
@@ -95,6 +101,11 @@ class Part:
     def places(self, rows_E: NDArray[np.int64]) -> NDArray[np.int64] | Tensor:
         """Where its samples of these numbers are, once for many :meth:`take`, each of some of them."""
         return self._samples.places(self._rows[rows_E])
+
+    @property
+    def first(self) -> Tensor:
+        """The data set's first sample as :meth:`take` gives it, (1, ...)."""
+        return self._samples.first
 
     def take(self, places: Places) -> tuple[Tensor, Tensor]:
         """The samples at these places, as the model eats them, and their targets, on the device."""

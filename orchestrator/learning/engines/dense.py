@@ -18,6 +18,8 @@ from fedchunk.orchestrator.learning.engines.batches import Timetable
 from fedchunk.orchestrator.learning.engines.row_steps import RowSteps
 from fedchunk.orchestrator.learning.transfer import to_device
 
+TAKEN_VALUES = 1 << 20
+"""Values of samples that are taken at once."""
 MOST_VIEWS = 256
 """Shapes of batches whose views are kept; uneven clients have many."""
 
@@ -96,15 +98,14 @@ class DenseStack:
         """
         self._make_room(max(timetable.counts_T))
         counts, classes = timetable.counts_T, self._layers[-1].outputs
-        places_E = group.places(timetable.samples_E)
         logits_E = to_device(timetable.places_E * classes, self._device)  # where each entry's logits start
         shares_E = to_device(timetable.shares_E, self._device).unsqueeze(1)
         losses_E = torch.empty(len(logits_E), device=self._device)
         by_step = [torch.split(values_E, counts) for values_E in (logits_E, shares_E, losses_E)]
-        for step, shape, logits, shares, losses in zip(timetable.steps, timetable.shapes_T, *by_step, strict=True):
+        batches = self._batches(timetable, group)
+        for (x_E, y_E), shape, logits, shares, losses in zip(batches, timetable.shapes_T, *by_step, strict=True):
             views = self._views_of(weights_GP, steps.gradient_GP, *shape)
             steps.narrow(shape[0])
-            x_E, y_E = group.take(places_E[step])
             views.batch.copy_(x_E.flatten(1))
             views.forward()
             views.loss(logits.add_(y_E), shares, losses, self._smoothing)
@@ -114,6 +115,16 @@ class DenseStack:
                 views.backward()
                 steps.take()
         return losses_E
+
+    def _batches(self, timetable: Timetable, group: Part) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples and labels of each step: a few are taken for all steps at once."""
+        places_E = group.places(timetable.samples_E)
+        if len(places_E) * self._layers[0].inputs <= TAKEN_VALUES:
+            x_E, y_E = group.take(places_E)
+            yield from zip(x_E.split(timetable.counts_T), y_E.split(timetable.counts_T), strict=True)
+            return
+        for step in timetable.steps:
+            yield group.take(places_E[step])
 
     def takes(self, x_S: Tensor) -> bool:
         """Whether samples of this shape and type are what the first layer reads, once they are flat."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,12 @@ class Rows:
 def _fill_rows(rows: Tensor, arrays: Sequence[NDArray[Any]]) -> None:
     if not rows.shape[1]:
         return
-    for row, array in enumerate(arrays):
-        if row and array is arrays[row - 1]:
-            rows[row].copy_(rows[row - 1])
-        else:
-            fill(rows[row], array)
+    row = 0
+    for _, same in groupby(arrays, key=id):
+        array, *others = same
+        fill(rows[row], array)
+        rows[row + 1 : row + 1 + len(others)].copy_(rows[row])  # to each, from where it is in the cache
+        row += 1 + len(others)
 
 
 def in_order(rows: Tensor, order: Sequence[int]) -> Tensor:
