@@ -38,6 +38,7 @@ from fedchunk.orchestrator.contract.messages import ModelState, RoundResult
 from fedchunk.orchestrator.contract.ports import FederationInfo, Observer, Snapshot
 from fedchunk.orchestrator.core.errors import ActorsUnavailable, ConfigError, CoordinatorLost, Fault, FedchunkError
 from fedchunk.orchestrator.learning.data.mapped import by_place
+from fedchunk.orchestrator.settings.rules.peers import relays
 from fedchunk.orchestrator.settings.whole import Settings
 
 logger = logging.getLogger(__name__)
@@ -179,7 +180,8 @@ class RayFederation:
         """Whether the next round is sure to come, so that the coordinator need not wait to be asked for it."""
         federation = self._settings.federation
         may_stop = federation.stop_at is not None or federation.patience is not None
-        return not may_stop and not federation.peer_to_peer
+        shares_a_model = not federation.peer_to_peer or relays(self._settings) is not None
+        return shares_a_model and not may_stop
 
     def _start(self) -> None:
         settings = self._settings

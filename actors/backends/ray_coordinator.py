@@ -6,7 +6,7 @@ Imports next to nothing: the driver reads this module before it starts Ray.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class _CoordinatorShell:
         self._under_way = 0
         self._last = float("inf")
         self._generation = 0
-        self._models: dict[int, ModelState] = {}
+        self._models: dict[int, Callable[[], ModelState]] = {}
         self._kept: dict[int, Saved] = {}
 
     def start(self, data: Sequence[Any], samples_per_client: tuple[int, ...], parts: tuple[slice, ...]) -> Beginning:
@@ -114,7 +114,7 @@ class _CoordinatorShell:
                     self._kept = {round_index: self._coordinator.saved()}
                 if clean and order.keep_model:
                     before = {number: model for number, model in self._models.items() if number == round_index - 1}
-                    self._models = before | {round_index: self._coordinator.model}
+                    self._models = before | {round_index: self._coordinator.model_now()}
                 self._next_round = round_index + 1 if clean else NO_MORE
                 self._turn.notify_all()
         self._let_next_begin(round_index)
@@ -157,7 +157,7 @@ class _CoordinatorShell:
         return *self._progress, self._group.notices()
 
     def final_model(self, round_index: int) -> ModelState:
-        return self._models.get(round_index) or self._coordinator.model
+        return self._models.get(round_index, self._coordinator.model_now())()
 
     def _note(self, done: int, cohort: int) -> None:
         self._progress = (done, cohort)

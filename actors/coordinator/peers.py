@@ -84,6 +84,10 @@ class PeerCoordinator:
         with self._group_in_use:
             return self._mean_model()
 
+    def model_now(self) -> Callable[[], ModelState]:
+        """Gives the mean as it is when it is asked for: that of earlier models would keep all of them."""
+        return lambda: self.model
+
     def _mean_model(self) -> ModelState:
         states = [state for state in self._states if state is not None]
         if not states:

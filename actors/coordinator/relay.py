@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,11 +74,17 @@ class RelayCoordinator:
     @property
     def model(self) -> ModelState:
         """The shared model; the initial model before the first round. Waits for a round in progress."""
+        return self._read(self._shared.model)
+
+    def model_now(self) -> Callable[[], ModelState]:
+        """Gives the shared model as it is now, also when there is another."""
+        return partial(self._read, self._shared.model)
+
+    def _read(self, shared: Handle | None) -> ModelState:
+        if shared is None:
+            return self._initial.state
         with self._group_in_use:
-            if self._shared.model is None:
-                return self._initial.state
-            call = Call(0, "shared_model", (self._shared.model,))
-            (settled,) = run_calls_in_order(self._group, [call], self._max_attempts)
+            (settled,) = run_calls_in_order(self._group, [Call(0, "shared_model", (shared,))], self._max_attempts)
             if settled.answer is None:
                 raise RoundFailed(0, 0, 1, {0: settled.reason})
             model: ModelState = settled.answer.values[0]

@@ -49,6 +49,11 @@ class RelayTreeCoordinator:
         """The root's model after the last round that ended."""
         return self._model
 
+    def model_now(self) -> Callable[[], ModelState]:
+        """Gives that model, also when there is another."""
+        model = self._model
+        return lambda: model
+
     def saved(self) -> tuple[dict[str, Any], list[Handle]]:
         """All that later rounds need, see :meth:`Coordinator.saved`."""
         values, objects = self._star.saved()

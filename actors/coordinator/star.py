@@ -89,6 +89,11 @@ class Coordinator:
         """The coordinator's own model as it is now."""
         return self._model.state
 
+    def model_now(self) -> Callable[[], ModelState]:
+        """Gives the model as it is now, also when there is another."""
+        state = self._model.state
+        return lambda: state
+
     @property
     def global_model(self) -> GlobalModel:
         """The same, with what clients have still to be told."""

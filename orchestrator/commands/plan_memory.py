@@ -82,7 +82,7 @@ def _object_store(
         parts.append("what stays at home")
     models, named_models = (1, " + one download") if topology is None else (0, "")
     if method.rule.relays == "to_all":
-        models, named_models = 3, " + the shared model three times (now, next, in a checkpoint)"
+        models, named_models = 4, " + the shared model four times (before, now, next, in a checkpoint)"
     kept, often = _kept_states(settings, spec, method, topology)
     states, twice = int(held.clients * client * kept), ""
     if settings.runtime.checkpoint_interval != 0 and keeps:

@@ -41,6 +41,10 @@ class Rounds:
     def saved(self):
         return {}, []
 
+    def model_now(self):
+        at = [line for line in self.log if line.startswith("at work")][-1]
+        return lambda: at
+
 
 @pytest.fixture
 def shell(monkeypatch):
@@ -55,7 +59,7 @@ def ask(shell, round_index, answers):
 
     def run():
         try:
-            answers[round_index] = shell.run_round(RoundOrder(round_index, 0, keep_model=False, keep_state=False))
+            answers[round_index] = shell.run_round(RoundOrder(round_index, 0, keep_model=True, keep_state=False))
         except RuntimeError as error:
             answers[round_index] = str(error)
 
@@ -127,3 +131,12 @@ def test_a_round_is_written_down_also_where_no_more_are_wanted(shell):
     joined(*threads)
     assert answers == {1: 1, 2: None}
     assert rounds.log == ["begun 1", "at work 1", "written 1"]
+
+
+def test_the_model_of_a_round_is_that_also_when_the_next_one_is_over(shell):
+    begins = threading.Event()
+    _, _, first, threads = started(shell, begins)
+    first.set()
+    begins.set()
+    joined(*threads)
+    assert [shell.final_model(index) for index in (1, 2, 3)] == ["at work 1", "at work 2", "at work 2"]

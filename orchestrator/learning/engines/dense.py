@@ -120,8 +120,7 @@ class DenseStack:
         """Samples and labels of each step: a few are taken for all steps at once."""
         places_E = group.places(timetable.samples_E)
         if len(places_E) * self._layers[0].inputs <= TAKEN_VALUES:
-            x_E, y_E = group.take(places_E)
-            yield from zip(x_E.split(timetable.counts_T), y_E.split(timetable.counts_T), strict=True)
+            yield from zip(*(torch.split(taken_E, timetable.counts_T) for taken_E in group.take(places_E)), strict=True)
             return
         for step in timetable.steps:
             yield group.take(places_E[step])

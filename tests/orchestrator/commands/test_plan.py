@@ -364,14 +364,14 @@ def test_full_exchange_keeps_no_models_of_clients():
         ({}, FEEDBACK, 0),  # instead of a model: all know the same one
         ({"initial_model": "seed"}, {**FEEDBACK, "catch_up": "approximate"}, 6),
         ({**PEERS, "federated_learning_topology": "complete"}, {"chunk_reconstruction": "stale_copies"}, 6 * 2),
-        (RING, {"chunk_reconstruction": "relay"}, 3 / 2),
+        (RING, {"chunk_reconstruction": "relay"}, 4 / 2),
         (RING, {"chunk_reconstruction": "relay_tree"}, 1 / 2),
     ],
 )
 def test_what_clients_remember_lies_in_the_store(federation, chunking, vectors):
     """6 clients: a vector each for what was not sent, and with stale copies one for all that was heard.
 
-    All of it twice, while a checkpoint is written. Peers that share one model have that, three times, instead of their
+    All of it twice, while a checkpoint is written. Peers that share one model have that, four times, instead of their
     own; and where one plays the coordinator there is its download.
     """
     plain = make_plan(settings(6, federation=federation, chunking_parts=10), model(10_000), actors=1)
