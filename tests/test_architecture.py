@@ -175,6 +175,7 @@ def test_the_environment_is_read_at_the_entrances_and_where_ray_asks_for_it():
 
     # Ray, MLflow, torch and matplotlib take some of their switches from the environment only.
     assert readers <= ENTRANCES | {
+        "fedchunk.actors.backends.inline",
         "fedchunk.actors.backends.ray_start",
         "fedchunk.orchestrator.tracking.ui",
         "fedchunk.orchestrator.tracking.store",
