@@ -52,7 +52,6 @@ ROOM_S = 5.0
 SILENCE_S = 120.0
 """How long the coordinator may not answer at all before it counts as lost. It answers from a thread of its own."""
 
-
 FEW_CLIENTS = 32
 """Clients of a round whose states may all be carried by calls, wherever they lie."""
 

@@ -40,7 +40,7 @@ Job = Literal[
 """What a client actor can be asked for: a method of ``StarClient``, ``PeerClient`` or ``RelayClient``."""
 
 Handle = Any
-"""A reference to a value in the object store (``ray.ObjectRef`` or its local twin)."""
+"""A reference to a value in the object store (``ray.ObjectRef`` or its local twin), or a small value itself."""
 
 
 @dataclass(frozen=True)
