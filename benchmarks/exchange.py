@@ -1,19 +1,22 @@
 """What chunks cost: a client's scoring, selecting, encoding and decoding, and the aggregation of 50 large payloads.
 
-    python benchmarks/exchange.py
+    python benchmarks/exchange.py [--earlier CHECKOUT]
 
 One thread, medians of interleaved repetitions. A client's steps are given as ratios to copying the vector once,
-aggregation as ratios to reading and to copying the same bytes once. Needs about 2 GiB of memory and some minutes.
+aggregation as ratios to reading and to copying the same bytes once. With a checkout of an earlier commit (see
+``earlier.py``) aggregation takes turns with that commit's. Needs about 2 GiB of memory and some minutes.
 Writes ``benchmarks/results/exchange.md``.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import earlier
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +42,12 @@ ROUNDS = 7
 """Repetitions of the aggregation."""
 MUST_GB_S = {80: 6.0, 5: 4.0}
 """Gigabytes of payload a second that aggregation must reach, by share of the chunks; it aims at one plain copy's."""
+EARLIER_GB_S = {80: 5.5, 5: 2.0}
+"""What the earlier commit reached on the machine for which these limits were set."""
+TURNS = 3
+"""Processes of each commit, in turns."""
+TURN_ROUNDS = 2
+"""Repetitions in each of them."""
 RESULT = Path(__file__).parent / "results" / "exchange.md"
 
 Times = dict[str, list[float]]
@@ -47,7 +56,10 @@ NO_BUFFERS = np.empty(0, np.float32), np.empty(0, np.int64)
 
 
 def main() -> None:
-    lines = [*aggregation_section(), "", *client_section()]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--earlier", type=Path, metavar="CHECKOUT", help="a checkout of an earlier commit")
+    checkout = parser.parse_args().earlier
+    lines = [*aggregation_section(), *(earlier_section(checkout) if checkout else ()), "", *client_section()]
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
@@ -152,6 +164,33 @@ def aggregation_section() -> list[str]:
     ]
 
 
+def earlier_section(checkout: Path) -> list[str]:
+    """How long aggregation takes beside an earlier commit's."""
+    today = Path(__file__).resolve().parents[1]
+    return [
+        "",
+        f"In turns with commit {earlier.COMMIT}, {TURNS} processes of each with {TURN_ROUNDS} repetitions:",
+        "",
+        f"| sent | GB/s of {earlier.COMMIT} | where the must was set | now, GB/s | time, of the earlier |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+        *(_turns(percentage, checkout, today) for percentage in PERCENTAGES),
+    ]
+
+
+def _turns(percentage: int, checkout: Path, today: Path) -> str:
+    layout = "exchange.Layout(*exchange.SIZES[-1])"
+    timed = f"exchange.__dict__.update(ROUNDS={TURN_ROUNDS}) or exchange.aggregation_times({layout}, {percentage})"
+    now: list[float] = []
+    before: list[float] = []
+    for _ in range(TURNS):
+        for found, where in ((before, checkout), (now, today)):
+            size, times = earlier.result_of(where, timed)
+            found.append(statistics.median(_quickest(times)))
+    was, must = EARLIER_GB_S[percentage], MUST_GB_S[percentage]
+    its_rate, rate = (size / 1e9 / statistics.median(found) for found in (before, now))
+    return f"| {percentage} % | {its_rate:.2f} | {was} | {rate:.2f} | {earlier.verdict(now, before, was / must)} |"
+
+
 def aggregation_times(layout: Layout, percentage: int) -> tuple[int, Times]:
     """Bytes of the payloads of a round, and seconds of each step."""
     payloads = _payloads(layout, percentage)
@@ -253,13 +292,18 @@ def _aggregation_rows(percentage: int, size: int, times: Times) -> list[str]:
 
 def _verdict(percentage: int, size: int, times: Times) -> str:
     """A row: what the best way of adding reaches, beside each plain pass over the bytes."""
-    totals = [_summed(times, *(f"{at_once} {step}" for step in ("check", "add", "means"))) for at_once in AT_ONCE]
-    best = min(totals, key=statistics.median)
+    best = _quickest(times)
     rate, read, copy = (size / 1e9 / statistics.median(seconds) for seconds in (best, times["read"], times["copy"]))
     must = MUST_GB_S[percentage]
     reached = "aim reached" if rate >= copy else "must reached, aim missed" if rate >= must else "must missed"
     spread = f"{rate:.1f} ({size / 1e9 / max(best):.1f} to {size / 1e9 / min(best):.1f})"
     return f"| {percentage} % | {spread} | {must:g} | {read:.1f} | {copy:.1f} | {reached} |"
+
+
+def _quickest(times: Times) -> list[float]:
+    """Seconds of check, add and means together, of the quickest way."""
+    totals = [_summed(times, *(f"{at_once} {step}" for step in ("check", "add", "means"))) for at_once in AT_ONCE]
+    return min(totals, key=statistics.median)
 
 
 def _timed(run: Callable[..., object], *arguments: object) -> tuple[float, object]:

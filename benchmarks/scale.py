@@ -1,10 +1,11 @@
 """How a round's time and memory grow with clients and with actors.
 
-    python benchmarks/scale.py
+    python benchmarks/scale.py [--earlier CHECKOUT]
 
 Each case is a process of its own: the MLP of 55,210 parameters, 20 samples a client, a tenth of the clients in a round,
 chunks at 20 %, every client with weights of its own. Memory is the proportional set size (PSS) of all processes of
-the run, Ray's among them, without what they have of the object store, which is counted apart. Writes
+the run, Ray's among them, without what they have of the object store, which is counted apart. With a checkout of an
+earlier commit (see ``earlier.py``) the largest case takes turns with that commit's. Writes
 ``benchmarks/results/scale.md``.
 """
 
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import earlier
 import psutil
 
 RESULT = Path(__file__).parent / "results" / "scale.md"
@@ -31,6 +33,8 @@ WARM = 5
 MOST_MEMORY_GIB = {"must": 1.71}
 MOST_MS = {"must": 450.0, "aim": 300.0}
 """Of 10,000 clients, by the issue that asked for it: as much memory as it took before."""
+EARLIER_MS = 574.0
+"""What a round took at the earlier commit on the machine for which these limits were set."""
 SETTINGS = {
     "dataset_type": "synthetic",
     "synthetic_size": 8,
@@ -52,17 +56,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=3, help="processes per case")
     parser.add_argument("--case", nargs=2, type=int, metavar=("CLIENTS", "ACTORS"), help="measure one case, print JSON")
+    parser.add_argument("--earlier", type=Path, metavar="CHECKOUT", help="a checkout of an earlier commit")
     given = parser.parse_args()
     if given.case:
         print(json.dumps(measure(*given.case)))
         return
     cases = [(clients, actors) for clients in CLIENTS for actors in ACTORS]
     found: dict[tuple[int, int], list[dict[str, float]]] = {case: [] for case in cases}
+    before: list[dict[str, float]] = []
     for repetition in range(given.repetitions):
         for case in cases:
             found[case].append(in_own_process(*case))
             print(f"repetition {repetition + 1}: {case[0]:,} clients, {case[1]} actors: {found[case][-1]}", flush=True)
-    text = report(found, given.repetitions)
+        if given.earlier:
+            before.append(earlier.result_of(given.earlier, f"scale.measure{cases[-1]}"))
+            print(f"repetition {repetition + 1}: the same, earlier: {before[-1]}", flush=True)
+    text = report(found, given.repetitions) + (against(found[cases[-1]], before) if before else "")
     RESULT.write_text(text, encoding="utf-8")
     print(text)
 
@@ -160,6 +169,22 @@ def report(found: dict[tuple[int, int], list[dict[str, float]]], repetitions: in
         "",
         f"At {most:,} clients: {_verdicts('a round', quickest, MOST_MS, '.0f', 'ms')}; "
         f"{_verdicts('memory of all processes without the object store', worst, MOST_MEMORY_GIB, '.2f', 'GiB')}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def against(now: list[dict[str, float]], before: list[dict[str, float]]) -> str:
+    """What the last case takes beside an earlier commit's in turns."""
+    rounds, its_rounds, stores, its_stores = (
+        [run[key] for run in runs] for key in ("round_s", "store_gib") for runs in (now, before)
+    )
+    ratio = earlier.verdict(rounds, its_rounds, MOST_MS["must"] / EARLIER_MS)
+    its_ms = f"{_median_ms(before):.0f} ms ({1000 * min(its_rounds):.0f} to {1000 * max(its_rounds):.0f})"
+    lines = [
+        f"In turns with commit {earlier.COMMIT}, whose rounds took {EARLIER_MS:.0f} ms where {MOST_MS['must']:.0f} "
+        f"were asked for: {its_ms} with that commit here. A round takes {ratio} as long. The object store holds "
+        f"{max(stores):.2f} GiB instead of {max(its_stores):.2f}.",
         "",
     ]
     return "\n".join(lines)
