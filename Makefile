@@ -34,6 +34,7 @@ lint: setup ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 
 docs: setup ## build the site into build/site; anything doubtful is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from byte_points import BASELINE, Point, Target, Value
 from byte_star import feedback
 
@@ -19,12 +21,12 @@ GOSSIP, AVERAGED = "peers_full_exchange", "peers_averaged_full_exchange"
 PLAIN_TUNED, TUNED = "peers_plain_full_exchange", "peers_tuned_full_exchange"
 
 
-def peers(name: str, group: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
+def peers(name: str, group: str, label: str, settings: dict[str, Value], *tried: Mapping[str, Value]) -> Point:
     """Gossip: accuracy is the mean of the peers' models after the last round."""
     return Point(name, group, label, PEERS | settings, baseline=GOSSIP, last_evaluations=1, tried=tried)
 
 
-def shared(name: str, label: str, settings: dict[str, Value], *tried: dict[str, Value]) -> Point:
+def shared(name: str, label: str, settings: dict[str, Value], *tried: Mapping[str, Value]) -> Point:
     """All peers have one model."""
     return Point(name, "ours", label, SHARED | settings, baseline=GOSSIP, tried=tried)
 
@@ -43,6 +45,16 @@ def relay(percentage: float, **more: Value) -> dict[str, Value]:
 def stale_copies(percentage: float, **more: Value) -> dict[str, Value]:
     """Neighbours add up what a peer sends, and what that lacks of its weights is what there is to send."""
     return relay(percentage, chunk_reconstruction="stale_copies", **more)
+
+
+def cosine(rate: float) -> dict[str, Value]:
+    """A learning rate that falls from this one, tried with the usual momentum."""
+    return {"momentum": 0.9, "learning_rate": rate, "learning_rate_schedule": "cosine"}
+
+
+def each_on(first: dict[str, Value], *changes: dict[str, Value]) -> list[dict[str, Value]]:
+    """What was tried when the settings were first these."""
+    return [first | change for change in changes]
 
 
 def plain_copies(percentage: float, step: float) -> dict[str, Value]:
@@ -78,7 +90,7 @@ POINTS = (
         {"momentum": 0.9},
         *({"learning_rate": rate} for rate in (0.15, 0.2)),
         *({"momentum": 0.95, "learning_rate": rate} for rate in (0.03, 0.05)),
-        *({"momentum": 0.9, "learning_rate": rate, "learning_rate_schedule": "cosine"} for rate in (0.12, 0.15)),
+        *(cosine(rate) for rate in (0.12, 0.15)),
     ),
     peers(
         TUNED,
@@ -91,7 +103,7 @@ POINTS = (
         *({"momentum": 0.95, "learning_rate": rate} for rate in (0.03, 0.05)),
         *({"momentum": 0.8, "learning_rate": rate} for rate in (0.07, 0.1, 0.15)),
         {"learning_rate": 0.07},
-        *({"momentum": 0.9, "learning_rate": rate, "learning_rate_schedule": "cosine"} for rate in (0.07, 0.1)),
+        *(cosine(rate) for rate in (0.07, 0.1)),
         {"momentum": 0.9, "learning_rate_schedule": "linear"},
     ),
     shared(
@@ -129,21 +141,19 @@ POINTS = (
         {"sensitivity_percentage": 24, "chunk_encoding": "topk_in_chunk"},
         {"learning_rate": 0.07, "learning_rate_schedule": "cosine"},
         {"learning_rate": 0.07, "momentum": 0.85},
-        *(
-            FIRST | change
-            for change in (
-                {"sensitivity_percentage": 9},
-                {"sensitivity_percentage": 9, "learning_rate": 0.07},
-                {"sensitivity_percentage": 10},
-                INT4 | {"sensitivity_percentage": 4.6},
-                INT4 | {"sensitivity_percentage": 4.6, "stale_copy_step": 0.2},
-                INT4 | {"sensitivity_percentage": 8},
-                INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.03},
-                INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.03, "stale_copy_step": 0.2},
-                INT4 | {"sensitivity_percentage": 8} | PLAIN,
-                {"chunk_encoding": "int2", "sensitivity_percentage": 8},
-                {"chunk_encoding": "topk_in_chunk", "sensitivity_percentage": 16},
-            )
+        *each_on(
+            FIRST,
+            {"sensitivity_percentage": 9},
+            {"sensitivity_percentage": 9, "learning_rate": 0.07},
+            {"sensitivity_percentage": 10},
+            INT4 | {"sensitivity_percentage": 4.6},
+            INT4 | {"sensitivity_percentage": 4.6, "stale_copy_step": 0.2},
+            INT4 | {"sensitivity_percentage": 8},
+            INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.03},
+            INT4 | {"sensitivity_percentage": 8, "learning_rate": 0.03, "stale_copy_step": 0.2},
+            INT4 | {"sensitivity_percentage": 8} | PLAIN,
+            {"chunk_encoding": "int2", "sensitivity_percentage": 8},
+            {"chunk_encoding": "topk_in_chunk", "sensitivity_percentage": 16},
         ),
     ),
     peers(
@@ -163,16 +173,14 @@ POINTS = (
         {"withheld_share": 0.5, "stale_copy_step": 0.2},
         {"withheld_share": 0.5, "momentum": 0.95, "learning_rate": 0.03},
         {"withheld_share": 0.5, "chunk_encoding": "int4", "sensitivity_percentage": 9.2, "stale_copy_step": 0.2},
-        *(
-            FLOAT16 | change
-            for change in (
-                {"learning_rate": 0.07},
-                {"learning_rate": 0.05},
-                {"learning_rate": 0.1},
-                {"stale_copy_step": 0.15},
-                {"stale_copy_step": 0.3},
-                {"stale_copy_step": 0.3, "learning_rate": 0.1},
-            )
+        *each_on(
+            FLOAT16,
+            {"learning_rate": 0.07},
+            {"learning_rate": 0.05},
+            {"learning_rate": 0.1},
+            {"stale_copy_step": 0.15},
+            {"stale_copy_step": 0.3},
+            {"stale_copy_step": 0.3, "learning_rate": 0.1},
         ),
     ),
     peers("peers_20_percent", "ours", "peers: stale copies, every chunk, int4, step 1", plain_copies(100, 1.0)),

@@ -16,8 +16,8 @@ STEPS: tuple[dict[str, Value], ...] = (
 
 def rival(name: str, label: str, settings: dict[str, Value]) -> Point:
     """One at 1 % of the bytes."""
-    settings = {"server_learning_rate": 1.4} | settings
-    return Point(f"{name}_1_percent", "rival", f"{label}, server step 1.4", settings, tried=STEPS)
+    step: dict[str, Value] = {"server_learning_rate": 1.4}
+    return Point(f"{name}_1_percent", "rival", f"{label}, server step 1.4", step | settings, tried=STEPS)
 
 
 def by_value(uplink: float, encoding: str) -> dict[str, Value]:

@@ -7,7 +7,7 @@ from byte_points import BASELINE, Point, Target, Value
 
 def feedback(uplink: float, downlink: float, encoding: str = "int4", **more: Value) -> dict[str, Value]:
     """Error feedback in both directions: chunks of 64 values, the most withheld first, packed tightly."""
-    return {
+    rule: dict[str, Value] = {
         "chunking": True,
         "chunking_parts": 964,
         "chunk_score": "accumulated",
@@ -18,7 +18,8 @@ def feedback(uplink: float, downlink: float, encoding: str = "int4", **more: Val
         "sensitivity_percentage": uplink,
         "downlink_sensitivity_percentage": downlink,
         "withheld_share": 0.5,
-    } | more
+    }
+    return rule | more
 
 
 def contributors(score: str, percentage: float, **more: Value) -> dict[str, Value]:

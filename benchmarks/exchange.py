@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import earlier
 import numpy as np
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import RoundSum, Update
-from fedchunk.orchestrator.chunking.encoding import Packing, decode, encode
+from fedchunk.orchestrator.chunking.codecs import Encoding
+from fedchunk.orchestrator.chunking.draft import Encoded
+from fedchunk.orchestrator.chunking.encoding import Message, Packing, decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.reconstruction import from_contributors
@@ -30,7 +33,7 @@ from fedchunk.orchestrator.chunking.reconstruction import from_contributors
 SIZES = ((57_000, 1_000), (55_210, 100), (11_000_000, 4_000), (25_600_000, 4_000))
 """Parameters and chunks: a small CNN, an MLP, ResNet-18, ResNet-50."""
 PERCENTAGES = (80, 5)
-ENCODINGS = ("float32", "int8", "int4")
+ENCODINGS: tuple[Encoding, ...] = ("float32", "int8", "int4")
 REPETITIONS = 15
 
 PAYLOADS = 50
@@ -50,6 +53,7 @@ TURN_ROUNDS = 2
 """Repetitions in each of them."""
 RESULT = Path(__file__).parent / "results" / "exchange.md"
 
+_Result = TypeVar("_Result")
 Times = dict[str, list[float]]
 Payload = NDArray[np.uint8]
 NO_BUFFERS = np.empty(0, np.float32), np.empty(0, np.int64)
@@ -110,11 +114,17 @@ def client_rows(num_parameters: int, num_chunks: int, percentage: int) -> list[s
     ]
 
 
-def _coding_steps(name, layout, vector_P, mask_C) -> dict[str, Callable[[], object]]:
-    fields = {"round_index": 1, "sender": 0, "num_samples": 1, "buffers": None, "packing": Packing.built_in(name)}
-    payload = encode(layout, vector_P, mask_C, **fields).payload
+def _coding_steps(
+    name: Encoding, layout: Layout, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_]
+) -> dict[str, Callable[[], object]]:
+    packing = Packing.built_in(name)
+
+    def encoded() -> Encoded:
+        return encode(layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None, packing=packing)
+
+    payload = encoded().payload
     return {
-        f"encode {name}": lambda: encode(layout, vector_P, mask_C, **fields),
+        f"encode {name}": encoded,
         f"decode {name}": lambda: decode(payload, layout, EXPECTED, 0, 0),
     }
 
@@ -246,13 +256,19 @@ def _encoded(layout: Layout, vector_P: NDArray[np.float32], mask_C: NDArray[np.b
     return encode(layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=NO_BUFFERS).payload
 
 
+def _update(message: Message) -> Update:
+    assert message.buffers_B is not None
+    assert message.counters_I is not None
+    return Update(message.mask_C, message.values, message.buffers_B, message.counters_I, 1.0)
+
+
 def _aggregation(
     layout: Layout, payloads: Sequence[Payload], at_once: int, own_P: NDArray[np.float32]
 ) -> dict[str, float]:
     """Seconds of each step of one round."""
     seconds = dict.fromkeys(("check", "add", "means", "reconstruct"), 0.0)
 
-    def timed(step: str, run: Callable[..., object], *arguments: object) -> object:
+    def timed(step: str, run: Callable[..., _Result], *arguments: object) -> _Result:
         took, result = _timed(run, *arguments)
         seconds[step] += took
         return result
@@ -266,7 +282,7 @@ def _aggregation(
         arrived = [
             timed("check", decode, payload, layout, EXPECTED, 0, 0) for payload in payloads[first : first + at_once]
         ]
-        timed("add", total.add_all, [Update(m.mask_C, m.values, m.buffers_B, m.counters_I, 1.0) for m in arrived])
+        timed("add", total.add_all, [_update(message) for message in arrived])
     model_P = timed("means", own_P.copy)
     sent_C = timed("means", total.chunks.write_means, model_P)
     del total
@@ -276,7 +292,7 @@ def _aggregation(
 
 def _aggregation_rows(percentage: int, size: int, times: Times) -> list[str]:
     plain = {name: times[name] for name in ("read", "copy", "new copy")}
-    rows = [("", f"plain {name}", seconds) for name, seconds in plain.items()]
+    rows: list[tuple[int | str, str, list[float]]] = [("", f"plain {name}", seconds) for name, seconds in plain.items()]
     rows.append(("", "float64 sums in cache", times["float64 sums in cache"]))
     for at_once in AT_ONCE:
         steps = [f"{at_once} {step}" for step in ("check", "add", "means", "reconstruct")]
@@ -306,7 +322,7 @@ def _quickest(times: Times) -> list[float]:
     return min(totals, key=statistics.median)
 
 
-def _timed(run: Callable[..., object], *arguments: object) -> tuple[float, object]:
+def _timed(run: Callable[..., _Result], *arguments: object) -> tuple[float, _Result]:
     started = time.perf_counter()
     result = run(*arguments)
     return time.perf_counter() - started, result

@@ -73,7 +73,7 @@ def write_pictures(folder: Path) -> None:
     if not DEBIAN.is_dir():
         sys.exit(f"{DEBIAN} is not there; on Debian: apt-get install dataset-fashion-mnist")
     arrays = [read_idx(DEBIAN / f"{name}.gz") for name in IDX_NAMES]
-    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+    for part, (images, labels) in {"train": arrays[:2], "test": arrays[2:]}.items():
         for place, (image, label) in enumerate(zip(images, labels, strict=True)):
             file = folder.with_suffix(".part") / part / str(label) / f"{place:05}.png"
             file.parent.mkdir(parents=True, exist_ok=True)

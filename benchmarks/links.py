@@ -16,6 +16,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,7 @@ class Throttled:
 
 
 wire_connect = wire.connect
+Carry = Callable[[wire.Wire, wire.Payload], wire.Payload]
 
 
 @dataclass
@@ -93,8 +95,8 @@ class Carried:
 
     seconds: dict[str, float] = field(default_factory=lambda: {"down": 0.0, "up": 0.0})
 
-    def timed(self, name: str):
-        carry = getattr(wire.Wire, name)
+    def timed(self, name: str) -> Carry:
+        carry: Carry = getattr(wire.Wire, name)
 
         def method(own: wire.Wire, payload: wire.Payload) -> wire.Payload:
             started = time.perf_counter()
@@ -108,8 +110,8 @@ class Carried:
 def measured(mbit: float, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds on the wire as the clock had them, and as the recorded run's tables foretell them over such links."""
     throttled, carried = Throttled(mbit), Carried()
-    methods = {name: carried.timed(name) for name in ("down", "up")}
-    with patch.multiple(wire.Wire, **methods), patch.object(wire, "connect", throttled.connect):
+    timed = patch.multiple(wire.Wire, down=carried.timed("down"), up=carried.timed("up"))
+    with timed, patch.object(wire, "connect", throttled.connect):
         run = fedchunk.run(SETTINGS, output=folder, local=True, progress=False)
     throttled.close()
     values = {"up_mbit": mbit, "down_mbit": mbit, "latency_ms": 0.0, "compute_factor": 0.0}

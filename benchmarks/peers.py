@@ -114,11 +114,12 @@ def _checked(taker: Contender, folder: Path, reference_P: Weights, initial_P: We
         done = _run(taker, folder, CHECKED_ROUNDS, watch=True)
     except ContenderFailed as error:
         return Check(taker.name, fault=str(error))
-    known = {"peak_mb": done.peak_mb, "versions": done.versions}
+    ran = Check(taker.name, peak_mb=done.peak_mb, versions=done.versions)
     if not taker.is_dense:
-        return Check(taker.name, **known)
+        return ran
     difference, deviation = compare(done.weights_P, reference_P, initial_P)
-    return Check(taker.name, difference, deviation, fault=disagreement(difference, deviation), **known)
+    fault = disagreement(difference, deviation)
+    return dataclasses.replace(ran, difference=difference, deviation=deviation, fault=fault)
 
 
 def _run(taker: Contender, folder: Path, rounds: int, *, watch: bool) -> Finished:

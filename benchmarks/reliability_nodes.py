@@ -11,7 +11,7 @@ from reliability_bench import BASE, Bench, Row, start
 import fedchunk
 
 SLOW: dict[str, Any] = {**BASE, "local_steps": 100, "federated_learning_rounds": 12, "checkpoint_interval": 2}
-NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
 
 def node_with_states_killed(bench: Bench) -> Row:
@@ -50,7 +50,7 @@ def _killed(bench: Bench, having: str, lacking: str) -> str:
                     killed_at = time.monotonic()
         running.wait()
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
     if killed_at:
         run, calm = fedchunk.load_run(folder), fedchunk.load_run(whole)
         same = run.summary.get("weights_sha256") == calm.summary["weights_sha256"]

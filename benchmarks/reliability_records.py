@@ -6,6 +6,7 @@ import contextlib
 import resource
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def disk_full(bench: Bench) -> Row:
         folder = bench.new("disk")
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-        def on_round(row: dict[str, Any], lasting: bool = lasting, limits: tuple[int, int] = limits) -> None:
+        def on_round(row: Mapping[str, Any], lasting: bool = lasting, limits: tuple[int, int] = limits) -> None:
             time.sleep(0.02)
             if row["round"] == 20:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))

@@ -13,11 +13,13 @@ from reliability_clients import Notes
 
 import fedchunk
 from fedchunk.actors.backends.local import LocalFederation
-from fedchunk.actors.client.star import StarClient
+from fedchunk.actors.client.group_task import ClientTask
+from fedchunk.actors.client.star import Finished, StarClient
 from fedchunk.orchestrator.chunking.encoding import decode, encode
 from fedchunk.orchestrator.chunking.header import Expected, Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.experiment import run_experiment
+from fedchunk.orchestrator.methods.outgoing import Outgoing
 
 Payload = NDArray[np.uint8]
 Make = Callable[[Payload, Layout, Expected], Any]
@@ -59,7 +61,7 @@ def times(factor: float) -> Make:
 def one(value: float) -> Make:
     """One single value is this, in a chunk that is sent."""
 
-    def make(payload: Payload, layout: Layout, expected: Expected) -> Payload:
+    def make(payload: Payload, layout: Layout, expected: Expected) -> Any:
         first = layout.runs(decode(payload, layout, expected, 0, 0).mask_C)[0][0]
 
         def with_one(vector_P: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -92,7 +94,7 @@ def other_layout(**changes: int) -> Make:
 
     def make(payload: Payload, layout: Layout, expected: Expected) -> Payload:
         sizes = {"num_parameters": layout.num_parameters, "num_chunks": layout.num_chunks} | changes
-        other = Layout(**sizes)
+        other = Layout(sizes["num_parameters"], sizes["num_chunks"])
         buffers = np.empty(0, np.float32), np.empty(0, np.int64)
         mask_C = np.arange(other.num_chunks) < 5
         vector_P = np.zeros(other.num_parameters, np.float32)
@@ -160,12 +162,15 @@ def _run(make: Make) -> tuple[str, int, float]:
     """How the run ended, in how many rounds the client was refused, and the model's largest value."""
 
     class Bad(StarClient):
-        def _finish(self, task: Any, *rest: Any) -> Any:
+        def _finish(self, task: ClientTask, *rest: Any) -> Finished:
             done = super()._finish(task, *rest)
             if task.client_id != BAD_CLIENT:
                 return done
+            assert isinstance(done.sent, Outgoing), "scores are sent instead of an update"
             origin = Origin(task.round_index, BAD_CLIENT, self._worker.num_samples(BAD_CLIENT))
-            return replace(done, payload=make(done.payload, self._layout, Expected(origin, task.stands)))
+            # Bytes instead of a message that is yet to be written: who adds it opens them, as if they came from afar.
+            bad = make(done.sent.encoded().payload, self._layout, Expected(origin, task.stands))
+            return replace(done, sent=bad)
 
     settings, notes = fedchunk.load_settings(SETTINGS), Notes()
     with LocalFederation(settings, notes, lambda *arguments: Bad(*arguments)) as federation:

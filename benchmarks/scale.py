@@ -20,9 +20,13 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import earlier
 import psutil
+
+if TYPE_CHECKING:
+    from fedchunk.orchestrator.contract.messages import RoundResult
 
 RESULT = Path(__file__).parent / "results" / "scale.md"
 CLIENTS = (100, 1_000, 10_000)
@@ -123,7 +127,7 @@ class Watch:
     def clients_done(self, round_index: int, done: int, cohort: int) -> None:
         pass
 
-    def round_done(self, result) -> None:
+    def round_done(self, result: RoundResult) -> None:
         self.round_s.append(time.perf_counter() - self._last)
         if result.round_index == ROUNDS - 1:
             self.memory = weigh([psutil.Process(), *psutil.Process().children(recursive=True)])

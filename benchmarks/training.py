@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from unittest.mock import patch
 
 import numpy as np
@@ -117,7 +118,9 @@ def measure(work: Workload, groups: tuple[int, ...], quick: bool) -> Iterator[st
 class ReadyGroup:
     """A group of clients, ready to be trained again and again from the same start."""
 
-    def __init__(self, work: Workload, vectorize: str, clients: int, with_gradient: bool, *, whole: bool) -> None:
+    def __init__(
+        self, work: Workload, vectorize: Literal["on", "off"], clients: int, with_gradient: bool, *, whole: bool
+    ) -> None:
         training = TrainingSettings(
             model_type=work.model_type, train_batch_size=BATCH, learning_rate=0.01, vectorize_clients=vectorize
         )
