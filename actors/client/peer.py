@@ -29,7 +29,7 @@ from fedchunk.orchestrator.contract.peer_messages import (
     PeerReport,
     TrainOrder,
 )
-from fedchunk.orchestrator.contract.reports import ClientReport
+from fedchunk.orchestrator.contract.reports import ClientReport, percentage
 from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
@@ -161,8 +161,8 @@ class PeerClient:
             client_id=client,
             num_samples=num_samples,
             train_loss=float(trained.train_loss_G[row]),
-            chunks_sent=int(choice.selected_C.sum()),
-            sensitivity_percentage=100.0 * float(choice.selected_C.mean()),
+            chunks_sent=int(np.count_nonzero(choice.selected_C)),
+            sensitivity_percentage=percentage(choice.selected_C),
             sensitivity_reason=choice.reason,
             residual_norm=emission.residual_norm,
             scores_C=scores_C,

@@ -41,7 +41,7 @@ from fedchunk.orchestrator.contract.messages import (
     ModelState,
     Span,
 )
-from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows
+from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows, percentage
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.chooser import Choice
@@ -320,8 +320,8 @@ class StarClient:
             client_id=task.client_id,
             num_samples=self._worker.num_samples(task.client_id),
             train_loss=float(trained.train_loss_G[row]),
-            chunks_sent=int(selected_C.sum()),
-            sensitivity_percentage=100.0 * float(selected_C.mean()),
+            chunks_sent=int(np.count_nonzero(selected_C)),
+            sensitivity_percentage=percentage(selected_C),
             sensitivity_reason=choice.reason if choice else "",
             residual_norm=residual_norm,
             scores_C=scores_C,

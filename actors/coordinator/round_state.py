@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.contract.messages import Span
-from fedchunk.orchestrator.contract.reports import ClientReport
+from fedchunk.orchestrator.contract.reports import ClientReport, percentage
 from fedchunk.orchestrator.methods.chooser import Choice
 from fedchunk.orchestrator.methods.grouping import Group
 
@@ -51,8 +51,8 @@ class RoundState:
             self.reports[client] = replace(
                 self.reports[client],
                 selected_C=agreed.selected_C,
-                chunks_sent=int(agreed.selected_C.sum()),
-                sensitivity_percentage=100.0 * float(agreed.selected_C.mean()),
+                chunks_sent=int(np.count_nonzero(agreed.selected_C)),
+                sensitivity_percentage=percentage(agreed.selected_C),
                 sensitivity_reason=agreed.reason,
                 residual_norm=residual_norm,
             )

@@ -107,6 +107,8 @@ class Layout:
 
     def chunk_runs(self, mask_C: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """The chunks of ``mask_C`` as few ranges of chunks: neighbours are joined."""
+        if np.count_nonzero(mask_C) == self.num_chunks:  # full exchange
+            return [(0, self.num_chunks)]
         framed = np.zeros(self.num_chunks + 2, np.bool_)
         framed[1:-1] = mask_C
         edges = np.flatnonzero(framed[1:] != framed[:-1]).tolist()

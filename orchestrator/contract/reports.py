@@ -37,6 +37,11 @@ class ClientReport:
     """How it was trained: one by one or at once, and why."""
 
 
+def percentage(selected_C: NDArray[np.bool_]) -> float:
+    """The share of the chunks that are marked, in percent. ``mean`` says the same in twenty times the time."""
+    return 100.0 * (np.count_nonzero(selected_C) / len(selected_C))
+
+
 @dataclass(frozen=True)
 class ReportRows:
     """Reports whose arrays are rows of few arrays: a hundred small ones would cost more to send than to make."""

@@ -1,7 +1,11 @@
 import pickle
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fedchunk.orchestrator.contract.reports import percentage
 from fedchunk.orchestrator.core.records import ROUND_TABLES, SCHEMAS, table_from_columns, table_from_rows
 
 
@@ -37,3 +41,8 @@ def test_a_missing_value_that_may_not_be_null_is_refused(row):
 def test_tables_keep_their_metadata_through_a_process_border():
     table = table_from_rows("layout", [{"chunk": 0, "start": 0, "stop": 3, "parameters": ["a", "b"]}])
     assert pickle.loads(pickle.dumps(table)).equals(table, check_metadata=True)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=400))
+def test_the_percentage_of_chunks_has_the_bits_of_the_mean(marks):
+    assert percentage(np.array(marks)) == 100.0 * float(np.mean(marks))
