@@ -50,7 +50,7 @@ def _killed(bench: Bench, having: str, lacking: str) -> str:
                     killed_at = time.monotonic()
         running.wait()
     finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        cluster.shutdown()  # type: ignore[no-untyped-call] # Ray's own, without types
     if killed_at:
         run, calm = fedchunk.load_run(folder), fedchunk.load_run(whole)
         same = run.summary.get("weights_sha256") == calm.summary["weights_sha256"]

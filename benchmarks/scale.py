@@ -186,6 +186,7 @@ def against(now: list[dict[str, float]], before: list[dict[str, float]]) -> str:
     ratio = earlier.verdict(rounds, its_rounds, MOST_MS["must"] / EARLIER_MS)
     its_ms = f"{_median_ms(before):.0f} ms ({1000 * min(its_rounds):.0f} to {1000 * max(its_rounds):.0f})"
     lines = [
+        "",
         f"In turns with commit {earlier.COMMIT}, whose rounds took {EARLIER_MS:.0f} ms where {MOST_MS['must']:.0f} "
         f"were asked for: {its_ms} with that commit here. A round takes {ratio} as long. The object store holds "
         f"{max(stores):.2f} GiB instead of {max(its_stores):.2f}.",

@@ -38,7 +38,7 @@ class ClientReport:
 
 
 def percentage(selected_C: NDArray[np.bool_]) -> float:
-    """The share of the chunks that are marked, in percent. ``mean`` says the same in twenty times the time."""
+    """The share of the chunks that are marked, in percent. ``mean`` says the same in six times the time."""
     return 100.0 * (np.count_nonzero(selected_C) / len(selected_C))
 
 
