@@ -50,22 +50,28 @@ class Changes:
 
         ``reuse``: what is then withheld takes the place of the last group's, which nobody needs any more.
         """
-        kept_GP = self._to_keep(len(starts), reuse=reuse) if self._withholds else None
+        befores, afters = [start.weights_P for start in starts], list(trained.weights_GP)
+        keeping: list[Keeping] = []
+        if self._withholds:
+            kept_GP = self._to_keep(len(starts), reuse=reuse)
+            keeping = [Keeping(*pair) for pair in zip(withheld, kept_GP, strict=True)]
         with np.errstate(all="ignore"):  # clients that diverged, or had no batch, are rows like others here
-            moved = self._moved(starts, trained, withheld, kept_GP)
+            moved = moves(befores, afters, self._layout, self._asked, keeping)
             gradient_GC = self._gradient_squares(trained, moved)
             gradient_GP = self._gradients(starts, trained)
+            distances_GC = self._scorer.distances(befores, afters, moved.squares)
         return [
             LocalChange(
-                start.weights_P,
-                trained.weights_GP[row],
-                withheld[row] if kept_GP is None else kept_GP[row],
+                before_P,
+                afters[row],
+                keeping[row].out_P if keeping else withheld[row],
                 None if gradient_GC is None else gradient_GC[row],
-                moved[row].squares,
+                None if moved.squares is None else moved.squares.row(row),
                 None if gradient_GP is None else gradient_GP[row],
-                moved[row].withheld_C,
+                None if moved.withheld_GC is None else moved.withheld_GC[row],
+                None if distances_GC is None else distances_GC[row],
             )
-            for row, start in enumerate(starts)
+            for row, before_P in enumerate(befores)
         ]
 
     def _gradients(self, starts: Sequence[ModelState], trained: TrainedGroup) -> list[NDArray[np.float32]] | None:
@@ -80,13 +86,12 @@ class Changes:
             for start, after_P, descent in zip(starts, trained.weights_GP, descent_G, strict=True)
         ]
 
-    def _gradient_squares(self, trained: TrainedGroup, moved: Sequence[Moves]) -> NDArray[np.float64] | None:
+    def _gradient_squares(self, trained: TrainedGroup, moved: Moves) -> NDArray[np.float64] | None:
         """Squared norms of the chunks of the mean gradients; what was trained on a GPU is added up there."""
         if not self._scorer.uses_gradient:
             return None
         if trained.gradients is None:
-            difference_GC = np.array([_there(one.squares).difference_C for one in moved])
-            return difference_GC / np.square(_there(trained.descent_G))[:, None]
+            return _there(moved.squares).difference_C / np.square(_there(trained.descent_G))[:, None]
         if trained.gradients.device.type != "cpu":
             return segments.squared_norms(trained.gradients, self._layout.sizes_C)
         return np.array([squared_norms(gradient_P, self._layout) for gradient_P in trained.gradients.numpy()])
@@ -99,24 +104,6 @@ class Changes:
         if len(self._kept_GP) < num_clients:  # new memory costs more than what is done in it
             self._kept_GP = np.empty(shape, np.float32)
         return self._kept_GP[:num_clients]
-
-    def _moved(
-        self,
-        starts: Sequence[ModelState],
-        trained: TrainedGroup,
-        withheld: Sequence[NDArray[np.float32] | None],
-        kept_GP: NDArray[np.float32] | None,
-    ) -> list[Moves]:
-        """What is asked of each client's vectors. Clients often start from one model, which is looked at once."""
-        found: list[Moves] = []
-        before_P: NDArray[np.float32] | None = None
-        for row, start in enumerate(starts):
-            squares = found[-1].squares if found and start.weights_P is before_P else None
-            before_P = start.weights_P
-            keeping = None if kept_GP is None else Keeping(withheld[row], kept_GP[row])
-            known_C = None if squares is None else squares.v_C
-            found.append(moves(before_P, trained.weights_GP[row], self._layout, self._asked, keeping, known_C))
-        return found
 
 
 def _there(value: _T | None) -> _T:

@@ -59,12 +59,16 @@ class GroupTask:
         return max(0, self.order.round_index - 1 - last_round) if last_round else 0
 
     def state_of(self, number: int) -> ClientState | None:
-        """What the client remembers; where clients keep nothing, when it last sent everything."""
-        if self.order.states:
-            at = self.order.states[number]
-            return self.states[at.argument][at.group].row(at.row) if at else None
-        last_round = self.order.last_rounds[number]
-        return ClientState(None, np.full(self.num_chunks, last_round, np.int32)) if last_round else None
+        """What the client remembers; where that is nothing else, when it last sent which chunk."""
+        order = self.order
+        if order.states and (at := order.states[number]):
+            return self.states[at.argument][at.group].row(at.row)
+        if not (last_round := order.last_rounds[number]):
+            return None
+        if not order.states:  # as in full exchange, where everything was sent
+            return ClientState(None, np.full(self.num_chunks, last_round, np.int32))
+        assert order.last_sent_KC is not None, "a client whose state is gone"
+        return ClientState(None, order.last_sent_KC[number])
 
     def groups(
         self, opened: Callable[[Payload, NDArray[np.bool_] | None, bool], Message]

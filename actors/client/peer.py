@@ -145,7 +145,7 @@ class PeerClient:
             raise ClientFailed(client, round_index, "train", trained.failures[row])
         with stage(round_index, client, "select"):
             ages = self._worker.ages(round_index, client, state.last_sent_C)
-            scores_C, distances_C = self._worker.scored(change, ages)
+            scores_C = self._worker.scored(change, ages)
             choice = self._worker.chosen(scores_C, ages, None)
         after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
         if rule.keeps_copies:  # what others know of the peer changes when it is known what they have heard
@@ -166,7 +166,7 @@ class PeerClient:
             sensitivity_reason=choice.reason,
             residual_norm=emission.residual_norm,
             scores_C=scores_C,
-            distances_C=distances_C,
+            distances_C=change.distances_C,
             selected_C=choice.selected_C,
             age_C=ages.ages_C,
             train_s=train_s,

@@ -300,7 +300,7 @@ class StarClient:
         with stage(task.round_index, task.client_id, "select"):
             last_sent_C = state.last_sent_C if state else np.zeros(self._layout.num_chunks, np.int32)
             ages = self._worker.ages(task.round_index, task.client_id, last_sent_C)
-            scores_C, distances_C = self._worker.scored(change, ages)
+            scores_C = self._worker.scored(change, ages)
             choice = self._choice(task, scores_C, ages)
         with stage(task.round_index, task.client_id, "emit"):
             after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
@@ -325,7 +325,7 @@ class StarClient:
             sensitivity_reason=choice.reason if choice else "",
             residual_norm=residual_norm,
             scores_C=scores_C,
-            distances_C=distances_C,
+            distances_C=change.distances_C,
             selected_C=selected_C,
             age_C=ages.ages_C,
             train_s=train_s,

@@ -193,10 +193,9 @@ class LocalWorker:
         first = client * self._layout.num_chunks // self._settings.federation.number_of_clients
         return Ages(round_index, np.int32(round_index - 1) - last_sent_C, first, client)
 
-    def scored(self, change: LocalChange, ages: Ages) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """The scores of a client's chunks, and their distances where somebody asks for them."""
-        distances_C = self.method.scorer.distances(change)
-        return self.method.scorer.scores(change, distances_C, ages, self._rng_of("selection", ages)), distances_C
+    def scored(self, change: LocalChange, ages: Ages) -> NDArray[np.float32]:
+        """The scores of a client's chunks."""
+        return self.method.scorer.scores(change, ages, self._rng_of("selection", ages))
 
     def chosen(self, scores_C: NDArray[np.float32], ages: Ages, affordable: int | None) -> Choice:
         """The chunks that a client sends by its own choice."""

@@ -86,8 +86,9 @@ class Dispatch:
         places = [self._clients.state(client) for client in clients] if self._with_states else []
         states, objects = arguments(places)
         summed = self._sums and any(len(group) > 1 for group in batch)
-        limits = affordable_bytes, summed, most_a_unit
-        order = GroupOrder(round_index, batch, at, states, last_rounds, known_rounds, *limits)
+        forgotten = any(last and place is None for last, place in zip(last_rounds, places, strict=False))
+        rest = affordable_bytes, summed, most_a_unit, self._clients.last_sent(clients) if forgotten else None
+        order = GroupOrder(round_index, batch, at, states, last_rounds, known_rounds, *rest)
         whose, near = clients_in_words(clients), nearest(places)
         return Call(key, job, (order, messages, *objects), 2, 1, len(clients), self._work(clients), whose, near)
 

@@ -62,7 +62,7 @@ class Coordinator:
         ledger_of: Callable[[int], Ledger] = Ledger,
     ) -> None:
         """``ledger_of`` makes the ledger of a round."""
-        chunking, federation = settings.chunking, settings.federation
+        chunking = settings.chunking
         self._settings = settings
         self._group = group
         self._ledger_of = ledger_of
@@ -73,8 +73,7 @@ class Coordinator:
         self._layout = method.layout
         self._model = method.rule.global_model(server_side(settings, method.layout), initial.state)
         self._aggregate = aggregate_of(settings)
-        knows = federation.clients_have_first_model
-        self._clients = ClientDirectory(len(samples_per_client), know_the_first_model=knows)
+        self._clients = ClientDirectory.of(settings, method, len(samples_per_client))
         self._dispatch = Dispatch(settings, self._clients, initial.spec.num_parameters, group, samples_per_client)
         self._verifier = PayloadVerifier(method, initial.spec, samples_per_client, settings)
         self._agreement = Agreement(chunking, method.chooser, self._layout.num_chunks) if chunking.agrees else None
@@ -343,6 +342,7 @@ class Coordinator:
             norms_C = scoring.norms(self._model.change_of(this.total), self._layout)
             self._agreement.observe(this.round_index, sent_C, norms_C)
         self._model = self._model.after(this.round_index, this.total)
+        self._clients.close_round(this.round_index, this.reports, self._model)
         self._budget.spend(this.ledger.uplink_bytes())
 
     def _evaluate(self, this: RoundState) -> Evaluated:

@@ -16,11 +16,16 @@ Metric = Literal["cosine", "euclidean", "coordinate"]
 
 @dataclass(frozen=True)
 class Squares:
-    """Squared norms of the chunks of u - v, and of u and v where a metric needs them, (C,) each."""
+    """Squared norms of the chunks of u - v, and of u and v where a metric needs them: (C,), or (G, C) of G pairs."""
 
     difference_C: NDArray[np.float64]
     u_C: NDArray[np.float64] | None = None
     v_C: NDArray[np.float64] | None = None
+
+    def row(self, place: int) -> Squares:
+        """Those of one of several pairs, as views."""
+        u_C, v_C = (None if norms_GC is None else norms_GC[place] for norms_GC in (self.u_C, self.v_C))
+        return Squares(self.difference_C[place], u_C, v_C)
 
 
 def distances(
@@ -28,7 +33,6 @@ def distances(
     u_P: NDArray[np.float32],
     v_P: NDArray[np.float32],
     layout: Layout,
-    squares: Squares | None = None,
 ) -> NDArray[np.float32]:
     """Distance between ``u_P`` and ``v_P`` in each chunk.
 
@@ -40,7 +44,6 @@ def distances(
         u_P: one vector.
         v_P: the other.
         layout: the cut.
-        squares: the squared norms that the metric needs, where the caller has them already.
 
     Example:
         >>> u, v = np.array([1, 0, 3, 0], np.float32), np.array([0, 1, 3, 4], np.float32)
@@ -51,22 +54,24 @@ def distances(
     """
     match metric:
         case "coordinate":
-            distances_C = layout.sums_C(np.abs(u_P.astype(np.float64) - v_P))
+            return layout.sums_C(np.abs(u_P.astype(np.float64) - v_P)).astype(np.float32)
         case "euclidean":
-            distances_C = np.sqrt(_difference(u_P, v_P, layout, squares))
+            squares = Squares(squared_norms(u_P - v_P, layout))
         case "cosine":
-            u_C = squared_norms(u_P, layout) if squares is None or squares.u_C is None else squares.u_C
-            v_C = squared_norms(v_P, layout) if squares is None or squares.v_C is None else squares.v_C
-            distances_C = _cosine(u_C, v_C, _difference(u_P, v_P, layout, squares))
+            norms = (squared_norms(vector_P, layout) for vector_P in (u_P - v_P, u_P, v_P))
+            squares = Squares(*norms)
         case _:
             assert_never(metric)
-    return distances_C.astype(np.float32)
+    return by_squares(metric, squares)
 
 
-def _difference(
-    u_P: NDArray[np.float32], v_P: NDArray[np.float32], layout: Layout, squares: Squares | None
-) -> NDArray[np.float64]:
-    return squares.difference_C if squares else squared_norms(u_P - v_P, layout)
+def by_squares(metric: Literal["cosine", "euclidean"], squares: Squares) -> NDArray[np.float32]:
+    """The same where the squared norms that the metric needs are known: (C,), or (G, C) of G pairs."""
+    if metric == "euclidean":
+        return np.sqrt(squares.difference_C).astype(np.float32)
+    assert squares.u_C is not None
+    assert squares.v_C is not None
+    return _cosine(squares.u_C, squares.v_C, squares.difference_C).astype(np.float32)
 
 
 def _cosine(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,28 @@ SHORT_CHUNK = 256
 
 FEW = 10
 """Of so many values one is picked at most, so that their places are less to go through than a mask of all."""
+
+
+MOST_LATELY = 256
+"""Masks of chunks of which it is remembered where they lie."""
+
+_T = TypeVar("_T")
+
+
+class _Lately(Generic[_T]):
+    """What was worked out for some masks: what is cut is soon added, and clients of a round have much in common."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _T] = {}
+
+    def of(self, mask: bytes, work_out: Callable[[], _T]) -> _T:
+        """What is known of a mask; nobody may change it."""
+        found = self._known.get(mask)
+        if found is None:
+            if len(self._known) >= MOST_LATELY:
+                self._known.clear()
+            found = self._known[mask] = work_out()
+        return found
 
 
 @dataclass(frozen=True)
@@ -109,10 +132,11 @@ class Layout:
         """The chunks of ``mask_C`` as few ranges of chunks: neighbours are joined."""
         if np.count_nonzero(mask_C) == self.num_chunks:  # full exchange
             return [(0, self.num_chunks)]
-        framed = np.zeros(self.num_chunks + 2, np.bool_)
-        framed[1:-1] = mask_C
-        edges = np.flatnonzero(framed[1:] != framed[:-1]).tolist()
-        return list(zip(edges[::2], edges[1::2], strict=True))
+        return self._runs.of(mask_C.tobytes(), lambda: _runs_of(mask_C))
+
+    @cached_property
+    def _runs(self) -> _Lately[list[tuple[int, int]]]:
+        return _Lately()
 
     def chunk_blocks(self, mask_C: NDArray[np.bool_], values: int) -> list[tuple[int, int]]:
         """As :meth:`chunk_runs`, cut into ranges of at most ``values`` values each (one chunk at least)."""
@@ -141,9 +165,14 @@ class Layout:
         A slice for each run of chunks; where chunks are so short that a step of Python costs more than its values, the
         places of all, ascending, or if they are not few one mask of values, (P,).
         """
+        mask = mask_C.tobytes()
         if self.num_parameters < SHORT_CHUNK * self.num_chunks:
-            return [_values_of(self, mask_C.tobytes())]
-        return [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)]
+            return [_values_of(self, mask)]
+        return self._places.of(mask, lambda: [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)])
+
+    @cached_property
+    def _places(self) -> _Lately[list[tuple[Place, int]]]:
+        return _Lately()
 
     def places_among(self, mask_C: NDArray[np.bool_], kept_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
         """As :meth:`places`, of what :meth:`cut` made of ``kept_C``, which has all chunks of ``mask_C``.
@@ -160,10 +189,14 @@ class Layout:
             raise ValueError("chunks that were not kept")
         if self.num_parameters < SHORT_CHUNK * self.num_chunks:
             return [(np.repeat(mask_C[kept_C], self.sizes_C[kept_C]), self.num_values(mask_C))]
-        starts_C = np.cumsum(np.where(kept_C, self.sizes_C, 0)) - self.sizes_C  # of those that were kept
-        runs = [(int(starts_C[first]), first, last) for first, last in self.chunk_runs(mask_C)]
-        sizes = [self._borders[last] - self._borders[first] for _, first, last in runs]
-        return [(slice(start, start + size), size) for (start, _, _), size in zip(runs, sizes, strict=True)]
+        starts = self._starts_among.of(kept_C.tobytes(), lambda: _starts_among(kept_C, self.sizes_C))
+        firsts = (first for first, _ in self.chunk_runs(mask_C))
+        sizes = (size for _, size in self.places(mask_C))
+        return [(slice(starts[first], starts[first] + size), size) for first, size in zip(firsts, sizes, strict=True)]
+
+    @cached_property
+    def _starts_among(self) -> _Lately[list[int]]:
+        return _Lately()
 
     def cut(self, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
         """Copies the chunks of ``mask_C``, one behind the other, into ``out`` (``num_values(mask_C)`` values)."""
@@ -196,6 +229,19 @@ class Layout:
     def sums_C(self, values_P: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of ``values_P`` in each chunk, in float64."""
         return np.add.reduceat(values_P, self.bounds[:-1], dtype=np.float64)
+
+
+def _runs_of(mask_C: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    framed = np.zeros(len(mask_C) + 2, np.bool_)
+    framed[1:-1] = mask_C
+    edges = np.flatnonzero(framed[1:] != framed[:-1]).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _starts_among(kept_C: NDArray[np.bool_], sizes_C: NDArray[np.int64]) -> list[int]:
+    """Where each chunk begins that was kept, among those that were."""
+    starts: list[int] = (np.cumsum(np.where(kept_C, sizes_C, 0)) - sizes_C).tolist()
+    return starts
 
 
 @lru_cache(maxsize=2)

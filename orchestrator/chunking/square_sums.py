@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -37,15 +37,15 @@ Values = NDArray[np.float32]
 Places = slice | NDArray[np.int64]
 
 
-class SquareSum(Protocol):
-    """The sums of one vector."""
+class SquareSums(Protocol):
+    """The sums of some vectors of one layout: what numpy does in small steps, it does for all of them at once."""
 
-    def add(self, block: int, values_B: Values) -> None:
-        """Adds one of :func:`blocks`: each once, in any order. Squares may leave the range of float32."""
+    def add(self, row: int, block: int, values_B: Values) -> None:
+        """Adds one of :func:`blocks` of a vector: each once, in any order. Squares may leave the range of float32."""
         ...
 
-    def squares_C(self) -> NDArray[np.float64]:
-        """The sums, (C,), of all blocks; wrong where float32 was left."""
+    def squares_GC(self) -> NDArray[np.float64]:
+        """The sums, (G, C), of all blocks; wrong where float32 was left."""
         ...
 
 
@@ -54,30 +54,31 @@ def blocks(layout: Layout) -> tuple[slice, ...]:
     return _cut_of(layout).blocks
 
 
-def square_sum(layout: Layout) -> SquareSum:
-    """Sums to which nothing was added."""
-    return _cut_of(layout).begin()
+def square_sums(layout: Layout, count: int) -> SquareSums:
+    """Sums of ``count`` vectors, to which nothing was added."""
+    return _cut_of(layout).begin(count)
 
 
 def squared_norms(vector_P: Values, layout: Layout) -> NDArray[np.float64]:
     """Squared L2 norm of each chunk, (C,), to a relative error below 1e-6."""
-    total = square_sum(layout)
+    total = square_sums(layout, 1)
     with np.errstate(over="ignore"):
         for number, block in enumerate(blocks(layout)):
-            total.add(number, vector_P[block])
-    return in_range(total, layout, lambda places: vector_P[places])
-
-
-def in_range(total: SquareSum, layout: Layout, values_at: Callable[[Places], Values]) -> NDArray[np.float64]:
-    """The sums, (C,), added again where squares left the safe range of float32.
-
-    ``values_at`` gives the vector's values at some places.
-    """
-    squares_C = total.squares_C()
-    unsafe_C = ~((squares_C >= SAFE_SQUARES[0]) & (squares_C <= SAFE_SQUARES[1]))
-    if unsafe_C.any():
-        squares_C[unsafe_C] = _exactly(values_at, unsafe_C, layout)
+            total.add(0, number, vector_P[block])
+    squares_C: NDArray[np.float64] = in_range(total, layout, lambda _, places: vector_P[places])[0]
     return squares_C
+
+
+def in_range(total: SquareSums, layout: Layout, values_at: Callable[[int, Places], Values]) -> NDArray[np.float64]:
+    """The sums, (G, C), added again where squares left the safe range of float32.
+
+    ``values_at`` gives the values of a vector, by its row, at some places.
+    """
+    squares_GC = total.squares_GC()
+    unsafe_GC = ~((squares_GC >= SAFE_SQUARES[0]) & (squares_GC <= SAFE_SQUARES[1]))
+    for row in np.flatnonzero(unsafe_GC.any(axis=1)).tolist():
+        squares_GC[row, unsafe_GC[row]] = _exactly(partial(values_at, row), unsafe_GC[row], layout)
+    return squares_GC
 
 
 def _exactly(values_at: Callable[[Places], Values], mask_C: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:
@@ -133,8 +134,8 @@ class _Pieces:
         self.runs = tuple(_equal_runs(bounds[part.start : part.stop + 1] - bounds[part.start]) for part in self.pieces)
         self.firsts_C, self.count = firsts_C, len(bounds) - 1
 
-    def begin(self) -> SquareSum:
-        return _PieceSum(self)
+    def begin(self, count: int) -> SquareSums:
+        return _PieceSums(self, count)
 
 
 def _equal_runs(bounds: NDArray[np.int64]) -> tuple[_Run, ...] | None:
@@ -158,22 +159,22 @@ class _Run:
     size: int
 
 
-class _PieceSum:
-    def __init__(self, cut: _Pieces) -> None:
-        self._cut, self._sums = cut, np.empty(cut.count)
+class _PieceSums:
+    def __init__(self, cut: _Pieces, count: int) -> None:
+        self._cut, self._sums = cut, np.empty((count, cut.count))
 
-    def add(self, block: int, values_B: Values) -> None:
-        sums, runs = self._sums[self._cut.pieces[block]], self._cut.runs[block]
+    def add(self, row: int, block: int, values_B: Values) -> None:
+        sums, runs = self._sums[row, self._cut.pieces[block]], self._cut.runs[block]
         if runs is None:
             sums[:] = np.add.reduceat(np.square(values_B), self._cut.starts[block])
             return
         for run in runs:
-            rows = values_B[run.values].reshape(-1, run.size)
-            sums[run.pieces] = np.einsum("ij,ij->i", rows, rows)
+            values = values_B[run.values].reshape(-1, run.size)
+            sums[run.pieces] = np.einsum("ij,ij->i", values, values)
 
-    def squares_C(self) -> NDArray[np.float64]:
+    def squares_GC(self) -> NDArray[np.float64]:
         firsts_C = self._cut.firsts_C
-        return self._sums if firsts_C is None else np.add.reduceat(self._sums, firsts_C)
+        return self._sums if firsts_C is None else np.add.reduceat(self._sums, firsts_C, axis=1)
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,6 @@ class _BlockOfCells:
     """The cells that borders cut, among all such cells."""
     places: NDArray[np.int64]
     """Where they are among the block's cells."""
-    parts: NDArray[np.int64]
-    """Where their two parts begin each, in these cells one behind the other."""
 
 
 class _Cells:
@@ -194,51 +193,55 @@ class _Cells:
 
     def __init__(self, layout: Layout) -> None:
         at, offset = np.divmod(layout.bounds[1:-1], CELL)
-        self.num_cells = layout.num_parameters // CELL
+        self.num_cells, self.tail = divmod(layout.num_parameters, CELL)
         self.whole = np.empty(2 * layout.num_chunks - 1, np.int64)
         self.whole[0], self.whole[1::2], self.whole[2::2] = 0, at, at + (offset > 0)
         """Per chunk its first whole cell and the one behind the last; none behind the last chunk's last."""
         self.borders = np.flatnonzero(offset)
         """The borders that cut a cell, by the number of the chunk in front."""
+        starts = CELL * np.arange(len(self.borders))
+        self.parts = np.column_stack((starts, starts + offset[self.borders])).ravel()
+        """Where the two parts of each cell that is cut begin, in these cells one behind the other."""
         per_block = BLOCK_VALUES // CELL
         firsts = range(0, max(1, self.num_cells), per_block)
         parts = [slice(first, min(first + per_block, self.num_cells)) for first in firsts]
-        self.in_blocks = [_block_of_cells(part, at[self.borders], offset[self.borders]) for part in parts]
+        self.in_blocks = [_block_of_cells(part, at[self.borders]) for part in parts]
         stops = [*(part.stop * CELL for part in parts[:-1]), layout.num_parameters]  # the last has what is left over
         self.blocks = tuple(slice(*pair) for pair in pairwise([0, *stops]))
 
-    def begin(self) -> SquareSum:
-        return _CellSum(self)
+    def begin(self, count: int) -> SquareSums:
+        return _CellSums(self, count)
 
 
-def _block_of_cells(cells: slice, cut: NDArray[np.int64], offsets: NDArray[np.int64]) -> _BlockOfCells:
+def _block_of_cells(cells: slice, cut: NDArray[np.int64]) -> _BlockOfCells:
     here = slice(*np.searchsorted(cut, [cells.start, cells.stop]).tolist())
-    places = cut[here] - cells.start
-    starts = CELL * np.arange(len(places))
-    return _BlockOfCells(cells, here, places, np.column_stack((starts, starts + offsets[here])).ravel())
+    return _BlockOfCells(cells, here, cut[here] - cells.start)
 
 
-class _CellSum:
-    def __init__(self, cut: _Cells) -> None:
-        self._cut, self._rest = cut, 0.0
-        self._cells = np.empty(cut.num_cells)
-        self._parts = np.empty((len(cut.borders), 2))
+class _CellSums:
+    def __init__(self, cut: _Cells, count: int) -> None:
+        self._cut, self._tails = cut, np.zeros((count, cut.tail), np.float32)
+        self._cells = np.empty((count, cut.num_cells))
+        self._halved = np.empty((count, len(cut.borders), CELL), np.float32)
+        """The cells that are cut, as they are."""
 
-    def add(self, block: int, values_B: Values) -> None:
+    def add(self, row: int, block: int, values_B: Values) -> None:
         this = self._cut.in_blocks[block]
         in_cells = (this.cells.stop - this.cells.start) * CELL
         cells = values_B[:in_cells].reshape(-1, CELL)
-        self._cells[this.cells] = np.einsum("ij,ij->i", cells, cells)
+        self._cells[row, this.cells] = np.einsum("ij,ij->i", cells, cells)
         if len(this.places):
-            squares = np.square(cells[this.places], dtype=np.float64).ravel()
-            self._parts[this.cut] = np.add.reduceat(squares, this.parts).reshape(-1, 2)
+            np.take(cells, this.places, axis=0, out=self._halved[row, this.cut], mode="clip")  # all are there
         if in_cells < len(values_B):
-            self._rest = float(np.square(values_B[in_cells:], dtype=np.float64).sum())
+            self._tails[row] = values_B[in_cells:]
 
-    def squares_C(self) -> NDArray[np.float64]:
-        borders = self._cut.borders
-        squares_C: NDArray[np.float64] = np.add.reduceat(self._cells, self._cut.whole)[::2]
-        squares_C[borders] += self._parts[:, 0]
-        squares_C[borders + 1] += self._parts[:, 1]
-        squares_C[-1] += self._rest
-        return squares_C
+    def squares_GC(self) -> NDArray[np.float64]:
+        cut = self._cut
+        squares_GC: NDArray[np.float64] = np.add.reduceat(self._cells, cut.whole, axis=1)[:, ::2]
+        if len(cut.borders):
+            squares = np.square(self._halved, dtype=np.float64).reshape(len(self._halved), -1)
+            parts = np.add.reduceat(squares, cut.parts, axis=1)
+            squares_GC[:, cut.borders] += parts[:, ::2]
+            squares_GC[:, cut.borders + 1] += parts[:, 1::2]
+        squares_GC[:, -1] += np.square(self._tails, dtype=np.float64).sum(axis=1)
+        return squares_GC

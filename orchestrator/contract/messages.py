@@ -188,7 +188,8 @@ class GroupOrder:
     """For each client, in order, which messages are for it: of those in the call's first argument, where that is
     messages."""
     states: tuple[StatePlace | None, ...]
-    """For each client, in order, where its state is; None before it ever took part. Empty where clients keep none."""
+    """For each client, in order, where its state is; None before it ever took part, and where there is nothing in it
+    but ``last_sent_KC``. Empty where clients keep none."""
     last_rounds: tuple[int, ...]
     """For each client, in order, the round in which it last took part, 0 before it ever did."""
     known_rounds: tuple[int, ...]
@@ -199,6 +200,9 @@ class GroupOrder:
     """Whether the actor adds the updates of a group, so that only their sum travels."""
     most_a_unit: float | None = None
     """The largest value that an update may have, where a larger one has turned out to be among them."""
+    last_sent_KC: NDArray[np.int32] | None = None
+    """For each client, in order, the round in which it last sent each chunk, 0 where it never did, for those that took
+    part before and have no state. None where all have one."""
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,14 @@ def keeps_home_alone(settings: Sections) -> bool:
     return keeps_states(settings) and not _keeps_models(settings)
 
 
+def keeps_own_chunks_alone(settings: Sections, method: Method) -> bool:
+    """Whether all that a client of a star remembers is when it sent which chunk, and of its model the chunks that nobody
+    has replaced: its state is of no use as soon as all of them were."""
+    remembers_more = settings.training.carries_momentum or settings.training.local_parameters or method.withholds
+    is_replaced = method.rule.replaces_sent and not settings.bound("exchange_rule").is_own
+    return is_replaced and keeps_states(settings) and not (remembers_more or settings.chunking.agrees)
+
+
 def all_know_one_model(settings: Sections) -> bool:
     """Whether every client of a star is told the same bits, however many rounds it missed, and is given what they come
     to: then none has to keep a model of its own."""

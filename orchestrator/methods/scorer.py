@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -38,6 +38,8 @@ class LocalChange:
     """The gradient itself, where the score asks for it."""
     withheld_C: NDArray[np.float64] | None = None
     """Squared norms of the chunks of ``withheld_P``, where the score asks for them."""
+    distances_C: NDArray[np.float32] | None = None
+    """Distance of each chunk between after and before training; None where nobody needs it."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,30 @@ class Scorer:
         self.uses_lengths = (self.uses_distances and self._metric == "cosine") or bool(asks & BOTH_ENDS)
         """Whether they ask how long chunks are before and after."""
 
-    def distances(self, change: LocalChange) -> NDArray[np.float32] | None:
-        """Distance of each chunk between after and before training; None where nobody needs it."""
+    def distances(
+        self,
+        befores: Sequence[NDArray[np.float32]],
+        afters: Sequence[NDArray[np.float32]],
+        moved: distance.Squares | None,
+    ) -> Sequence[NDArray[np.float32]] | None:
+        """Distance of each chunk of G clients between after and before training, (C,) each; None where nobody needs it.
+
+        Args:
+            befores: weights before, (P,) each.
+            afters: weights after.
+            moved: the squared norms, (G, C).
+        """
         if not self.uses_distances:
             return None
-        return distance.distances(self._metric, change.after_P, change.before_P, self._layout, change.moved)
+        if self._metric == "coordinate":
+            pairs = zip(afters, befores, strict=True)
+            return [distance.distances("coordinate", after_P, before_P, self._layout) for after_P, before_P in pairs]
+        assert moved is not None
+        return list(distance.by_squares(self._metric, moved))
 
     def scores(
         self,
         change: LocalChange,
-        distances_C: NDArray[np.float32] | None,
         ages: Ages,
         make_rng: Callable[[], np.random.Generator],
     ) -> NDArray[np.float32]:
@@ -102,7 +118,7 @@ class Scorer:
         """
         if self._bound is None:
             return np.zeros(self._layout.num_chunks, np.float32)
-        offers = self._offers(change, distances_C, ages, make_rng)
+        offers = self._offers(change, ages, make_rng)
         scores_C = self._bound(**{name: offers[name]() for name in self._bound.asks})
         if self._bound.is_own:
             scores_C = self._checked(scores_C)
@@ -111,7 +127,6 @@ class Scorer:
     def _offers(
         self,
         change: LocalChange,
-        distances_C: NDArray[np.float32] | None,
         ages: Ages,
         make_rng: Callable[[], np.random.Generator],
     ) -> dict[str, Callable[[], Any]]:
@@ -128,7 +143,7 @@ class Scorer:
             "after_C": partial(_root, moved.u_C if moved else None),
             "change_C": partial(_root, moved.difference_C if moved else None),
             "withheld_C": partial(_root, change.withheld_C),
-            "distances_C": lambda: distances_C,
+            "distances_C": lambda: change.distances_C,
             "ages_C": lambda: ages.ages_C,
             "layout": lambda: self._layout,
             "parameter_bounds": lambda: self._parameter_bounds,

@@ -34,7 +34,7 @@ from fedchunk.orchestrator.recording.atomic import write_atomically, write_text_
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
-FORMAT = 3
+FORMAT = 4
 """Of what is in them, also of what coordinators, clients and rules keep."""
 RESERVED_SHARE = 0.01
 """Of the time, what checkpoints may take where the settings do not say how often."""

@@ -106,6 +106,11 @@ class FeedbackModel:
         return selection.best(scoring.norms(pending_P, self.layout), count)
 
     @property
+    def replaced_since(self) -> int:
+        """0: changes are added, and replace nothing."""
+        return 0
+
+    @property
     def known_to_all(self) -> KnownToAll | None:
         """The shared model; None where clients that missed rounds may have other bits."""
         return KnownToAll(self.shared) if self.first_P is None else None

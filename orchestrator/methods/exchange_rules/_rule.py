@@ -48,6 +48,12 @@ class GlobalModel(Protocol):
         model with, perhaps, chunks of their own."""
         ...
 
+    @property
+    def replaced_since(self) -> int:
+        """Of a client that knows the model of an earlier round than this nothing of its own is left: what it must be
+        sent holds every chunk. Asked only of rules that have ``replaces_sent``."""
+        ...
+
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
         """How far a round's updates move the model, (P,), before any server optimizer."""
         ...

@@ -99,6 +99,11 @@ class MeanModel:
             return None
         return KnownToAll(self.state, self.changed_C)
 
+    @property
+    def replaced_since(self) -> int:
+        """The round in which the chunk last changed that has not changed for longest; where values are mixed 0."""
+        return 0 if self.with_shares else int(self.changed_C.min())
+
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
         """How far a round's updates move the model, (P,)."""
         weights_P = self.state.weights_P.copy()

@@ -184,10 +184,15 @@ def test_the_cosine_distance_of_a_small_move_keeps_its_digits(step):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_distances_from_squares_that_are_known_are_the_same(metric):
     layout = Layout(1000, 7)
-    u_P, v_P = np.random.default_rng(6).normal(size=(2, 1000)).astype(np.float32)
-    squares = distance.Squares(*(squared_norms(vector_P, layout) for vector_P in (u_P - v_P, u_P, v_P)))
-    known_C = distance.distances(metric, u_P, v_P, layout, squares)
-    assert known_C.tobytes() == distance.distances(metric, u_P, v_P, layout).tobytes()
+    us_GP, vs_GP = np.random.default_rng(6).normal(size=(2, 3, 1000)).astype(np.float32)
+    us_GP[1, :200] = vs_GP[1, :200] = 0
+    squared = (np.array([squared_norms(row_P, layout) for row_P in rows]) for rows in (us_GP - vs_GP, us_GP, vs_GP))
+    squares = distance.Squares(*squared)
+    known_GC = distance.by_squares(metric, squares)
+    for row, (u_P, v_P) in enumerate(zip(us_GP, vs_GP, strict=True)):
+        alone_C = distance.distances(metric, u_P, v_P, layout)
+        assert known_GC[row].tobytes() == alone_C.tobytes()
+        assert distance.by_squares(metric, squares.row(row)).tobytes() == alone_C.tobytes()
 
 
 def test_cosine_distance_of_zero_vectors_is_defined():
