@@ -304,12 +304,12 @@ class StarClient:
             choice = self._choice(task, scores_C, ages)
         with stage(task.round_index, task.client_id, "emit"):
             after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
-            model = replace(after, weights_P=before.weights_P) if self._method.rule.keeps_residual else after
+            if self._method.rule.keeps_residual:
+                after = ModelState(before.weights_P, after.buffers_B, after.counters_I)
             home = trained.home_of(row)
-            pending = ClientState(model, last_sent_C, change.withheld_P, task.choice_C, home=home)
-            residual_norm = None
+            pending = ClientState(after, last_sent_C, change.withheld_P, task.choice_C, home=home)
+            new_state, residual_norm = pending, None
             if choice is None:
-                new_state = pending
                 sent: Outgoing | Payload = self._scores_message(task, scores_C)
             else:
                 sent = self._emit(task, pending, choice.selected_C, change.withheld_C)

@@ -57,6 +57,11 @@ class Draft:
         return self.packed.seen
 
     @property
+    def lost(self) -> NDArray[np.float32]:
+        """What its encoding lost of each value."""
+        return self.packed.lost
+
+    @property
     def is_view(self) -> bool:
         """Whether the values are still read from the vector they come from, which must stay as it is."""
         return self.packed.is_view

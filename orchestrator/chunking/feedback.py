@@ -45,27 +45,45 @@ def withheld_after(
     return withheld_P
 
 
+def withheld_of(
+    pending_P: NDArray[np.float32],
+    mask_C: NDArray[np.bool_],
+    lost: NDArray[np.float32],
+    layout: Layout,
+    *,
+    in_place: bool = False,
+) -> NDArray[np.float32]:
+    """:func:`withheld_after` for the sender itself, who knows what the encoding ``lost`` of the values that were sent.
+
+    Example:
+        >>> pending, sent = np.array([1, 2, 3, 4], np.float32), np.array([False, True])
+        >>> withheld_of(pending, sent, np.array([0, 0.5], np.float32), Layout(4, 2)).tolist()
+        [1.0, 2.0, 0.0, 0.5]
+    """
+    withheld_P = pending_P if in_place else pending_P.copy()
+    layout.paste(lost, mask_C, withheld_P)
+    return withheld_P
+
+
 def residual_norm(
     withheld_P: NDArray[np.float32],
     mask_C: NDArray[np.bool_],
-    layout: Layout,
+    lost: NDArray[np.float32],
     squares_C: NDArray[np.float64] | None = None,
 ) -> float:
     """L2 norm of what stays with the sender.
 
     Args:
-        withheld_P: what :func:`withheld_after` gave.
+        withheld_P: what :func:`withheld_of` gave.
         mask_C: the chunks that were sent.
-        layout: the cut.
-        squares_C: squared norms of the chunks before they were sent: only those that were have others now.
+        lost: what is left of their values.
+        squares_C: squared norms of all chunks before they were sent: only those that were have others now.
 
     Example:
-        >>> layout, sent = Layout(4, 2), np.array([False, True])
-        >>> residual_norm(np.array([3, 4, 0, 12], np.float32), sent, layout, np.array([25.0, 1000.0]))
+        >>> sent, lost = np.array([False, True]), np.array([0, 12], np.float32)
+        >>> residual_norm(np.array([3, 4, 0, 12], np.float32), sent, lost, np.array([25.0, 1000.0]))
         13.0
     """
     if squares_C is None:
         return length(withheld_P)
-    lost = np.empty(layout.num_values(mask_C), np.float32)
-    layout.cut(withheld_P, mask_C, lost)
     return math.sqrt(float(squares_C[~mask_C].sum()) + float(np.square(lost, dtype=np.float64).sum()))

@@ -6,7 +6,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -25,6 +25,8 @@ FEW = 10
 
 MOST_LATELY = 256
 """Masks of chunks of which it is remembered where they lie."""
+MOST_PLACES = 1 << 22
+"""Bytes that masks of values may take of that."""
 
 _T = TypeVar("_T")
 
@@ -32,14 +34,15 @@ _T = TypeVar("_T")
 class _Lately(Generic[_T]):
     """What was worked out for some masks: what is cut is soon added, and clients of a round have much in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_LATELY) -> None:
         self._known: dict[bytes, _T] = {}
+        self._most = most
 
     def of(self, mask: bytes, work_out: Callable[[], _T]) -> _T:
         """What is known of a mask; nobody may change it."""
         found = self._known.get(mask)
         if found is None:
-            if len(self._known) >= MOST_LATELY:
+            if len(self._known) >= self._most:
                 self._known.clear()
             found = self._known[mask] = work_out()
         return found
@@ -107,6 +110,12 @@ class Layout:
         return np.diff(self.bounds)
 
     @cached_property
+    def shortness_C(self) -> NDArray[np.float64]:
+        """``sqrt(mean size / size)`` of each chunk."""
+        shortness_C: NDArray[np.float64] = np.sqrt(self.sizes_C.mean() / self.sizes_C)
+        return shortness_C
+
+    @cached_property
     def shortest(self) -> int:
         """Values of the shortest chunk."""
         return int(self.sizes_C.min())
@@ -165,14 +174,26 @@ class Layout:
         A slice for each run of chunks; where chunks are so short that a step of Python costs more than its values, the
         places of all, ascending, or if they are not few one mask of values, (P,).
         """
-        mask = mask_C.tobytes()
-        if self.num_parameters < SHORT_CHUNK * self.num_chunks:
-            return [_values_of(self, mask)]
-        return self._places.of(mask, lambda: [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)])
+        return self._places.of(mask_C.tobytes(), lambda: self._find(mask_C))
 
     @cached_property
     def _places(self) -> _Lately[list[tuple[Place, int]]]:
-        return _Lately()
+        if not self._is_short:
+            return _Lately()
+        return _Lately(max(2, MOST_PLACES // self.num_parameters))
+
+    @cached_property
+    def _is_short(self) -> bool:
+        return self.num_parameters < SHORT_CHUNK * self.num_chunks
+
+    def _find(self, mask_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
+        if not self._is_short:
+            return [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)]
+        count = self.num_values(mask_C)
+        few = 0 < FEW * count <= self.num_parameters
+        values = ranges(self.bounds[:-1][mask_C], self.sizes_C[mask_C]) if few else np.repeat(mask_C, self.sizes_C)
+        values.setflags(write=False)
+        return [(values, count)]
 
     def places_among(self, mask_C: NDArray[np.bool_], kept_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
         """As :meth:`places`, of what :meth:`cut` made of ``kept_C``, which has all chunks of ``mask_C``.
@@ -187,7 +208,7 @@ class Layout:
         """
         if (mask_C & ~kept_C).any():
             raise ValueError("chunks that were not kept")
-        if self.num_parameters < SHORT_CHUNK * self.num_chunks:
+        if self._is_short:
             return [(np.repeat(mask_C[kept_C], self.sizes_C[kept_C]), self.num_values(mask_C))]
         starts = self._starts_among.of(kept_C.tobytes(), lambda: _starts_among(kept_C, self.sizes_C))
         firsts = (first for first, _ in self.chunk_runs(mask_C))
@@ -242,17 +263,6 @@ def _starts_among(kept_C: NDArray[np.bool_], sizes_C: NDArray[np.int64]) -> list
     """Where each chunk begins that was kept, among those that were."""
     starts: list[int] = (np.cumsum(np.where(kept_C, sizes_C, 0)) - sizes_C).tolist()
     return starts
-
-
-@lru_cache(maxsize=2)
-def _values_of(layout: Layout, mask: bytes) -> tuple[NDArray[np.int64] | NDArray[np.bool_], int]:
-    """The values of a mask of chunks, and how many: the same are cut, pasted and added."""
-    mask_C = np.frombuffer(mask, np.bool_)
-    count = layout.num_values(mask_C)
-    few = 0 < FEW * count <= layout.num_parameters
-    values = ranges(layout.bounds[:-1][mask_C], layout.sizes_C[mask_C]) if few else np.repeat(mask_C, layout.sizes_C)
-    values.setflags(write=False)
-    return values, count
 
 
 def ranges(starts_K: NDArray[np.int64], sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -89,17 +89,17 @@ def round_robin(ages_C: NDArray[np.int32], first: int) -> NDArray[np.float32]:
     return scores_C
 
 
-def per_value(scores_C: NDArray[np.float32], sizes_C: NDArray[np.int64]) -> NDArray[np.float32]:
+def per_value(scores_C: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """Scores per byte: ``score * sqrt(mean size / size)``, that is energy (squared score) per value.
 
     Taking the best energy per byte first is the greedy solution of the knapsack, best up to one chunk; a bare norm
     would favour large chunks. Scores of chunks of equal size stay as they are, bit for bit.
 
     Example:
-        >>> per_value(np.array([2, 2], np.float32), np.array([1, 4])).round(3).tolist()
+        >>> per_value(np.array([2, 2], np.float32), Layout(5, 2, (0, 1, 5))).round(3).tolist()
         [3.1619999408721924, 1.5809999704360962]
     """
-    return _in_range(scores_C * np.sqrt(sizes_C.mean() / sizes_C))
+    return _in_range(scores_C * layout.shortness_C)
 
 
 def with_age(scores_C: NDArray[np.float32], ages_C: NDArray[np.int32], exponent: float) -> NDArray[np.float32]:

@@ -15,11 +15,14 @@ def best(scores_C: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
     """
     if not 0 < count < len(scores_C):
         return np.full(len(scores_C), count > 0)
-    lasts_C = np.where(np.isnan(scores_C), np.inf, -scores_C)  # what diverged goes last
+    lasts_C = -scores_C
     threshold = np.partition(lasts_C, count - 1)[count - 1]
-    mask_C: NDArray[np.bool_] = lasts_C < threshold
-    equal_C = lasts_C == threshold
-    mask_C[np.flatnonzero(equal_C)[: count - np.count_nonzero(mask_C)]] = True
+    if not threshold < np.inf:  # what diverged goes last, and nan is the last of all to numpy
+        lasts_C = np.where(np.isnan(scores_C), np.inf, lasts_C)
+        threshold = np.float32(np.inf)
+    mask_C: NDArray[np.bool_] = lasts_C <= threshold
+    if (excess := np.count_nonzero(mask_C) - count) > 0:
+        mask_C[np.flatnonzero(lasts_C == threshold)[-excess:]] = False
     return mask_C
 
 

@@ -152,8 +152,8 @@ def keeps_home_alone(settings: Sections) -> bool:
 
 
 def keeps_own_chunks_alone(settings: Sections, method: Method) -> bool:
-    """Whether all that a client of a star remembers is when it sent which chunk, and of its model the chunks that nobody
-    has replaced: its state is of no use as soon as all of them were."""
+    """Whether all that a client of a star remembers is when it sent which chunk, and of its model what nobody has
+    replaced: its state is of no use as soon as all of it was."""
     remembers_more = settings.training.carries_momentum or settings.training.local_parameters or method.withholds
     is_replaced = method.rule.replaces_sent and not settings.bound("exchange_rule").is_own
     return is_replaced and keeps_states(settings) and not (remembers_more or settings.chunking.agrees)

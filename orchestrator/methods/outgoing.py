@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,4 +72,4 @@ def emit(
     if withheld_P is not None:
         withheld_P, residual_norm = method.rule.after_sending(withheld_P, selected_C, sent, method.layout, squares_C)
     last_sent_C = np.where(selected_C, np.int32(round_index), pending.last_sent_C)
-    return Outgoing(sent, stands, replace(pending, last_sent_C=last_sent_C, withheld_P=withheld_P), residual_norm)
+    return Outgoing(sent, stands, pending.after_sending(last_sent_C, withheld_P), residual_norm)

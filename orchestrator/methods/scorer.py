@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,40 +117,41 @@ class Scorer:
         """
         if self._bound is None:
             return np.zeros(self._layout.num_chunks, np.float32)
-        offers = self._offers(change, ages, make_rng)
-        scores_C = self._bound(**{name: offers[name]() for name in self._bound.asks})
+        scores_C = self._bound(**{name: self._offer(name, change, ages, make_rng) for name in self._bound.asks})
         if self._bound.is_own:
             scores_C = self._checked(scores_C)
         return scoring.with_age(scores_C, ages.ages_C, self._age_exponent)
 
-    def _offers(
-        self,
-        change: LocalChange,
-        ages: Ages,
-        make_rng: Callable[[], np.random.Generator],
-    ) -> dict[str, Callable[[], Any]]:
-        """What a score may ask for, each worked out when it is asked for."""
-        moved = change.moved
+    def _offer(self, name: str, change: LocalChange, ages: Ages, make_rng: Callable[[], np.random.Generator]) -> Any:
+        """What a score may ask for, worked out when it is."""
+        match name:
+            case "gradient_P" | "before_P" | "after_P" | "withheld_P" | "distances_C":
+                return getattr(change, name)
+            case "gradient_C" | "withheld_C":
+                return _root(getattr(change, name))
+            case "change_P":
+                return change.after_P - change.before_P
+            case "before_C":
+                return _root(_there(change.moved).v_C)
+            case "after_C":
+                return _root(_there(change.moved).u_C)
+            case "change_C":
+                return _root(_there(change.moved).difference_C)
+            case "rng":
+                return make_rng()
+            case _:
+                return self._facts(ages)[name]
+
+    def _facts(self, ages: Ages) -> dict[str, Any]:
+        """What does not depend on the client's training."""
         return {
-            "gradient_P": lambda: change.gradient_P,
-            "before_P": lambda: change.before_P,
-            "after_P": lambda: change.after_P,
-            "change_P": lambda: change.after_P - change.before_P,
-            "withheld_P": lambda: change.withheld_P,
-            "gradient_C": partial(_root, change.gradient_C),
-            "before_C": partial(_root, moved.v_C if moved else None),
-            "after_C": partial(_root, moved.u_C if moved else None),
-            "change_C": partial(_root, moved.difference_C if moved else None),
-            "withheld_C": partial(_root, change.withheld_C),
-            "distances_C": lambda: change.distances_C,
-            "ages_C": lambda: ages.ages_C,
-            "layout": lambda: self._layout,
-            "parameter_bounds": lambda: self._parameter_bounds,
-            "num_chunks": lambda: self._layout.num_chunks,
-            "first_chunk": lambda: ages.first,
-            "round_index": lambda: ages.round_index,
-            "client": lambda: ages.client,
-            "rng": make_rng,
+            "ages_C": ages.ages_C,
+            "layout": self._layout,
+            "parameter_bounds": self._parameter_bounds,
+            "num_chunks": self._layout.num_chunks,
+            "first_chunk": ages.first,
+            "round_index": ages.round_index,
+            "client": ages.client,
         }
 
     def _checked(self, answer: Any) -> NDArray[np.float32]:

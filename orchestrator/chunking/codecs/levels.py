@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,11 @@ def _together(raised_V: Bytes, bits: int) -> Bytes:
 
 
 def _apart(packed: Bytes, num_values: int, bits: int) -> Bytes:
-    mask = np.uint8((1 << bits) - 1)
-    shared = np.stack([(packed >> np.uint8(shift)) & mask for shift in range(8 - bits, -1, -bits)], axis=1)
-    return shared.ravel()[:num_values]
+    return _words_of_bytes(bits)[packed].ravel()[:num_values]
+
+
+@lru_cache(maxsize=4)
+def _words_of_bytes(bits: int) -> Bytes:
+    """What each byte holds, (256, 8 / bits)."""
+    mask, every_byte = np.uint8((1 << bits) - 1), np.arange(256, dtype=np.uint8)
+    return np.stack([(every_byte >> np.uint8(shift)) & mask for shift in range(8 - bits, -1, -bits)], axis=1)

@@ -23,6 +23,8 @@ class Packed:
     parts: tuple[Bytes, ...]
     scales: Bytes
     sizes_K: NDArray[np.int64]
+    given: NDArray[np.float32] | None = None
+    """The values as they were, one chunk behind the other, where these were packed here and are not their own code."""
 
     @property
     def is_view(self) -> bool:
@@ -40,6 +42,14 @@ class Packed:
     def seen(self) -> NDArray[np.float32]:
         """The values as a receiver sees them, one chunk behind the other."""
         return self.codec.unpack(self.joined, self.scales, self.sizes_K)
+
+    @cached_property
+    def lost(self) -> NDArray[np.float32]:
+        """The values as they were less what a receiver sees; of what was packed here."""
+        if self.is_view:
+            return np.zeros(int(self.sizes_K.sum()), np.float32)
+        assert self.given is not None, "what another one packed"
+        return self.given - self.seen
 
     def compressed(self, compression: str) -> Bytes | None:
         """All parts, compressed by one of Arrow's codecs; None where that, with the scales as :mod:`scale_code` writes
@@ -70,4 +80,4 @@ def pack_chunks(codec: Codec, vector_P: NDArray[np.float32], mask_C: NDArray[np.
     values_V = np.empty(layout.num_values(mask_C), "<f4")
     layout.cut(vector_P, mask_C, values_V)
     packed, scales = codec.pack(values_V, sizes_K)
-    return Packed(codec, (packed,), scales, sizes_K)
+    return Packed(codec, (packed,), scales, sizes_K, values_V)

@@ -13,7 +13,7 @@ from fedchunk.orchestrator.chunking import scoring, selection, sensitivity
 from fedchunk.orchestrator.chunking.aggregation import RoundSum
 from fedchunk.orchestrator.chunking.codecs import FLOAT32, Packed, pack_chunks
 from fedchunk.orchestrator.chunking.draft import Buffers, Draft
-from fedchunk.orchestrator.chunking.feedback import withheld_after
+from fedchunk.orchestrator.chunking.feedback import withheld_of
 from fedchunk.orchestrator.chunking.header import Origin
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.told import Told, kept, merged, often, replayed, since
@@ -84,7 +84,7 @@ class FeedbackModel:
         return replace(
             self,
             shared=ModelState(shared_P, *total.buffers.mean()),
-            withheld_P=withheld_after(pending_P, told_C, packed.seen, self.layout),
+            withheld_P=withheld_of(pending_P, told_C, packed.lost, self.layout),
             changed_C=np.where(told_C, np.int32(round_index), self.changed_C),
             round_index=round_index,
             history=kept(self.history, newest, 4 * self.layout.num_parameters),
@@ -140,12 +140,16 @@ class FeedbackModel:
         if missed is not None and len(missed) == 1:
             return (self._told(missed[0].mask_C, missed[0].packed(self.server.packing.codec, self.layout), last),)
         changed_C = self.changed_C > known_round
-        ways: list[tuple[Draft, ...]] = [(self._values(changed_C, last),)]
+        ways: list[tuple[Draft, ...]] = []
         if missed is not None:
             ways.extend(self._retold(missed, last))
         if self.first_P is not None and known_round != NEVER:
             ways.append((self._since_first(self.first_P, last),))
-        return min(ways, key=_length)
+        lengths = [_length(way) for way in ways]
+        if not ways or min(lengths) >= 4 * self.layout.num_values(changed_C):  # else values alone are longer
+            ways.insert(0, (self._values(changed_C, last),))
+            lengths.insert(0, _length(ways[0]))
+        return ways[lengths.index(min(lengths))]
 
     def _retold(self, missed: Sequence[Told], last: _Last) -> Iterator[tuple[Draft, ...]]:
         """What was told, message by message and merged."""

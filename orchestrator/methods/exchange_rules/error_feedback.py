@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.draft import Draft
-from fedchunk.orchestrator.chunking.feedback import residual_norm, withheld_after
+from fedchunk.orchestrator.chunking.feedback import residual_norm, withheld_of
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.contract.messages import ClientState, ModelState
 from fedchunk.orchestrator.methods.exchange_rules._feedback_model import FeedbackModel
@@ -84,8 +84,8 @@ class ErrorFeedback(ExchangeRule):
         squares_C: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float32], float | None]:
         """What the receiver did not see, in the place of what was pending unless that is the message itself."""
-        kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout, in_place=not sent.is_view)
-        return kept_P, residual_norm(kept_P, selected_C, layout, squares_C)
+        kept_P = withheld_of(withheld_P, selected_C, sent.lost, layout, in_place=not sent.is_view)
+        return kept_P, residual_norm(kept_P, selected_C, sent.lost, squares_C)
 
     def global_model(self, server: ServerSide, state: ModelState) -> GlobalModel:
         """The coordinator's model before the first round."""

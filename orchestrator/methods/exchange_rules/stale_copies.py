@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.draft import Draft
 from fedchunk.orchestrator.chunking.encoding import Message
-from fedchunk.orchestrator.chunking.feedback import residual_norm, withheld_after
+from fedchunk.orchestrator.chunking.feedback import residual_norm, withheld_of
 from fedchunk.orchestrator.chunking.layout import Layout
 from fedchunk.orchestrator.chunking.mixing import SentChange, mix_stale_copies
 from fedchunk.orchestrator.contract.messages import ClientState
@@ -70,8 +70,8 @@ class StaleCopies(ExchangeRule):
         squares_C: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float32], float | None]:
         """e: what the neighbours have still not heard."""
-        kept_P = withheld_after(withheld_P, selected_C, sent.seen, layout)
-        return kept_P, residual_norm(kept_P, selected_C, layout, squares_C)
+        kept_P = withheld_of(withheld_P, selected_C, sent.lost, layout)
+        return kept_P, residual_norm(kept_P, selected_C, sent.lost, squares_C)
 
     def first_copies(self, start_P: NDArray[np.float32], num_neighbours: int) -> tuple[NDArray[np.float32], ...]:
         """s: everybody begins with the same model, so nothing pulls."""

@@ -11,4 +11,4 @@ from fedchunk.orchestrator.chunking.layout import Layout
 
 def accumulated(withheld_C: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """The norms of what was not sent yet, this round's change included, weighed by size, (C,)."""
-    return scoring.per_value(withheld_C, layout.sizes_C)
+    return scoring.per_value(withheld_C, layout)

@@ -13,4 +13,4 @@ def layerwise(
     withheld_P: NDArray[np.float32], parameter_bounds: NDArray[np.int64], layout: Layout
 ) -> NDArray[np.float32]:
     """The norms of what was not sent yet, this round's change included, weighed by size, (C,)."""
-    return scoring.per_value(weighted_scoring.layerwise(withheld_P, parameter_bounds, layout), layout.sizes_C)
+    return scoring.per_value(weighted_scoring.layerwise(withheld_P, parameter_bounds, layout), layout)

@@ -11,4 +11,4 @@ from fedchunk.orchestrator.chunking.layout import Layout
 
 def update(change_C: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """The norms of the changes, weighed by size, (C,)."""
-    return scoring.per_value(change_C, layout.sizes_C)
+    return scoring.per_value(change_C, layout)

@@ -132,7 +132,7 @@ def test_chunks_of_one_value_with_stc_are_sparse_ternary_compression():
     """Sattler et al. 2019, algorithm 1, on the whole vector: the k largest, as plus or minus their mean size."""
     vector_P, count = np.random.default_rng(5).standard_t(3, 500).astype(np.float32), 7
     layout = Layout(500, 500)
-    mask_C = best(per_value(norms(vector_P, layout), layout.sizes_C), count)
+    mask_C = best(per_value(norms(vector_P, layout), layout), count)
     message = encode(
         layout, vector_P, mask_C, round_index=1, sender=0, num_samples=1, buffers=None, packing=Packing.built_in("stc")
     )

@@ -120,8 +120,9 @@ def test_scores_per_value_are_energy_per_value_and_equal_sizes_change_nothing(sc
     expected = [
         math.sqrt(float(score) ** 2 / size * sizes_C.mean()) for score, size in zip(scores_C, sizes_C, strict=True)
     ]
-    np.testing.assert_allclose(scoring.per_value(scores_C, sizes_C), expected, rtol=1e-6, atol=SMALLEST)
-    same_C = scoring.per_value(scores_C, np.full(len(scores_C), 7))
+    layout = Layout.at_tensors(np.cumsum([0, *sizes_C]), 1)
+    np.testing.assert_allclose(scoring.per_value(scores_C, layout), expected, rtol=1e-6, atol=SMALLEST)
+    same_C = scoring.per_value(scores_C, Layout(7 * len(scores_C), len(scores_C)))
     assert same_C.tobytes() == scores_C.tobytes()
 
 
