@@ -76,9 +76,33 @@ def in_range(total: SquareSums, layout: Layout, values_at: Callable[[int, Places
     """
     squares_GC = total.squares_GC()
     unsafe_GC = ~((squares_GC >= SAFE_SQUARES[0]) & (squares_GC <= SAFE_SQUARES[1]))
-    for row in np.flatnonzero(unsafe_GC.any(axis=1)).tolist():
+    rows_K, chunks_K = np.nonzero(unsafe_GC)
+    if not len(rows_K):
+        return squares_GC
+    if layout.sizes_C[chunks_K].sum() <= BLOCK_VALUES:
+        squares_GC[rows_K, chunks_K] = _few_exactly(values_at, rows_K, chunks_K, layout)
+        return squares_GC
+    for row in np.unique(rows_K).tolist():
         squares_GC[row, unsafe_GC[row]] = _exactly(partial(values_at, row), unsafe_GC[row], layout)
     return squares_GC
+
+
+def _few_exactly(
+    values_at: Callable[[int, Places], Values],
+    rows_K: NDArray[np.int64],
+    chunks_K: NDArray[np.int64],
+    layout: Layout,
+) -> NDArray[np.float64]:
+    """Sums of squares in float64 of some chunks, (K,), row by row: as where nothing happened to few weights of each."""
+    sizes_K = layout.sizes_C[chunks_K]
+    starts_K = np.cumsum(sizes_K) - sizes_K
+    places_V = ranges(layout.bounds[chunks_K], sizes_K)
+    firsts = np.flatnonzero(np.diff(rows_K, prepend=-1))
+    parts = pairwise([*starts_K[firsts].tolist(), len(places_V)])
+    rows = rows_K[firsts].tolist()
+    values_V = np.concatenate([values_at(row, places_V[slice(*part)]) for row, part in zip(rows, parts, strict=True)])
+    sums_K: NDArray[np.float64] = np.add.reduceat(np.square(values_V, dtype=np.float64), starts_K)
+    return sums_K
 
 
 def _exactly(values_at: Callable[[Places], Values], mask_C: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,7 @@ class Levels:
         return words_V if self.bits == 8 else _together(words_V, self.bits)
 
 
+_TINY = np.finfo(np.float32).tiny
 _BLOCK = 1 << 16
 """Values quantised at once: their temporaries stay in a core's second-level cache."""
 
@@ -93,7 +95,7 @@ def _quantise(
         block, out = values_V[here], work[: here.stop - begin]
         np.abs(block, out=out)
         steps = np.maximum.reduceat(out, np.cumsum(sizes) - sizes) / np.float32(levels)
-        scales_K[first:last] = to_bfloat16(np.where(steps < np.finfo(np.float32).tiny, np.float32(0), steps))
+        scales_K[first:last] = to_bfloat16(np.where(steps < _TINY, np.float32(0), steps))
         scales = from_bfloat16(scales_K[first:last])
         inverses = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
         np.multiply(block, np.repeat(inverses, sizes), out=out)
@@ -123,11 +125,12 @@ def _together(raised_V: Bytes, bits: int) -> Bytes:
 
 
 def _apart(packed: Bytes, num_values: int, bits: int) -> Bytes:
-    return _words_of_bytes(bits)[packed].ravel()[:num_values]
+    return _words_of_bytes(bits)[packed].view(np.uint8)[:num_values]
 
 
 @lru_cache(maxsize=4)
-def _words_of_bytes(bits: int) -> Bytes:
-    """What each byte holds, (256, 8 / bits)."""
+def _words_of_bytes(bits: int) -> NDArray[np.unsignedinteger[Any]]:
+    """What each byte holds, (256,): a number whose bytes, as they lie in memory, are the words in order."""
     mask, every_byte = np.uint8((1 << bits) - 1), np.arange(256, dtype=np.uint8)
-    return np.stack([(every_byte >> np.uint8(shift)) & mask for shift in range(8 - bits, -1, -bits)], axis=1)
+    words = [(every_byte >> np.uint8(shift)) & mask for shift in range(8 - bits, -1, -bits)]
+    return np.stack(words, axis=1).view(f"u{len(words)}")[:, 0]
