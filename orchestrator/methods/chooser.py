@@ -30,6 +30,7 @@ class Choice:
     reason: str
 
 
+FULL = "chunking off"
 LOCAL = frozenset({"scores_C", "ages_C", "client", "rng"})
 """What only a client knows."""
 
@@ -61,6 +62,8 @@ class Chooser:
             affordable: most chunks that the round's bytes allow; None: no budget.
             make_rng: called if the policy draws.
         """
+        if self._policy is None:
+            return Choice(np.ones(len(scores_C), np.bool_), FULL)
         max_age = self._chunking.chunk_max_age
         count = self.count(scores_C, ages, affordable, make_rng)
         if max_age is None:
@@ -105,7 +108,7 @@ class Chooser:
         """
         num_chunks, chunking = len(scores_C), self._chunking
         if self._policy is None:
-            return Count(num_chunks, "chunking off")
+            return Count(num_chunks, FULL)
         overdue = 0 if chunking.chunk_max_age is None else int((ages.ages_C >= chunking.chunk_max_age).sum())
         limit = ""
         if ages.round_index <= chunking.sensitivity_warmup_rounds:
