@@ -32,6 +32,7 @@ KINDS = {
     "star": {},
     "feedback": FEEDBACK,
     "opened": {**FEEDBACK, "transport": "tcp"},
+    "forgotten": {"chunk_score": "random", "client_sampling_rate": 0.6, "sensitivity_percentage": 60.0},
     "own_weights": {"chunk_reconstruction": "own_weights"},
     "consensus": {"chunk_agreement": "consensus", "evaluate_clients": True},
     "home": {"local_parameters": ["5.*"], "evaluate_clients": True, "client_sampling_rate": 0.6},

@@ -26,6 +26,7 @@ PEERS = {
 }
 KINDS = {
     "contributors": {"metrics": ["top5"], "clients_per_group": 2},
+    "forgotten": {"chunk_score": "random", "client_sampling_rate": 0.6, "sensitivity_percentage": 60.0},
     "own_weights": {"chunk_reconstruction": "own_weights", "client_sampling_rate": 0.6},
     "feedback": {
         "chunk_reconstruction": "error_feedback", "downlink_sensitivity_percentage": 30, "withheld_share": 0.5,

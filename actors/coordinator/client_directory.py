@@ -14,7 +14,7 @@ from fedchunk.actors.coordinator.places import Placed
 from fedchunk.orchestrator.contract.ports import Handle
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.methods.exchange_rules._rule import NEVER, GlobalModel
-from fedchunk.orchestrator.methods.method import Method, keeps_own_chunks_alone
+from fedchunk.orchestrator.methods.method import Method, forgets_states
 from fedchunk.orchestrator.settings.whole import Settings
 
 
@@ -32,10 +32,6 @@ class ClientEntry:
     """The round in which it was last told which chunks to send, with consensus."""
 
 
-MOST_NOTED = 1 << 24
-"""Clients times chunks of which the coordinator notes when they were sent: 64 MiB."""
-
-
 class ClientDirectory:
     """All clients, by number."""
 
@@ -49,10 +45,9 @@ class ClientDirectory:
     @classmethod
     def of(cls, settings: Settings, method: Method, count: int) -> ClientDirectory:
         """The clients of a star, before its first round."""
-        num_chunks = method.layout.num_chunks
-        forgets = keeps_own_chunks_alone(settings, method) and count * num_chunks <= MOST_NOTED
         knows = settings.federation.clients_have_first_model
-        return cls(count, know_the_first_model=knows, num_chunks=num_chunks if forgets else None)
+        noted = method.layout.num_chunks if forgets_states(settings, method) else None
+        return cls(count, know_the_first_model=knows, num_chunks=noted)
 
     def state(self, client: int) -> Placed | None:
         """Where the client's state lies."""
@@ -72,9 +67,7 @@ class ClientDirectory:
 
     def record_state(self, client: int, round_index: int, state: Placed, last_round: int) -> None:
         """The client knows the model of ``round_index`` now, and is what ``state`` says after ``last_round``."""
-        self._entries[client] = replace(
-            self._entries[client], known_round=round_index, state=state, last_round=last_round
-        )
+        self._entries[client] = ClientEntry(round_index, state, last_round, self._entries[client].told_round)
 
     def record_choice(self, client: int, round_index: int) -> None:
         """The client was told which chunks to send in ``round_index``."""
@@ -86,20 +79,22 @@ class ClientDirectory:
 
     def close_round(self, round_index: int, reports: Mapping[int, ClientReport], model: GlobalModel) -> None:
         """Notes what clients sent, and forgets the states in which the round has left nothing of their own."""
+        if self._last_sent_NC is None:
+            return
+        self._note(self._last_sent_NC, round_index, reports)
         if not self._forgets:
             return
-        self._note(round_index, reports)
         replaced_since = model.replaced_since
         for client, entry in enumerate(self._entries):
             if entry.state is not None and entry.known_round < replaced_since:
                 self._entries[client] = replace(entry, state=None)
 
-    def _note(self, round_index: int, reports: Mapping[int, ClientReport]) -> None:
-        assert self._last_sent_NC is not None
+    @staticmethod
+    def _note(last_sent_NC: NDArray[np.int32], round_index: int, reports: Mapping[int, ClientReport]) -> None:
         clients = list(reports)
-        last_sent_KC = self._last_sent_NC[clients]
+        last_sent_KC = last_sent_NC[clients]
         last_sent_KC[np.stack([report.selected_C for report in reports.values()])] = round_index
-        self._last_sent_NC[clients] = last_sent_KC
+        last_sent_NC[clients] = last_sent_KC
 
     @property
     def entries(self) -> list[ClientEntry]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from fedchunk.orchestrator.contract.messages import ModelSpec
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.methods import grouping
-from fedchunk.orchestrator.methods.method import Method, all_know_one_model, keeps_home_alone, keeps_states
+from fedchunk.orchestrator.methods.method import (
+    Method,
+    all_know_one_model,
+    forgets_states,
+    keeps_home_alone,
+    keeps_states,
+)
 from fedchunk.orchestrator.methods.topology import Topology
 from fedchunk.orchestrator.settings.sections import TrainingSettings
 from fedchunk.orchestrator.settings.whole import Settings
@@ -49,7 +55,7 @@ def memory_lines(
     model = 4 * spec.num_parameters + 4 * spec.num_float_buffers + 8 * spec.num_integer_buffers
     return (
         _object_store(settings, spec, method, topology, held, model),
-        _coordinator(spec, method, topology, model),
+        _coordinator(settings, spec, method, topology, model),
         _actor(settings, spec, method, topology),
     )
 
@@ -106,7 +112,8 @@ def _kept_states(settings: Settings, spec: ModelSpec, method: Method, topology: 
     if federation.client_sampling_rate == 1 or group == 1:
         return 1.0, ""
     kept = sum(1 / number for number in range(1, group + 1))
-    return kept, f" x {kept:.1f} (groups of {group} stay until all have trained again)"
+    sooner = ", or all chunks were replaced" if topology is None and forgets_states(settings, method) else ""
+    return kept, f" x {kept:.1f} (groups of {group} stay until all have trained again{sooner})"
 
 
 def _largest_group(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None) -> int:
@@ -117,13 +124,16 @@ def _largest_group(settings: Settings, spec: ModelSpec, method: Method, topology
     return max(map(len, grouping.groups(cohort, federation, spec.num_parameters)))
 
 
-def _coordinator(spec: ModelSpec, method: Method, topology: Topology | None, model: int) -> Memory:
+def _coordinator(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None, model: int) -> Memory:
     if topology is not None:
         return Memory("coordinator", model, "the first model; it owns no other")
     size, formula = 12 * spec.num_parameters + 2 * model, "float64 sums and quotients of P values + the model twice"
     if method.rule.keeps_residual:
         size += 16 * spec.num_parameters
         formula += " + 4 vectors of P float32 (what it has not told yet, and what it told)"
+    if forgets_states(settings, method):
+        size += 4 * settings.federation.number_of_clients * method.layout.num_chunks
+        formula += " + 4 bytes for each client and chunk (when it was sent)"
     return Memory("coordinator", size, formula)
 
 

@@ -151,9 +151,15 @@ def keeps_home_alone(settings: Sections) -> bool:
     return keeps_states(settings) and not _keeps_models(settings)
 
 
-def keeps_own_chunks_alone(settings: Sections, method: Method) -> bool:
-    """Whether all that a client of a star remembers is when it sent which chunk, and of its model what nobody has
-    replaced: its state is of no use as soon as all of it was."""
+MOST_NOTED = 1 << 24
+"""Clients times chunks of which a coordinator notes when they were sent: 64 MiB."""
+
+
+def forgets_states(settings: Sections, method: Method) -> bool:
+    """Whether the coordinator of a star notes which chunk was sent when, and forgets a client's state once all of its
+    model was replaced: nothing else is in it."""
+    if settings.federation.number_of_clients * method.layout.num_chunks > MOST_NOTED:
+        return False
     remembers_more = settings.training.carries_momentum or settings.training.local_parameters or method.withholds
     is_replaced = method.rule.replaces_sent and not settings.bound("exchange_rule").is_own
     return is_replaced and keeps_states(settings) and not (remembers_more or settings.chunking.agrees)

@@ -404,18 +404,22 @@ def test_carried_momentum_lies_in_the_store(federation, chunking, vectors):
     assert plans[0].uplink == plans[1].uplink
 
 
-def test_the_coordinator_holds_what_it_has_not_told_and_nothing_for_peers():
-    plain, feedback, peers = (
-        make_plan(experiment, model(10_000), actors=1)
+def test_the_coordinator_holds_what_it_has_not_told_when_chunks_were_sent_and_nothing_for_peers():
+    dense, plain, withheld, feedback, peers = (
+        memory(make_plan(experiment, model(10_000), actors=1), "coordinator")
         for experiment in (
+            settings(chunking=False),
             settings(),
+            settings(chunk_score="accumulated"),
             settings(**FEEDBACK),
             settings(federation={**PEERS, "federated_learning_topology": "ring"}),
         )
     )
 
-    assert memory(feedback, "coordinator") - memory(plain, "coordinator") == 4 * 4 * 10_000
-    assert memory(peers, "coordinator") == 4 * 10_000
+    assert feedback - dense == 4 * 4 * 10_000
+    assert plain - dense == 4 * 4 * 100, "of 4 clients and 100 chunks, where states may be forgotten"
+    assert withheld == dense
+    assert peers == 4 * 10_000
 
 
 def memory(plan, what: str) -> int:
