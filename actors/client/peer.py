@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedchunk.actors.client.averaging import Averaging
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.momentum import Momentum
-from fedchunk.actors.client.stages import noting, stage
+from fedchunk.actors.client.stages import Stage, noting
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.orchestrator.chunking.aggregation import BufferMean
 from fedchunk.orchestrator.chunking.draft import Encoded
@@ -98,7 +98,7 @@ class PeerClient:
         Returns:
             Telemetry, the payload, and the peer's state before it heard of anybody.
         """
-        with stage(order.round_index, order.client_id, "train"):
+        with Stage(order.round_index, order.client_id, "train"):
             trained, failed = self._trained([PeerTask(order, state or self._newcomer(num_neighbours))])
         for error in failed.values():
             raise error
@@ -143,7 +143,7 @@ class PeerClient:
         round_index, client = order.round_index, order.client_id
         if row in trained.failures:
             raise ClientFailed(client, round_index, "train", trained.failures[row])
-        with stage(round_index, client, "select"):
+        with Stage(round_index, client, "select"):
             ages = self._worker.ages(round_index, client, state.last_sent_C)
             scores_C = self._worker.scored(change, ages)
             choice = self._worker.chosen(scores_C, ages, None)
@@ -190,7 +190,7 @@ class PeerClient:
             Which payloads were refused and why, with the model's score when it was asked for; and the new state.
         """
         at = order.train.round_index, order.train.client_id
-        with self._spans.doing("aggregate", 1), stage(*at, "mix"):
+        with self._spans.doing("aggregate", 1), Stage(*at, "mix"):
             messages: dict[int, Message] = {}
             refused: dict[int, str] = {}
             for sender, payload in zip(order.senders, payloads, strict=True):
@@ -202,7 +202,7 @@ class PeerClient:
             mixed = self._mixed(order, state or self._newcomer(len(order.neighbours)), messages)
         measured = None
         if order.evaluate:
-            with self._spans.doing("evaluate", 1), stage(*at, "evaluate"):
+            with self._spans.doing("evaluate", 1), Stage(*at, "evaluate"):
                 measured = self._worker.measured(at[1], _own(mixed), mixed.home)
         return MixReport(refused, measured, self._spans.read_out()), mixed
 
@@ -226,7 +226,7 @@ class PeerClient:
         """
         state = state or self._newcomer(order.num_neighbours)
         own = _own(state)
-        with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+        with self._spans.doing("aggregate", 1), Stage(order.round_index, order.client_id, "average"):
             own = replace(own, weights_P=self._method.rule.start(own.weights_P, state.withheld_P))
             encoded = self._averaging.up(order, own, payloads)
         return AverageReport(encoded.sizes, None, None, self._spans.read_out()), encoded.payload
@@ -236,11 +236,11 @@ class PeerClient:
     ) -> tuple[AverageReport, ClientState]:
         """The peer with the mean of all as its model."""
         state = state or self._newcomer(order.num_neighbours)
-        with self._spans.doing("aggregate", 1), stage(order.round_index, order.client_id, "average"):
+        with self._spans.doing("aggregate", 1), Stage(order.round_index, order.client_id, "average"):
             model = self._averaging.down(order, _own(state), payload)
         whole = own = None
         if order.evaluate or self._worker.keeps_own_tests:
-            with self._spans.doing("evaluate", 1), stage(order.round_index, order.client_id, "evaluate"):
+            with self._spans.doing("evaluate", 1), Stage(order.round_index, order.client_id, "evaluate"):
                 its = self._worker.whole(model, state.home)
                 whole = self._worker.measured_on_all(its) if order.evaluate else None
                 own = self._worker.measured_on_own(order.client_id, its)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import StateObject
 from fedchunk.actors.client.peer import PeerClient, PeerTask
-from fedchunk.actors.client.stages import noting, stage
+from fedchunk.actors.client.stages import Stage, noting
 from fedchunk.actors.client.states import stack_states
 from fedchunk.actors.payloads import outliers
 from fedchunk.actors.payloads.group_sum import GroupSum
@@ -63,7 +63,7 @@ class RelayClient(PeerClient):
             Reports; the payloads of all that answered, in order; and what these remember once everybody has them.
         """
         round_index, first = order.peers[0].round_index, order.peers[0].client_id
-        with self._spans.doing("fetch", len(order.peers)), stage(round_index, first, "reconstruct"):
+        with self._spans.doing("fetch", len(order.peers)), Stage(round_index, first, "reconstruct"):
             shared = self._caught_up(known or self._worker.start, order.missed, missed)
         failed: dict[int, ClientFailed] = {}
         peers: list[PeerTask] = []

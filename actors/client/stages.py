@@ -9,8 +9,11 @@ from fedchunk.orchestrator.contract.peer_messages import TrainOrder
 from fedchunk.orchestrator.core.errors import ClientFailed, reason_of
 
 
-class stage:  # noqa: N801  # read as a verb, and a generator would take three times as long
-    """Says in which client, round and stage something failed; the cause stays attached."""
+class Stage:
+    """Says in which client, round and stage something failed; the cause stays attached.
+
+    A class, because a generator takes three times as long, for every client and stage.
+    """
 
     def __init__(self, round_index: int, client_id: int, name: str) -> None:
         self._where = client_id, round_index, name
@@ -25,9 +28,9 @@ class stage:  # noqa: N801  # read as a verb, and a generator would take three t
 
 @contextmanager
 def noting(failed: dict[int, ClientFailed], order: TrainOrder, name: str) -> Iterator[None]:
-    """As :func:`stage`, but keeps what failed, so that the others of a group go on."""
+    """As :class:`Stage`, but keeps what failed, so that the others of a group go on."""
     try:
-        with stage(order.round_index, order.client_id, name):
+        with Stage(order.round_index, order.client_id, name):
             yield
     except ClientFailed as error:
         failed[order.client_id] = error

@@ -19,7 +19,7 @@ from fedchunk.actors.client.experiment_data import ExperimentData
 from fedchunk.actors.client.group_task import ClientTask, GroupTask, Payload, StateObject
 from fedchunk.actors.client.keeping import Keeping
 from fedchunk.actors.client.momentum import Momentum
-from fedchunk.actors.client.stages import stage
+from fedchunk.actors.client.stages import Stage
 from fedchunk.actors.client.states import model_of, stack_states
 from fedchunk.actors.client.worker import LocalWorker
 from fedchunk.actors.payloads.group_sum import GroupSum
@@ -163,7 +163,7 @@ class StarClient:
             with self._spans.doing("evaluate", len(tasks)):
                 for task in tasks:
                     assert task.state is not None
-                    with suppress(ClientFailed), stage(task.round_index, task.client_id, "evaluate"):
+                    with suppress(ClientFailed), Stage(task.round_index, task.client_id, "evaluate"):
                         model = self._model_of(task)
                         measured[task.client_id] = self._worker.measured(task.client_id, model, task.state.home)
                         known = self._momentum.with_model(replace(task.state, kept_C=None), model)
@@ -267,7 +267,7 @@ class StarClient:
         failed: dict[int, str] = {}
         for task in tasks:
             try:
-                with stage(task.round_index, task.client_id, "reconstruct"):
+                with Stage(task.round_index, task.client_id, "reconstruct"):
                     model = self._model_of(task)
                     same = [one.before for one in ready if one.before.weights_P is model.weights_P]
                     before = same[0] if same and model.buffers_B is same[0].buffers_B else model
@@ -297,12 +297,12 @@ class StarClient:
         if row in trained.failures:
             raise ClientFailed(task.client_id, task.round_index, "train", trained.failures[row])
         state = task.state
-        with stage(task.round_index, task.client_id, "select"):
+        with Stage(task.round_index, task.client_id, "select"):
             last_sent_C = state.last_sent_C if state else np.zeros(self._layout.num_chunks, np.int32)
             ages = self._worker.ages(task.round_index, task.client_id, last_sent_C)
             scores_C = self._worker.scored(change, ages)
             choice = self._choice(task, scores_C, ages)
-        with stage(task.round_index, task.client_id, "emit"):
+        with Stage(task.round_index, task.client_id, "emit"):
             after = ModelState(trained.weights_GP[row], trained.buffers_GB[row], trained.counters_GI[row])
             if self._method.rule.keeps_residual:
                 after = ModelState(before.weights_P, after.buffers_B, after.counters_I)
@@ -353,7 +353,7 @@ class StarClient:
         assert state is not None
         assert choice_C is not None, "the coordinator's choice did not come"
         own_P = None if state.withheld_P is None else state.withheld_P.copy()  # what came is not to be written over
-        with stage(task.round_index, task.client_id, "emit"):
+        with Stage(task.round_index, task.client_id, "emit"):
             return self._emit(task, replace(state, withheld_P=own_P, choice_C=choice_C), choice_C)
 
     def _choice(self, task: ClientTask, scores_C: NDArray[np.float32], ages: Ages) -> Choice | None:

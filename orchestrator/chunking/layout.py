@@ -23,10 +23,10 @@ FEW = 10
 """Of so many values one is picked at most, so that their places are less to go through than a mask of all."""
 
 
-MOST_LATELY = 256
-"""Masks of chunks of which it is remembered where they lie."""
+MOST_LATELY = 1 << 15
+"""Chunks, in all masks together, of which it is remembered where they lie."""
 MOST_PLACES = 1 << 22
-"""Bytes that masks of values may take of that."""
+"""The same for values, where chunks are short."""
 
 _T = TypeVar("_T")
 
@@ -34,9 +34,10 @@ _T = TypeVar("_T")
 class _Lately(Generic[_T]):
     """What was worked out for some masks: what is cut is soon added, and clients of a round have much in common."""
 
-    def __init__(self, most: int = MOST_LATELY) -> None:
+    def __init__(self, most: int) -> None:
+        """``most`` masks are remembered, two at least."""
         self._known: dict[bytes, _T] = {}
-        self._most = most
+        self._most = max(2, most)
 
     def of(self, mask: bytes, work_out: Callable[[], _T]) -> _T:
         """What is known of a mask; nobody may change it."""
@@ -145,7 +146,7 @@ class Layout:
 
     @cached_property
     def _runs(self) -> _Lately[list[tuple[int, int]]]:
-        return _Lately()
+        return _Lately(MOST_LATELY // self.num_chunks)
 
     def chunk_blocks(self, mask_C: NDArray[np.bool_], values: int) -> list[tuple[int, int]]:
         """As :meth:`chunk_runs`, cut into ranges of at most ``values`` values each (one chunk at least)."""
@@ -174,19 +175,17 @@ class Layout:
         A slice for each run of chunks; where chunks are so short that a step of Python costs more than its values, the
         places of all, ascending, or if they are not few one mask of values, (P,).
         """
-        return self._places.of(mask_C.tobytes(), lambda: self._find(mask_C))
+        return self._places.of(mask_C.tobytes(), lambda: self._places_of(mask_C))
 
     @cached_property
     def _places(self) -> _Lately[list[tuple[Place, int]]]:
-        if not self._is_short:
-            return _Lately()
-        return _Lately(max(2, MOST_PLACES // self.num_parameters))
+        return _Lately(MOST_PLACES // self.num_parameters if self._is_short else MOST_LATELY // self.num_chunks)
 
     @cached_property
     def _is_short(self) -> bool:
         return self.num_parameters < SHORT_CHUNK * self.num_chunks
 
-    def _find(self, mask_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
+    def _places_of(self, mask_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
         if not self._is_short:
             return [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)]
         count = self.num_values(mask_C)
@@ -217,7 +216,7 @@ class Layout:
 
     @cached_property
     def _starts_among(self) -> _Lately[list[int]]:
-        return _Lately()
+        return _Lately(MOST_LATELY // self.num_chunks)
 
     def cut(self, vector_P: NDArray[np.float32], mask_C: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
         """Copies the chunks of ``mask_C``, one behind the other, into ``out`` (``num_values(mask_C)`` values)."""

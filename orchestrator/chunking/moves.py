@@ -77,7 +77,7 @@ def moves(
     work = np.empty(max(part.stop - part.start for part in parts), np.float32)
     first = -1
     for row, (before_P, after_P) in enumerate(zip(befores, afters, strict=True)):
-        is_new = row in firsts
+        is_new = not row or before_P is not befores[row - 1]
         first += is_new
         for block, part in enumerate(parts):
             change = np.subtract(after_P[part], before_P[part], out=work[: part.stop - part.start])
