@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,60 +45,47 @@ def percentage(selected_C: NDArray[np.bool_]) -> float:
     return 100.0 * (np.count_nonzero(selected_C) / len(selected_C))
 
 
+_BEFORE_ARRAYS = attrgetter(
+    "round_index",
+    "client_id",
+    "num_samples",
+    "train_loss",
+    "chunks_sent",
+    "sensitivity_percentage",
+    "sensitivity_reason",
+    "residual_norm",
+)
+_AFTER_ARRAYS = attrgetter("train_s", "training")
+
+
 @dataclass(frozen=True)
 class ReportRows:
-    """Reports whose arrays are rows of few arrays: a hundred small ones would cost more to send than to make."""
+    """Reports by their fields: a hundred small objects, and as many small arrays, cost more to send than to make."""
 
-    plain: tuple[ClientReport, ...]
-    """The reports, without arrays."""
+    before_arrays: tuple[tuple[Any, ...], ...]
+    """The first fields of all reports, field by field."""
     scores_GC: NDArray[np.float32]
     distances_GC: NDArray[np.float32] | None
     selected_GC: NDArray[np.bool_]
     age_GC: NDArray[np.int32]
+    after_arrays: tuple[tuple[Any, ...], ...]
+    """The last fields."""
 
     @classmethod
     def of(cls, reports: Sequence[ClientReport]) -> ReportRows:
-        """Stacks the arrays of one report or more."""
+        """The fields of one report or more."""
         distances = [report.distances_C for report in reports if report.distances_C is not None]
         return cls(
-            tuple(_with_arrays(report, _NO_FLOATS, None, _NO_FLAGS, _NO_COUNTS) for report in reports),
+            tuple(zip(*map(_BEFORE_ARRAYS, reports), strict=True)),
             np.stack([report.scores_C for report in reports]),
             np.stack(distances) if distances else None,
             np.stack([report.selected_C for report in reports]),
             np.stack([report.age_C for report in reports]),
+            tuple(zip(*map(_AFTER_ARRAYS, reports), strict=True)),
         )
 
     def rows(self) -> list[ClientReport]:
         """The reports as they were; their arrays are views."""
-        distances = self.distances_GC if self.distances_GC is not None else [None] * len(self.plain)
-        arrays = zip(self.scores_GC, distances, self.selected_GC, self.age_GC, strict=True)
-        return [_with_arrays(report, *of_client) for report, of_client in zip(self.plain, arrays, strict=True)]
-
-
-def _with_arrays(
-    report: ClientReport,
-    scores_C: NDArray[np.float32],
-    distances_C: NDArray[np.float32] | None,
-    selected_C: NDArray[np.bool_],
-    age_C: NDArray[np.int32],
-) -> ClientReport:
-    """As ``dataclasses.replace``, which takes three times as long: this happens to every client of a round."""
-    return ClientReport(
-        report.round_index,
-        report.client_id,
-        report.num_samples,
-        report.train_loss,
-        report.chunks_sent,
-        report.sensitivity_percentage,
-        report.sensitivity_reason,
-        report.residual_norm,
-        scores_C,
-        distances_C,
-        selected_C,
-        age_C,
-        report.train_s,
-        report.training,
-    )
-
-
-_NO_FLOATS, _NO_FLAGS, _NO_COUNTS = np.empty(0, np.float32), np.empty(0, np.bool_), np.empty(0, np.int32)
+        distances = self.distances_GC if self.distances_GC is not None else repeat(None, len(self.scores_GC))
+        arrays = self.scores_GC, distances, self.selected_GC, self.age_GC
+        return list(map(ClientReport, *self.before_arrays, *arrays, *self.after_arrays))
