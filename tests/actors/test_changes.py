@@ -64,7 +64,7 @@ def test_what_the_way_tells_is_what_gradients_add_up_to(model, record, score):
     ages = Ages(1, np.zeros(worker.method.layout.num_chunks, np.int32))
     for gradient_P, change in zip(added_up(settings), changes, strict=True):
         expected_C = norms(gradient_P, worker.method.layout)
-        got_C, _ = worker.scored(change, ages)
+        got_C = worker.scored(change, ages)
         np.testing.assert_allclose(got_C, expected_C, rtol=1e-3, atol=1e-6 * expected_C.max())
         assert (best(got_C, 60) == best(expected_C, 60)).mean() > 0.99
         if score is looking:
@@ -79,5 +79,5 @@ def test_where_steps_are_not_the_gradient_it_is_added_up(change):
     assert worker._changes.adds_up
     ages = Ages(1, np.zeros(worker.method.layout.num_chunks, np.int32))
     for gradient_P, known in zip(added_up(settings), changes, strict=True):
-        got_C, _ = worker.scored(known, ages)
+        got_C = worker.scored(known, ages)
         np.testing.assert_array_equal(got_C, norms(gradient_P, worker.method.layout))
