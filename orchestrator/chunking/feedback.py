@@ -23,8 +23,6 @@ def withheld_after(
     mask_C: NDArray[np.bool_],
     seen: NDArray[np.float32],
     layout: Layout,
-    *,
-    in_place: bool = False,
 ) -> NDArray[np.float32]:
     """What stays with the sender: everything pending, less what the receiver saw.
 
@@ -33,14 +31,13 @@ def withheld_after(
         mask_C: the chunks that were sent.
         seen: their values as the receiver sees them, one chunk behind the other.
         layout: the cut.
-        in_place: write over ``pending_P``; ``seen`` must not be a view of it.
 
     Example:
         >>> pending, sent = np.array([1, 2, 3, 4], np.float32), np.array([False, True])
         >>> withheld_after(pending, sent, np.array([3, 3.5], np.float32), Layout(4, 2)).tolist()
         [1.0, 2.0, 0.0, 0.5]
     """
-    withheld_P = pending_P if in_place else pending_P.copy()
+    withheld_P = pending_P.copy()
     layout.add(-seen, mask_C, withheld_P)
     return withheld_P
 
@@ -54,6 +51,8 @@ def withheld_of(
     in_place: bool = False,
 ) -> NDArray[np.float32]:
     """:func:`withheld_after` for the sender itself, who knows what the encoding ``lost`` of the values that were sent.
+
+    ``in_place``: write over ``pending_P``, which no message is a view of.
 
     Example:
         >>> pending, sent = np.array([1, 2, 3, 4], np.float32), np.array([False, True])
