@@ -283,8 +283,7 @@ def _aggregation(
             timed("check", decode, payload, layout, EXPECTED, 0, 0) for payload in payloads[first : first + at_once]
         ]
         timed("add", total.add_all, [_update(message) for message in arrived])
-    model_P = timed("means", own_P.copy)
-    sent_C = timed("means", total.chunks.write_means, model_P)
+    model_P, sent_C = timed("means", total.chunks.means_in, own_P), total.chunks.sent_C
     del total
     timed("reconstruct", reconstructed, _encoded(layout, model_P, sent_C))
     return seconds

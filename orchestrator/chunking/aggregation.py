@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchunk.orchestrator.chunking.layout import Layout, Place
+from fedchunk.orchestrator.chunking.layout import SHORT_CHUNK, Layout, Place
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,28 @@ class PartialSum:
 BLOCK_VALUES = 1 << 16
 """Values summed at once: their sums and what is added, in float64, stay in a core's second-level cache (1 MiB)."""
 
+MOST_WAITING = 4
+"""Values that wait to be added, in times the vector's own. Few chunks of many clients then never need sums of the whole
+vector, which are twice as large as it and come from memory for each addition."""
+
+Sent = tuple[NDArray[np.bool_], NDArray[np.float32], float]
+"""A client's chunks: mask, values and weight."""
+
 
 class ChunkSum:
     """Sums of chunks and of the weights they came with, in float64.
 
     Add in client order, whatever order payloads arrive in: float sums depend on it. float64 keeps the rounding of
-    the sum far below that of the float32 result.
+    the sum far below that of the float32 result. What is added may wait until sums are asked for: nobody may write to
+    it any more.
     """
 
     def __init__(self, layout: Layout, block_values: int = BLOCK_VALUES) -> None:
         """``block_values`` changes the time that adding takes, and nothing else."""
         self._layout = layout
-        self._sums_P = np.zeros(layout.num_parameters)
+        self._sums_P: NDArray[np.float64] | None = None
+        """The sums of all that does not wait; None where everything does."""
+        self._waiting: list[Sent] = []
         self._weights_C = np.zeros(layout.num_chunks)
         self._block_values = min(block_values, layout.num_parameters)
         self._scratch = np.empty(self._block_values)
@@ -63,20 +73,50 @@ class ChunkSum:
         """Adds one client's chunks: ``values`` are those of ``mask_C``, one behind the other."""
         self.add_all([(mask_C, values, weight)])
 
-    def add_all(self, clients: Sequence[tuple[NDArray[np.bool_], NDArray[np.float32], float]]) -> None:
-        """Adds the chunks of several clients, in order: mask, values and weight of each.
-
-        Block by block of the vector: the sums stay in cache while all that is added to them passes by once.
-        """
-        places_of = [self._places_by_block(mask_C) for mask_C, _, _ in clients]
-        positions = [0] * len(clients)
-        for block, start in enumerate(range(0, self._layout.num_parameters, self._block_values)):
-            sums = self._sums_P[start : start + self._block_values]
-            for i, (_, values, weight) in enumerate(clients):
-                if places := places_of[i].get(block):
-                    positions[i] += self._add_block(sums, places, values[positions[i] :], weight)
+    def add_all(self, clients: Sequence[Sent]) -> None:
+        """Adds the chunks of several clients, in order: mask, values and weight of each."""
+        self._waiting.extend(clients)
         for mask_C, _, weight in clients:
             self._weights_C[mask_C] += weight
+        if sum(len(values) for _, values, _ in self._waiting) > MOST_WAITING * self._layout.num_parameters:
+            self._settle()
+
+    def merge(self, sums_P: NDArray[np.float64], weights_C: NDArray[np.float64]) -> None:
+        """Adds the sums of a group."""
+        total_P = self._settle()
+        total_P += sums_P
+        self._weights_C += weights_C
+
+    def _settle(self) -> NDArray[np.float64]:
+        """The sums, of all that was added."""
+        if self._sums_P is None:
+            self._sums_P = np.zeros(self._layout.num_parameters)
+        for _ in self._blocks() if self._waiting else ():
+            pass
+        return self._sums_P
+
+    def _blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """The vector, block by block, each with its sums: they stay in cache while all that is added passes by once.
+
+        To the end: where there are sums of the whole vector, what waited is in them then. Else a block's sums hold
+        until the next one.
+        """
+        places_of = [self._places_by_block(mask_C) for mask_C, _, _ in self._waiting]
+        positions = [0] * len(self._waiting)
+        block_sums = np.empty(self._block_values)
+        for block, start in enumerate(range(0, self._layout.num_parameters, self._block_values)):
+            here = slice(start, min(start + self._block_values, self._layout.num_parameters))
+            if self._sums_P is None:
+                sums = block_sums[: here.stop - here.start]
+                sums.fill(0)
+            else:
+                sums = self._sums_P[here]
+            for i, (_, values, weight) in enumerate(self._waiting):
+                if places := places_of[i].get(block):
+                    positions[i] += self._add_block(sums, places, values[positions[i] :], weight)
+            yield here, sums
+        if self._sums_P is not None:
+            self._waiting.clear()
 
     def _places_by_block(self, mask_C: NDArray[np.bool_]) -> dict[int, list[tuple[Place, int]]]:
         """Where the chunks lie: per block the places in it, and how many values each picks."""
@@ -104,15 +144,10 @@ class ChunkSum:
             position += count
         return total
 
-    def merge(self, sums_P: NDArray[np.float64], weights_C: NDArray[np.float64]) -> None:
-        """Adds the sums of a group."""
-        self._sums_P += sums_P
-        self._weights_C += weights_C
-
     @property
     def sums_P(self) -> NDArray[np.float64]:
         """The sums, read-only; zero where nobody sent anything."""
-        view = self._sums_P.view()
+        view = self._settle().view()
         view.setflags(write=False)
         return view
 
@@ -130,24 +165,35 @@ class ChunkSum:
     def over(self, weight: float) -> NDArray[np.float32]:
         """The sums divided by one weight, (P,); zero where nobody sent anything."""
         out_P = np.empty(self._layout.num_parameters, np.float32)
-        np.divide(self._sums_P, weight, out=out_P, casting="same_kind")
+        for here, sums in self._blocks():
+            np.divide(sums, weight, out=out_P[here], casting="same_kind")
         return out_P
 
-    def write_means(self, out_P: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Writes the mean of each chunk that somebody sent into ``out_P``; other chunks stay as they are.
+    def means_in(self, own_P: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A copy of ``own_P`` in which the mean of each chunk that somebody sent has taken its place."""
+        out_P = np.empty_like(own_P)
+        for here, sums in self._blocks():
+            self._write_means(here, sums, own_P[here], out_P[here])
+        return out_P
 
-        Returns:
-            Which chunks were written, (C,).
-        """
-        sent_C = self.sent_C
-        bounds, sizes_C = self._layout.bounds, self._layout.sizes_C
-        for first, last in self._layout.chunk_blocks(sent_C, BLOCK_VALUES):
-            weights = self._weights_C[first:last]
-            same = bool((weights == weights[0]).all())
-            divisor = weights[0] if same else np.repeat(weights, sizes_C[first:last])
-            here = slice(bounds[first], bounds[last])
-            np.divide(self._sums_P[here], divisor, out=out_P[here], casting="same_kind")
-        return sent_C
+    def _write_means(
+        self, here: slice, sums: NDArray[np.float64], own: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> None:
+        """One block of :meth:`means_in`."""
+        chunks, edges = self._layout.chunks_within(here.start, here.stop)
+        weights = self._weights_C[chunks]
+        if weights[0] > 0 and (weights == weights[0]).all():
+            np.divide(sums, weights[0], out=out, casting="same_kind")
+        elif SHORT_CHUNK * len(weights) > len(sums):
+            weights_V = np.repeat(weights, np.diff(edges))
+            np.copyto(out, own)
+            np.divide(sums, weights_V, out=out, where=weights_V > 0, casting="same_kind")
+        else:
+            for weight, (start, stop) in zip(weights.tolist(), pairwise(edges), strict=True):
+                if weight > 0:
+                    np.divide(sums[start:stop], weight, out=out[start:stop], casting="same_kind")
+                else:
+                    out[start:stop] = own[start:stop]
 
 
 ChunkRule = Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.float32]]
@@ -169,7 +215,7 @@ class ChunkValues:
         starts_C[mask_C] = np.cumsum(sizes_K) - sizes_K
         self._clients.append((mask_C, starts_C, values, weight))
 
-    def add_all(self, clients: Sequence[tuple[NDArray[np.bool_], NDArray[np.float32], float]]) -> None:
+    def add_all(self, clients: Sequence[Sent]) -> None:
         """Keeps the chunks of several clients, in order."""
         for client in clients:
             self.add(*client)
@@ -199,16 +245,12 @@ class ChunkValues:
             out_P[self._place(chunk)] = self._aggregate(chunk) * np.float32(weights_C[chunk] / weight)
         return out_P
 
-    def write_means(self, out_P: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Writes the aggregate of each chunk that somebody sent into ``out_P``; other chunks stay as they are.
-
-        Returns:
-            Which chunks were written, (C,).
-        """
-        sent_C = self.sent_C
-        for chunk in np.flatnonzero(sent_C).tolist():
+    def means_in(self, own_P: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A copy of ``own_P`` in which the aggregate of each chunk that somebody sent has taken its place."""
+        out_P = own_P.copy()
+        for chunk in np.flatnonzero(self.sent_C).tolist():
             out_P[self._place(chunk)] = self._aggregate(chunk)
-        return sent_C
+        return out_P
 
     def _place(self, chunk: int) -> slice:
         return slice(int(self._layout.bounds[chunk]), int(self._layout.bounds[chunk + 1]))

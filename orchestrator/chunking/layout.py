@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -157,6 +157,18 @@ class Layout:
                 blocks.append((first, stop))
                 first = stop
         return blocks
+
+    def chunks_within(self, start: int, stop: int) -> tuple[slice, list[int]]:
+        """The chunks that have values in ``start .. stop``, and where in there they begin and end.
+
+        Example:
+            >>> Layout(10, 4).chunks_within(1, 7)
+            (slice(0, 3, None), [0, 1, 4, 6])
+        """
+        borders = self._borders
+        first, last = bisect_right(borders, start) - 1, bisect_left(borders, stop)
+        inside = (min(max(border, start), stop) - start for border in borders[first : last + 1])
+        return slice(first, last), list(inside)
 
     def runs(self, mask_C: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """The chunks of ``mask_C`` as few value ranges: neighbours are joined, so that copies are long."""

@@ -91,9 +91,7 @@ def _aggregated(
     everybody = [*neighbours, Contribution(receiver.client_id, heard_C, own, receiver.weight)]
     for contribution in _by_client(everybody):
         total.add(contribution.mask_C, contribution.values, contribution.weight)
-    weights_P = receiver.weights_P.copy()
-    total.write_means(weights_P)
-    return weights_P
+    return total.means_in(receiver.weights_P)
 
 
 def mix_own_weights(receiver: Receiver, neighbours: Sequence[Contribution], layout: Layout) -> NDArray[np.float32]:

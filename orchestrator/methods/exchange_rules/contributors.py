@@ -106,14 +106,12 @@ class MeanModel:
 
     def change_of(self, total: RoundSum) -> NDArray[np.float32]:
         """How far a round's updates move the model, (P,)."""
-        weights_P = self.state.weights_P.copy()
-        total.chunks.write_means(weights_P)
-        return weights_P - self.state.weights_P
+        return total.chunks.means_in(self.state.weights_P) - self.state.weights_P
 
     def after(self, round_index: int, total: RoundSum) -> MeanModel:
         """This model after a round's updates."""
-        weights_P, optimizer = self.state.weights_P.copy(), self.optimizer
-        sent_C = total.chunks.write_means(weights_P)
+        weights_P, sent_C = total.chunks.means_in(self.state.weights_P), total.chunks.sent_C
+        optimizer = self.optimizer
         step, changed_C = self.server.step, sent_C
         if not step.is_plain or step.rate_of(round_index) != 1:
             change_P = weights_P - self.state.weights_P

@@ -1,6 +1,7 @@
 """Sums of clients and of groups, means over contributors, and the two receiver rules: by hand and by property."""
 
 import pickle
+import tracemalloc
 
 import hypothesis.strategies as st
 import numpy as np
@@ -30,10 +31,10 @@ def summed(clients, layout=LAYOUT):
 def test_a_chunk_is_the_weighted_mean_of_those_who_sent_it_and_stays_where_nobody_did():
     one = (np.full(7, 2, np.float32), np.array([True, True, False]), 1.0)
     two = (np.full(7, 8, np.float32), np.array([True, False, False]), 3.0)
-    own_P = np.full(7, -1, np.float32)
-    sent_C = summed([one, two]).write_means(own_P)
-    assert sent_C.tolist() == [True, True, False]
-    assert own_P.tolist() == [6.5, 6.5, 2, 2, -1, -1, -1]
+    total, own_P = summed([one, two]), np.full(7, -1, np.float32)
+    assert total.sent_C.tolist() == [True, True, False]
+    assert total.means_in(own_P).tolist() == [6.5, 6.5, 2, 2, -1, -1, -1]
+    assert own_P.tolist() == [-1] * 7
 
 
 @st.composite
@@ -163,8 +164,7 @@ def test_a_tree_of_groups_by_hand():
 def test_a_mean_is_one_division_of_the_sum_in_float64(federation):
     layout, clients = federation
     total = summed(clients, layout)
-    out_P = np.full(layout.num_parameters, np.pi, np.float32)
-    sent_C = total.write_means(out_P)
+    out_P, sent_C = total.means_in(np.full(layout.num_parameters, np.pi, np.float32)), total.sent_C
     sums_P, weights_C = written_out(layout, clients)
     assert np.array_equal(sent_C, weights_C > 0)
     for chunk, (start, stop) in enumerate(zip(layout.bounds[:-1], layout.bounds[1:], strict=True)):
@@ -173,12 +173,58 @@ def test_a_mean_is_one_division_of_the_sum_in_float64(federation):
     assert total.over(7.0).tobytes() == (sums_P / 7.0).astype(np.float32).tobytes()
 
 
+QUESTIONS = st.lists(st.sampled_from(["means", "over", "sums", "merge"]), max_size=12)
+
+
+@given(federations(), QUESTIONS, st.integers(300, 1400))
+def test_asking_in_between_changes_nothing(federation, asked, block):
+    layout, clients = federation
+    total, sums_P, weights_C = ChunkSum(layout, block), np.zeros(layout.num_parameters), np.zeros(layout.num_chunks)
+    own_P = np.full(layout.num_parameters, np.pi, np.float32)
+    for turn, question in enumerate(asked):
+        client = clients[turn % len(clients)]
+        its_sums_P, its_weights_C = written_out(layout, [client])
+        if question == "merge":
+            total.merge(its_sums_P, its_weights_C)
+        else:
+            total.add(client[1], values_of(client[0], client[1], layout), client[2])
+        sums_P, weights_C = sums_P + its_sums_P, weights_C + its_weights_C
+        if question == "means":
+            weights_P = np.repeat(weights_C, layout.sizes_C)
+            expected_P = np.where(weights_P > 0, sums_P / np.where(weights_P > 0, weights_P, 1), np.pi)
+            assert total.means_in(own_P).tobytes() == expected_P.astype(np.float32).tobytes()
+        elif question == "over":
+            assert total.over(7.0).tobytes() == (sums_P / 7.0).astype(np.float32).tobytes()
+        elif question == "sums":
+            assert total.sums_P.tobytes() == sums_P.tobytes()
+    assert total.sums_P.tobytes() == sums_P.tobytes()
+    assert np.array_equal(total.weights_C, weights_C)
+
+
+def test_few_chunks_of_some_clients_need_no_sums_of_the_whole_vector():
+    layout = Layout(2_000_000, 400)
+    clients = []
+    for sender in range(20):
+        mask_C = np.arange(400) % 20 == sender
+        clients.append((mask_C, np.full(layout.num_values(mask_C), sender, np.float32), 2.0))
+    own_P = np.zeros(layout.num_parameters, np.float32)
+    tracemalloc.start()
+    try:
+        total = ChunkSum(layout)
+        total.add_all(clients)
+        means_P = total.means_in(own_P)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(means_P, np.repeat(np.arange(400) % 20, layout.sizes_C).astype(np.float32))
+    assert peak - means_P.nbytes < layout.num_parameters  # 8 bytes of a value would be the sums
+
+
 @given(federations())
 def test_all_chunks_from_all_clients_is_plain_federated_averaging(federation):
     layout, clients = federation
     everything = [(vector_P, np.ones(4, bool), weight) for vector_P, _, weight in clients]
-    out_P = np.empty(layout.num_parameters, np.float32)
-    summed(everything, layout).write_means(out_P)
+    out_P = summed(everything, layout).means_in(np.empty(layout.num_parameters, np.float32))
     total = np.zeros(layout.num_parameters)
     for vector_P, _, weight in everything:
         total += vector_P.astype(np.float64) * weight
@@ -189,9 +235,8 @@ def test_all_chunks_from_all_clients_is_plain_federated_averaging(federation):
 def test_the_order_of_clients_does_not_matter_beyond_the_last_bit(federation, random):
     layout, clients = federation
     shuffled = random.sample(clients, len(clients))
-    one_P, other_P = np.zeros(layout.num_parameters, np.float32), np.zeros(layout.num_parameters, np.float32)
-    summed(clients, layout).write_means(one_P)
-    summed(shuffled, layout).write_means(other_P)
+    own_P = np.zeros(layout.num_parameters, np.float32)
+    one_P, other_P = (summed(some, layout).means_in(own_P) for some in (clients, shuffled))
     np.testing.assert_allclose(one_P, other_P, rtol=1e-6, atol=1e-7)
 
 
@@ -206,8 +251,7 @@ def test_own_weights_is_the_seeds_sentence_written_out(federation):
         for vector_P, mask_C, w in clients
     )
     total = summed(clients, layout)
-    means_P = own_P.copy()
-    sent_C = total.write_means(means_P)
+    means_P, sent_C = total.means_in(own_P), total.sent_C
     shares_K = (total.weights_C / weight).astype(np.float32)[sent_C]
     got_P = with_own_weights(own_P, sent_C, values_of(means_P, sent_C, layout), shares_K, layout)
     np.testing.assert_allclose(got_P, expected_P, rtol=1e-4, atol=1e-5)

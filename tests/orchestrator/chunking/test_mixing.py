@@ -64,8 +64,7 @@ def test_in_a_complete_graph_with_every_chunk_the_mean_has_the_bits_of_a_star(fe
     total = ChunkSum(layout)
     for model_P, mask_C, weight in zip(models, masks, weights, strict=True):
         total.add(mask_C, model_P, weight)
-    star_P = np.empty(layout.num_parameters, np.float32)
-    total.write_means(star_P)
+    star_P = total.means_in(np.empty(layout.num_parameters, np.float32))
     assert np.array_equal(mean_with_neighbours(*heard(federation, 0), layout), star_P)
 
 

@@ -53,8 +53,7 @@ def test_the_weighted_mean_has_the_bits_of_the_sum_that_it_stands_for(drawn):
     sums = ChunkSum(Layout(size, 1))
     for values_K, weight in zip(values_NK, weights_N, strict=True):
         sums.add(np.array([True]), values_K, float(weight))
-    expected_K = np.empty(size, np.float32)
-    sums.write_means(expected_K)
+    expected_K = sums.means_in(np.empty(size, np.float32))
 
     assert np.array_equal(fedavg(values_NK, weights_N), expected_K)
     assert np.array_equal(fedprox(values_NK, weights_N), expected_K)
