@@ -157,7 +157,8 @@ def aggregation_section() -> list[str]:
         "their 64-bit words), to be copied once to memory touched before, and to new memory. "
         f"Payloads take at most {DISTINCT_BYTES >> 30} GiB: of larger ones fewer are made, and each is taken several "
         "times. *Check*: checksum, finite values, header and mask. *Add*: float64 sums in client order, made anew for "
-        "each round, one payload at a time or as many as have arrived. *Means*: division into a copy of the model. "
+        "each round, one payload at a time or as many as have arrived. *Means*: division into a new model, and adding "
+        "what had waited for that: up to four times as many values as the vector has. "
         "*Reconstruct*: a receiver checks the message with the means and takes them into a copy of its own weights. "
         "*Float64 sums in cache*: as many values widened to float64 and added, none of them from memory: the part of "
         "*add* that no order of steps can save.",

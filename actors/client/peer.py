@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,15 @@ from fedchunk.orchestrator.contract.peer_messages import (
     AverageOrder,
     AverageReport,
     MixOrder,
+    MixPeersOrder,
+    MixPeersReport,
     MixReport,
-    PeerReport,
+    PeersOrder,
+    PeersReport,
     TrainOrder,
 )
-from fedchunk.orchestrator.contract.reports import ClientReport, percentage
-from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError
+from fedchunk.orchestrator.contract.reports import ClientReport, ReportRows, percentage
+from fedchunk.orchestrator.core.errors import ClientFailed, PayloadError, reason_of
 from fedchunk.orchestrator.learning.engines.group_trainer import TrainedGroup
 from fedchunk.orchestrator.methods.exchange_rules._rule import PeerView
 from fedchunk.orchestrator.methods.final_average import AverageForm
@@ -68,7 +72,7 @@ class Sent:
 
 
 class PeerClient:
-    """Acts for peers. A round is two calls: :meth:`train_peer`, and :meth:`mix_peer` once the neighbours sent."""
+    """Acts for peers. A round is two calls: :meth:`train_peers`, and :meth:`mix_peers` once the neighbours sent."""
 
     def __init__(self, settings: Sections, device: str, data: ExperimentData) -> None:
         self._worker = worker = LocalWorker(settings, device, data)
@@ -90,20 +94,33 @@ class PeerClient:
         """Measures a model on a part of the test set."""
         return self._worker.evaluate(model, part)
 
-    def train_peer(
-        self, order: TrainOrder, num_neighbours: int, state: ClientState | None
-    ) -> tuple[PeerReport, NDArray[np.uint8], ClientState]:
-        """Trains a peer from its own model and encodes what its neighbours get.
+    def train_peers(
+        self, order: PeersOrder, *states: ClientState | None
+    ) -> tuple[PeersReport | NDArray[np.uint8] | ClientState | None, ...]:
+        """Trains a group of peers from their own models and encodes what their neighbours get.
+
+        Args:
+            order: who, and which round.
+            states: of each; None: it has no state yet.
 
         Returns:
-            Telemetry, the payload, and the peer's state before it heard of anybody.
+            Telemetry; of each peer the payload; and of each its state before it heard of anybody. Of a peer that could
+            not train both are None.
         """
-        with Stage(order.round_index, order.client_id, "train"):
-            trained, failed = self._trained([PeerTask(order, state or self._newcomer(num_neighbours))])
-        for error in failed.values():
-            raise error
-        ((_, sent),) = trained
-        return PeerReport(sent.report, sent.encoded.sizes, self._spans.read_out()), sent.encoded.payload, sent.state
+        known = zip(order.peers, states, order.num_neighbours, strict=True)
+        trained, failed = self._trained(
+            [PeerTask(one, state or self._newcomer(number)) for one, state, number in known]
+        )
+        sent = {peer.order.client_id: its for peer, its in trained}
+        report = PeersReport(
+            ReportRows.of([its.report for its in sent.values()]) if sent else None,
+            {client: its.encoded.sizes for client, its in sent.items()},
+            {client: reason_of(error) for client, error in failed.items()},
+            self._spans.read_out(),
+        )
+        everybody = [sent.get(one.client_id) for one in order.peers]
+        payloads = (its.encoded.payload if its else None for its in everybody)
+        return report, *payloads, *(its.state if its else None for its in everybody)
 
     def _trained(self, peers: Sequence[PeerTask]) -> tuple[list[tuple[PeerTask, Sent]], dict[int, ClientFailed]]:
         """Trains peers of one round, all at once where that is faster; those that could, and why others could not."""
@@ -175,22 +192,38 @@ class PeerClient:
         kept = replace(emission.state, withheld_P=pending.withheld_P) if rule.keeps_copies else emission.state
         return Sent(report, emission.encoded(), kept)
 
-    def mix_peer(
-        self, order: MixOrder, state: ClientState | None, *payloads: NDArray[np.uint8]
-    ) -> tuple[MixReport, ClientState]:
-        """Builds a peer's next model from its own and its neighbours' payloads.
+    def mix_peers(
+        self, order: MixPeersOrder, *objects: ClientState | NDArray[np.uint8]
+    ) -> tuple[MixPeersReport | ClientState | None, ...]:
+        """Builds peers' next models from their own and their neighbours' payloads.
 
         Args:
-            order: whose payloads these are, in order of clients; the peer's own is among them, because what it has
-                told the others is what can be decoded of it. Where it is not, the peer could not train and hears only.
-            state: the peer after its training; None: it has never trained.
-            payloads: as they were sent.
+            order: who, and which of the objects are whose.
+            objects: states and payloads.
 
         Returns:
-            Which payloads were refused and why, with the model's score when it was asked for; and the new state.
+            What they say; and the new state of each, None of one that could not mix.
         """
+        failed: dict[int, ClientFailed] = {}
+        reports: dict[int, MixReport] = {}
+        mixed: dict[int, ClientState] = {}
+        for peer, at in zip(order.peers, order.objects, strict=True):
+            with noting(failed, peer.train, "mix"):
+                state: Any = None if at.state is None else objects[at.state]
+                payloads: list[Any] = [objects[place] for place in at.payloads]
+                client = peer.train.client_id
+                reports[client], mixed[client] = self._mix(peer, state, payloads)
+        reasons = {client: reason_of(error) for client, error in failed.items()}
+        states = (mixed.get(peer.train.client_id) for peer in order.peers)
+        return MixPeersReport(reports, reasons, self._spans.read_out()), *states
+
+    def _mix(
+        self, order: MixOrder, state: ClientState | None, payloads: Sequence[NDArray[np.uint8]]
+    ) -> tuple[MixReport, ClientState]:
+        """One peer's next model. Its own payload is among those that it is handed, because what it has told the others
+        is what can be decoded of it; where it is not, the peer could not train and hears only."""
         at = order.train.round_index, order.train.client_id
-        with self._spans.doing("aggregate", 1), Stage(*at, "mix"):
+        with self._spans.doing("aggregate", 1):
             messages: dict[int, Message] = {}
             refused: dict[int, str] = {}
             for sender, payload in zip(order.senders, payloads, strict=True):
@@ -204,7 +237,7 @@ class PeerClient:
         if order.evaluate:
             with self._spans.doing("evaluate", 1), Stage(*at, "evaluate"):
                 measured = self._worker.measured(at[1], _own(mixed), mixed.home)
-        return MixReport(refused, measured, self._spans.read_out()), mixed
+        return MixReport(refused, measured), mixed
 
     def mean_and_consensus(self, *states: ClientState) -> tuple[float, ModelState]:
         """How far the peers' models are from each other, and their mean."""

@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from fedchunk.actors.coordinator.calls import run_calls_in_order, same_call, same_call_unless_gone
+from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls_in_order
+from fedchunk.actors.coordinator.dispatch import clients_in_words
 from fedchunk.actors.coordinator.evaluation import Evaluated
 from fedchunk.actors.coordinator.final_average import FinalAverage
 from fedchunk.actors.coordinator.ledger import Ledger
 from fedchunk.actors.coordinator.round_tables import PlayedRound, RoundFacts, busy_share
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums
 from fedchunk.orchestrator.contract.messages import InitialModel, ModelState, Span
-from fedchunk.orchestrator.contract.peer_messages import MixOrder, MixReport, PeerReport, TrainOrder
+from fedchunk.orchestrator.contract.peer_messages import (
+    MixOrder,
+    MixPeersOrder,
+    MixPeersReport,
+    MixReport,
+    PeerObjects,
+    PeersOrder,
+    PeersReport,
+    TrainOrder,
+)
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
 from fedchunk.orchestrator.core.errors import RoundFailed, StatesLost
 from fedchunk.orchestrator.learning.measures import Measures
+from fedchunk.orchestrator.methods import grouping
+from fedchunk.orchestrator.methods.grouping import Group
 from fedchunk.orchestrator.methods.method import dense_bytes_of_peers, layout_for, rule_of
 from fedchunk.orchestrator.methods.topology import Topology, metropolis_weights
 from fedchunk.orchestrator.settings.whole import Settings
@@ -166,56 +178,110 @@ class PeerCoordinator:
     def _max_attempts(self) -> int:
         return self._settings.runtime.max_attempts
 
+    def _groups(self, clients: Sequence[int]) -> list[Group]:
+        """Which peers share a call, and are trained at once."""
+        return [*grouping.groups(clients, self._settings.federation, self._initial.spec.num_parameters)]
+
     def _train(self, this: _Round, progress: Progress) -> None:
-        def call(client: int) -> Call:
-            order = TrainOrder(this.round_index, client, stands=client not in this.newcomers)
-            arguments = (order, len(self._topology.neighbours[client]), self._states[client])
-            return Call(client, "train_peer", arguments, 1, 2, work=self._samples[client], whose=f"client {client}")
+        groups = self._groups(range(len(self._samples)))
 
         def again(lost: Lost) -> Call:
             if lost.arguments_lost:
-                raise StatesLost([lost.call.key])
-            return call(lost.call.key)
+                raise StatesLost(list(groups[lost.call.key]))
+            return lost.call
+
+        def alone(key: int) -> dict[int, Call]:
+            return {client: self._train_call(this, probe_key(), (client,)) for client in groups[key]}
+
+        def without(key: int, lost: Mapping[int, str]) -> Call | None:
+            groups[key] = tuple(client for client in groups[key] if client not in lost)
+            return self._train_call(this, key, groups[key]) if groups[key] else None
 
         def note(done: int) -> None:
             progress(done, len(self._samples))
 
-        calls = [call(client) for client in range(len(self._samples))]
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note):
-            client = settled.key
-            this.attempts[client] = settled.attempts
+        calls, split = [self._train_call(this, *group) for group in enumerate(groups)], Split(alone, without)
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split):
+            clients = groups[settled.key]
+            this.failed.update(settled.lost)
+            this.attempts.update(dict.fromkeys((*settled.lost, *clients), settled.attempts))
             if settled.answer is None:
-                this.failed[client] = settled.reason
+                this.failed.update(dict.fromkeys(clients, settled.reason))
                 continue
-            answer: PeerReport = settled.answer.values[0]
-            this.reports[client], this.sizes[client] = answer.report, answer.sizes
+            answer: PeersReport = settled.answer.values[0]
             this.spans.extend(answer.spans)
-            this.payloads[client], self._states[client] = settled.answer.handles
+            this.failed.update(answer.failed)
+            this.sizes.update(answer.sizes)
+            if answer.reports:
+                this.reports.update((report.client_id, report) for report in answer.reports.rows())
+            payloads, states = settled.answer.handles[: len(clients)], settled.answer.handles[len(clients) :]
+            for client, payload, state in zip(clients, payloads, states, strict=True):
+                if client not in answer.failed:
+                    this.payloads[client], self._states[client] = payload, state
         self._newcomers = this.newcomers.difference(this.payloads)
+
+    def _train_call(self, this: _Round, key: int, clients: Group) -> Call:
+        peers = tuple(TrainOrder(this.round_index, client, stands=client not in this.newcomers) for client in clients)
+        order = PeersOrder(peers, tuple(len(self._topology.neighbours[client]) for client in clients))
+        arguments = order, *(self._states[client] for client in clients)
+        work, whose = sum(self._samples[client] for client in clients), clients_in_words(clients)
+        return Call(key, "train_peers", arguments, 1, 2 * len(clients), len(clients), work, whose)
 
     def _mix(self, this: _Round, evaluated: bool) -> int:
         """Hands each peer its neighbours' payloads, billed edge by edge, and keeps what it becomes; how many did."""
         done, deaf = 0, dict[int, str]()
         adds_up = self._rule.keeps_copies  # then also those must hear the others that have nothing to say themselves
-        clients = range(len(self._samples)) if adds_up else this.payloads
-        calls = [self._mix_call(this, client, evaluated) for client in clients]
-        again = same_call_unless_gone if adds_up else same_call
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again):
-            if settled.answer is None:
-                this.failed[settled.key] = deaf[settled.key] = settled.reason
+        clients = list(range(len(self._samples))) if adds_up else list(this.payloads)
+        orders = {client: self._mix_order(this, client, evaluated) for client in clients}
+        for client, order in orders.items():
+            for sender in order.senders:
+                if sender != client:
+                    this.ledger.bill(sender, client, this.sizes[sender])
+        for some, settled in self._mixed(this, orders, self._groups(clients)):
+            report: MixPeersReport | None = settled.answer.values[0] if settled.answer else None
+            failed = report.failed if report else dict.fromkeys(some, settled.reason)
+            this.failed.update(failed)
+            deaf.update(failed)
+            if settled.answer is None or report is None:
                 continue
-            report: MixReport = settled.answer.values[0]
             this.spans.extend(report.spans)
-            this.rejected.update(report.refused)
-            if report.measured is not None:
-                this.scores[settled.key] = report.measured.whole
-                if report.measured.own is not None:
-                    this.own[settled.key] = report.measured.own
-            self._states[settled.key] = settled.answer.handles[0]
-            done += settled.key in this.payloads
+            for client, state in zip(some, settled.answer.handles, strict=True):
+                if client in report.reports:
+                    self._take_mixed(this, client, report.reports[client], state)
+                    done += client in this.payloads
         if adds_up and deaf:  # what it did not hear would be missing for good; from a checkpoint it hears it again
-            raise RoundFailed(this.round_index, len(calls) - len(deaf), len(calls), deaf)
+            raise RoundFailed(this.round_index, len(clients) - len(deaf), len(clients), deaf)
         return done
+
+    def _mixed(
+        self, this: _Round, orders: Mapping[int, MixOrder], groups: Sequence[Group]
+    ) -> Iterator[tuple[Group, Settled]]:
+        """Peers and what came of their call. Of a call for several that failed each is asked by itself: only one may be
+        to blame, or lack what is gone with a node."""
+
+        def again(lost: Lost) -> Call:
+            if lost.arguments_lost and self._rule.keeps_copies:
+                raise StatesLost(list(groups[lost.call.key]))
+            return lost.call
+
+        calls = [self._mix_call(this, key, [orders[client] for client in some]) for key, some in enumerate(groups)]
+        alone: list[Group] = []
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again):
+            some = groups[settled.key]
+            if settled.answer is None and len(some) > 1:
+                alone.extend((client,) for client in some)
+            else:
+                yield some, settled
+        if alone:
+            yield from self._mixed(this, orders, alone)
+
+    def _take_mixed(self, this: _Round, client: int, report: MixReport, state: Handle) -> None:
+        this.rejected.update(report.refused)
+        if report.measured is not None:
+            this.scores[client] = report.measured.whole
+            if report.measured.own is not None:
+                this.own[client] = report.measured.own
+        self._states[client] = state
 
     def _average_models(self, this: _Round) -> None:
         """All peers get the mean of their models, on this round's bill, and are measured with it."""
@@ -225,16 +291,27 @@ class PeerCoordinator:
         this.scores, this.own = averaged.whole, averaged.own
         this.spans.extend(averaged.spans)
 
-    def _mix_call(self, this: _Round, client: int, evaluated: bool) -> Call:
+    def _mix_order(self, this: _Round, client: int, evaluated: bool) -> MixOrder:
         neighbours = self._topology.neighbours[client]
         senders = tuple(sorted(peer for peer in (client, *neighbours) if peer in this.payloads))
-        for sender in senders:
-            if sender != client:
-                this.ledger.bill(sender, client, this.sizes[sender])
         train, new = TrainOrder(this.round_index, client), tuple(one for one in senders if one in this.newcomers)
-        order = MixOrder(train, senders, neighbours, self._weights[client], evaluated, new)
-        payloads = (this.payloads[sender] for sender in senders)
-        return Call(client, "mix_peer", (order, self._states[client], *payloads), 1, 1)
+        return MixOrder(train, senders, neighbours, self._weights[client], evaluated, new)
+
+    def _mix_call(self, this: _Round, key: int, orders: Sequence[MixOrder]) -> Call:
+        """A call for some peers: what several of them are handed goes with it once."""
+        clients = [order.train.client_id for order in orders]
+        senders = sorted({sender for order in orders for sender in order.senders})
+        states = [client for client in clients if self._states[client] is not None]
+        at_state = {client: place for place, client in enumerate(states)}
+        at_payload = {sender: place for place, sender in enumerate(senders, len(states))}
+        places = (
+            PeerObjects(at_state.get(client), tuple(at_payload[sender] for sender in order.senders))
+            for client, order in zip(clients, orders, strict=True)
+        )
+        objects = *(self._states[client] for client in states), *(this.payloads[sender] for sender in senders)
+        order = MixPeersOrder(tuple(orders), tuple(places))
+        number, whose = len(clients), clients_in_words(clients)
+        return Call(key, "mix_peers", (order, *objects), 1, number, number, number, whose)
 
     def _consensus_distance(self) -> float | None:
         """Worked out by an actor: the models stay where they are."""

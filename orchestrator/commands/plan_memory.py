@@ -108,17 +108,16 @@ def _keeps_start_alone(settings: Settings) -> bool:
 def _kept_states(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None) -> tuple[float, str]:
     """How many states lie there for each client: those of a group stay until the last of it has trained again."""
     federation = settings.federation
-    group = _largest_group(settings, spec, method, topology)
-    if federation.client_sampling_rate == 1 or group == 1:
+    group = _largest_group(settings, spec)
+    own_object = topology is not None and method.rule.relays != "to_all"
+    if federation.client_sampling_rate == 1 or group == 1 or own_object:
         return 1.0, ""
     kept = sum(1 / number for number in range(1, group + 1))
     sooner = ", or all chunks were replaced" if topology is None and forgets_states(settings, method) else ""
     return kept, f" x {kept:.1f} (groups of {group} stay until all have trained again{sooner})"
 
 
-def _largest_group(settings: Settings, spec: ModelSpec, method: Method, topology: Topology | None) -> int:
-    if topology is not None and method.rule.relays != "to_all":
-        return 1
+def _largest_group(settings: Settings, spec: ModelSpec) -> int:
     federation = settings.federation
     cohort = round_rules.cohort(federation.number_of_clients, federation.client_sampling_rate, 0, 1)
     return max(map(len, grouping.groups(cohort, federation, spec.num_parameters)))
@@ -151,7 +150,7 @@ def _actor(settings: Settings, spec: ModelSpec, method: Method, topology: Topolo
     if method.rule.relays == "to_all":
         vectors += 6
         parts.append("float64 sums of a round, their quotients and the shared model before and after")
-    group = _largest_group(settings, spec, method, topology)
+    group = _largest_group(settings, spec)
     if group > 1:
         vectors += 4 * group
         parts.append(f"weights, gradients and states of a group of {group}")

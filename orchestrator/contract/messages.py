@@ -6,7 +6,7 @@ Makers and eaters:
     GroupOrder        coordinator -> client actor    some clients of a star, in one call
     GroupAnswer       client actor -> coordinator    what became of them: reports, and the sums of their updates
     ClientStates      client actor -> object store -> client actor   the clients of a group, as rows
-    TrainOrder        coordinator -> client actor    one client; peer to peer a MixOrder after it
+    PeersOrder        coordinator -> client actor    which peers are to train; a MixPeersOrder comes after it
     RelaySum          client actor -> coordinator    which messages count that peers have handed on to all
     AverageOrder      coordinator -> client actor    one peer, up or down the tree of the final average
     ClientState       client actor -> object store -> client actor   a client is this value (and its data)

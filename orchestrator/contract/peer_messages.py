@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedchunk.orchestrator.chunking.header import Expected
 from fedchunk.orchestrator.contract.evaluation import EvaluationSums, Measured
 from fedchunk.orchestrator.contract.messages import Span, StatePlace
-from fedchunk.orchestrator.contract.reports import ClientReport
+from fedchunk.orchestrator.contract.reports import ReportRows
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,25 @@ class RelayOrder:
 
 
 @dataclass(frozen=True)
-class PeerReport:
-    """What a peer says after training."""
+class PeersOrder:
+    """What an actor is to do for a group of peers that train from their own models."""
 
-    report: ClientReport
-    sizes: Mapping[str, int]
-    """The bytes of its payload by kind."""
+    peers: tuple[TrainOrder, ...]
+    """One for each, ascending."""
+    num_neighbours: tuple[int, ...]
+    """Of each of ``peers``."""
+
+
+@dataclass(frozen=True)
+class PeersReport:
+    """What peers say after training."""
+
+    reports: ReportRows | None
+    """Of those that could; None where nobody could."""
+    sizes: Mapping[int, Mapping[str, int]]
+    """The bytes of their payloads by kind."""
+    failed: Mapping[int, str]
+    """Why others could not."""
     spans: tuple[Span, ...]
 
 
@@ -54,7 +67,7 @@ class MixOrder:
 
     train: TrainOrder
     senders: tuple[int, ...]
-    """Whose payloads come with the order, ascending: the peer's own and those of neighbours that sent."""
+    """Whose payloads it is handed, ascending: its own and those of neighbours that sent."""
     neighbours: tuple[int, ...]
     """All its neighbours, ascending."""
     weights: tuple[float, ...]
@@ -66,13 +79,42 @@ class MixOrder:
 
 
 @dataclass(frozen=True)
+class PeerObjects:
+    """Which of the objects that come with an order are a peer's."""
+
+    state: int | None
+    """The peer after its training; None: it has never trained."""
+    payloads: tuple[int, ...]
+    """What it is handed, in the order of its senders; an object that several neighbours are handed comes once."""
+
+
+@dataclass(frozen=True)
+class MixPeersOrder:
+    """What an actor is to do for peers whose neighbours have sent."""
+
+    peers: tuple[MixOrder, ...]
+    objects: tuple[PeerObjects, ...]
+    """Of each of ``peers``."""
+
+
+@dataclass(frozen=True)
 class MixReport:
     """What a peer says after mixing."""
 
-    refused: dict[int, str]
+    refused: Mapping[int, str]
     """Senders whose payloads did not pass the checks, and why."""
     measured: Measured | None
     """Its model, if that was asked for."""
+
+
+@dataclass(frozen=True)
+class MixPeersReport:
+    """What peers say after mixing."""
+
+    reports: Mapping[int, MixReport]
+    """Of those that could."""
+    failed: Mapping[int, str]
+    """Why others could not."""
     spans: tuple[Span, ...]
 
 

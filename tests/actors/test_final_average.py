@@ -134,14 +134,14 @@ def test_a_peer_that_never_trained_counts_with_the_first_model(make_settings, ru
 
     def make(settings, device, data):
         client = watched(states)(settings, device, data)
-        train = client.train_peer
+        ready = client._ready
 
-        def failing(order, *rest):
-            if order.client_id == 3:
+        def failing(peer):
+            if peer.order.client_id == 3:
                 raise ZeroDivisionError("on purpose")
-            return train(order, *rest)
+            return ready(peer)
 
-        client.train_peer = failing
+        client._ready = failing
         return client
 
     run_settings = make_settings(**PEERS, federated_learning_rounds=1)

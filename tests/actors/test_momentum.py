@@ -122,19 +122,19 @@ def test_a_peer_that_fails_keeps_its_momentum_and_others_follow_theirs(make_sett
 
     def make(settings, device, data):
         client = make_client(settings, device, data)
-        train, mix = client.train_peer, client.mix_peer
+        ready, mix = client._ready, client._mix
 
-        def failing(order, num_neighbours, state):
-            if (order.client_id, order.round_index) == (2, 2):
+        def failing(peer):
+            if (peer.order.client_id, peer.order.round_index) == (2, 2):
                 raise ZeroDivisionError("on purpose")
-            return train(order, num_neighbours, state)
+            return ready(peer)
 
-        def watched(order, state, *payloads):
-            report, mixed = mix(order, state, *payloads)
+        def watched(order, state, payloads):
+            report, mixed = mix(order, state, payloads)
             states[order.train.round_index, order.train.client_id] = mixed
             return report, mixed
 
-        client.train_peer, client.mix_peer = failing, watched
+        client._ready, client._mix = failing, watched
         return client
 
     ring = {**PEERS, "federated_learning_topology": "ring", "number_of_clients": 5, "chunking": False}

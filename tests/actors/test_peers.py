@@ -17,9 +17,10 @@ COPIES = {"chunk_reconstruction": "stale_copies", "chunk_score": "accumulated"}
 
 
 def test_everybody_hearing_everything_is_plain_federated_averaging(make_settings, run_local):
-    peers = run_local(make_settings(chunking=False, **COMPLETE))
-    all_chunks = run_local(make_settings(sensitivity_percentage=100.0, **COMPLETE))
-    star = run_local(make_settings(chunking=False, clients_per_group=1))
+    alone = {"clients_per_group": 1}  # groups of a star are added up first
+    peers = run_local(make_settings(chunking=False, **COMPLETE, **alone))
+    all_chunks = run_local(make_settings(sensitivity_percentage=100.0, **COMPLETE, **alone))
+    star = run_local(make_settings(chunking=False, **alone))
     assert peers.summary.weights_sha256 == star.summary.weights_sha256 == all_chunks.summary.weights_sha256
     assert all(row["consensus_distance"] == 0 for row in peers.rows("rounds"))
 
@@ -39,17 +40,21 @@ def test_nobody_is_handed_a_payload_of_somebody_else_than_a_neighbour(make_setti
 
     def watch(group):
         call = group._queue[0]
-        if call.method == "mix_peer":
-            order = call.arguments[0]
-            heard.append((order.train.client_id, set(order.senders), len(call.arguments) - 2))
+        if call.method == "mix_peers":
+            order, *objects = call.arguments
+            mine = [[objects[place] for place in at.payloads] for at in order.objects]
+            heard.extend((peer.train.client_id, peer.senders, its) for peer, its in zip(order.peers, mine, strict=True))
         return run(group)
 
     monkeypatch.setattr(LocalClientGroup, "next_outcome", watch)
     run_local(settings)
     assert len(heard) == 3 * 8
-    for client, senders, payloads in heard:
-        assert senders == {client, *topology.neighbours[client]}
-        assert payloads == 5
+    sent = {}
+    for turn, (client, senders, payloads) in enumerate(heard):
+        assert set(senders) == {client, *topology.neighbours[client]}
+        for sender, payload in zip(senders, payloads, strict=True):
+            assert sent.setdefault((turn // 8, sender), payload) is payload, "all are handed the same"
+    assert len({id(payload) for payload in sent.values()}) == len(sent) == 3 * 8, "and of each another"
 
 
 @pytest.mark.parametrize("rules", [RING, REGULAR, {**REGULAR, **COPIES, "chunk_encoding": "int8"}])
@@ -119,13 +124,13 @@ def test_stale_copies_agree_whoever_fails_and_whatever_is_refused(make_settings,
 
     def make(settings, device, data):
         client = make_client(settings, device, data)
-        train, mix, update = client.train_peer, client.mix_peer, client._worker.verifier.update
+        ready, mix, update = client._ready, client._mix, client._worker.verifier.update
         first["P"] = client.initial_model().state.weights_P.astype(np.float64)
 
-        def failing(order, num_neighbours, state):
-            if order.client_id == 2 and order.round_index in (1, 3):
+        def failing(peer):
+            if peer.order.client_id == 2 and peer.order.round_index in (1, 3):
                 raise ZeroDivisionError("on purpose")
-            return train(order, num_neighbours, state)
+            return ready(peer)
 
         def refusing(round_index, sender, payload, known_C, *, stands):
             message, largest = update(round_index, sender, payload, known_C, stands=stands)
@@ -134,12 +139,12 @@ def test_stale_copies_agree_whoever_fails_and_whatever_is_refused(make_settings,
             sent[round_index, sender] = message
             return message, largest
 
-        def watched(order, state, *payloads):
-            report, mixed = mix(order, state, *payloads)
+        def watched(order, state, payloads):
+            report, mixed = mix(order, state, payloads)
             states[order.train.round_index, order.train.client_id] = state, mixed
             return report, mixed
 
-        client.train_peer, client.mix_peer, client._worker.verifier.update = failing, watched, refusing
+        client._ready, client._mix, client._worker.verifier.update = failing, watched, refusing
         return client
 
     run = run_local(settings, make)
@@ -176,14 +181,14 @@ def test_a_peer_that_cannot_hear_its_neighbours_fails_the_run_where_changes_add_
 
     def make(settings, device, data):
         client = make_client(settings, device, data)
-        mix = client.mix_peer
+        mix = client._mix
 
-        def deaf(order, state, *payloads):
+        def deaf(order, state, payloads):
             if order.train.client_id == 3 and order.train.round_index == 2:
                 raise ZeroDivisionError("on purpose")
-            return mix(order, state, *payloads)
+            return mix(order, state, payloads)
 
-        client.mix_peer = deaf
+        client._mix = deaf
         return client
 
     run = run_local(make_settings(**REGULAR, **COPIES), make)
@@ -197,13 +202,16 @@ def test_a_peer_that_cannot_hear_its_neighbours_fails_the_run_where_changes_add_
 def test_a_payload_that_is_refused_is_refused_by_all_and_the_run_lives(make_settings, run_local):
     def make(settings, device, data):
         client = make_client(settings, device, data)
-        train = client.train_peer
+        train = client.train_peers
 
-        def damaged(order, num_neighbours, state):
-            report, payload, new_state = train(order, num_neighbours, state)
-            return report, payload[:-1] if order.client_id == 2 else payload, new_state
+        def damaged(order, *states):
+            report, *sent = train(order, *states)
+            for place, peer in enumerate(order.peers):
+                if peer.client_id == 2:
+                    sent[place] = sent[place][:-1]
+            return report, *sent
 
-        client.train_peer = damaged
+        client.train_peers = damaged
         return client
 
     for rules in (REGULAR, {**REGULAR, **COPIES}):
@@ -216,19 +224,57 @@ def test_a_payload_that_is_refused_is_refused_by_all_and_the_run_lives(make_sett
 def test_a_peer_that_fails_is_not_heard_and_comes_back(make_settings, run_local):
     def make(settings, device, data):
         client = make_client(settings, device, data)
-        train = client.train_peer
+        ready = client._ready
 
-        def sometimes(order, num_neighbours, state):
-            if order.client_id == 3 and order.round_index == 2:
+        def sometimes(peer):
+            if peer.order.client_id == 3 and peer.order.round_index == 2:
                 raise ZeroDivisionError("on purpose")
-            return train(order, num_neighbours, state)
+            return ready(peer)
 
-        client.train_peer = sometimes
+        client._ready = sometimes
         return client
 
     run = run_local(make_settings(**REGULAR), make)
     assert [row["status"] for row in run.rows("clients") if row["client"] == 3] == ["ok", "failed", "ok"]
     assert not [row for row in run.rows("ledger") if row["round"] == 2 and row["sender"] == 3]
+
+
+@pytest.mark.parametrize(
+    "rules", [{}, COPIES, {**COPIES, "chunk_encoding": "int4"}, {"momentum_start": "quasi_global"}]
+)
+def test_peers_of_a_group_are_trained_at_once_or_one_by_one_alike(make_settings, run_local, rules):
+    """Groups, unlike actors, may change the last bits of a sum of products; who sends what must not hang on that."""
+    settings = {**REGULAR, "chunk_score": "round_robin", "momentum": 0.9, **rules, "number_of_actors": 2}
+    runs = [
+        run_local(make_settings(**settings, clients_per_group=size, vectorize_clients=at_once))
+        for size, at_once in ((1, "off"), (3, "off"), (8, "on"))
+    ]
+    assert [{row["training"].partition(":")[0] for row in run.rows("clients")} for run in runs] == [
+        {"one by one"}, {"one by one"}, {"at once"},
+    ]  # fmt: skip
+    assert runs[0].summary.weights_sha256 == runs[1].summary.weights_sha256, "a call for several changes nothing"
+    np.testing.assert_allclose(runs[0].model.weights_P, runs[2].model.weights_P, rtol=1e-3, atol=1e-5)
+    assert runs[0].rows("ledger") == runs[1].rows("ledger")
+
+
+def test_of_a_call_to_mix_that_fails_each_peer_is_asked_by_itself_and_billed_once(make_settings, run_local):
+    def make(settings, device, data):
+        client = make_client(settings, device, data)
+        mix = client.mix_peers
+
+        def only_alone(order, *objects):
+            if len(order.peers) > 1 and any(peer.train.client_id == 3 for peer in order.peers):
+                raise MemoryError("too many at once")
+            return mix(order, *objects)
+
+        client.mix_peers = only_alone
+        return client
+
+    settings = make_settings(**REGULAR, clients_per_group=4)
+    usual, alone = run_local(settings), run_local(settings, make)
+    assert alone.summary.status == "finished"
+    assert alone.summary.weights_sha256 == usual.summary.weights_sha256
+    assert alone.rows("ledger") == usual.rows("ledger")
 
 
 def test_a_run_of_peers_stops_at_the_accuracy_asked_for(make_settings, run_local):
@@ -249,7 +295,7 @@ def test_an_interrupted_round_of_peers_leaves_a_model_of_those_before(make_setti
         def round_done(self, result):
             pass
 
-    settings = make_settings(**REGULAR)
+    settings = make_settings(**REGULAR, clients_per_group=1)
     with LocalFederation(settings, Impatient()) as federation:
         summary = run_experiment(federation, settings.federation, [], Impatient())
     assert (summary.status, summary.rounds_completed) == ("interrupted", 1)

@@ -191,6 +191,37 @@ def test_a_client_that_takes_its_actor_with_it_is_found_and_left_out(
     assert "asked alone" in left_out["reason"]
 
 
+def test_a_peer_that_takes_its_actor_with_it_is_found_and_left_out(
+    ray_here, make_settings, run_local, run_entered, observer
+):
+    """Once while its group trains, once while another's mixes."""
+
+    def make(settings, device, data):
+        from fedchunk.actors.client.peer import PeerClient
+
+        class Deadly(PeerClient):
+            def _ready(self, peer):
+                if (peer.order.client_id, peer.order.round_index) == (3, 2):
+                    os._exit(1)
+                return super()._ready(peer)
+
+            def _mix(self, order, *rest):
+                if (order.train.client_id, order.train.round_index) == (1, 3):
+                    os._exit(1)
+                return super()._mix(order, *rest)
+
+        return Deadly(settings, device, data)
+
+    settings = make_settings(number_of_actors=2, number_of_clients=6, clients_per_group=3, max_attempts=2, **PEERS)
+    with RayFederation(settings, None, observer, make) as federation:
+        run = run_entered(federation, settings)
+    assert run.summary.status == "finished"
+    left_out = {(row["round"], row["client"]): row for row in run.rows("clients") if row["status"] == "failed"}
+    assert set(left_out) == {(2, 3), (3, 1)}
+    assert "asked alone" in left_out[2, 3]["reason"]
+    assert "asked 2 times" in left_out[3, 1]["reason"]
+
+
 @pytest.mark.slow
 def test_a_frozen_actor_is_replaced_when_its_time_is_up(ray_here, make_settings, run_local, run_entered):
     settings = make_settings(number_of_actors=2, federated_learning_rounds=2, client_timeout_s=5.0)

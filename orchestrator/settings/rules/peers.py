@@ -190,10 +190,7 @@ def idle(settings: Sections) -> Iterator[Idle]:
     if not federation.final_average:
         yield ("final_average_encoding",), "final_average is false"
     if federation.peer_to_peer and relays(settings) != "to_root":
-        if relays(settings) == "to_all":
-            yield ("clients_per_call",), "each group of peers has a call of its own"
-        else:
-            yield ("clients_per_group", "clients_per_call"), "peers train one by one, each in a call of its own"
+        yield ("clients_per_call",), "each group of peers has a call of its own"
         server = (
             "server_learning_rate",
             "server_learning_rate_schedule",

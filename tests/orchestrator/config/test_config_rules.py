@@ -106,6 +106,7 @@ def test_contradictions_are_refused_where_they_stand(text, place, words):
         "chunk_score: distance\nchunking_with_gradients: false\nchunking: true\nsensitivity_percentage: 5",
         "chunk_score: gradient\nchunking_with_gradients: true\nchunking: true\nsensitivity_percentage: 5",
         peers("ring", "number_of_clients: 2"),
+        peers("ring", "clients_per_group: 2"),
         peers("complete"),
         peers("k_connected", "number_of_clients: 2", "k_value: 1"),
         peers("k_connected", "number_of_clients: 16", "k_value: 15"),
