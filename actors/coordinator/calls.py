@@ -1,7 +1,8 @@
 """Runs a batch of calls on a group to their ends; what was lost with an actor is asked again.
 
 A call for several clients that is lost twice may have one among them that takes its actor with it each time: then each
-is asked alone, one after the other, and the call is repeated without those that are lost alone, too.
+is asked alone, one after the other, and the call is repeated without those that are lost alone, too. Another call that
+is lost meanwhile waits: it may have shared an actor with one that is to blame, and is asked again once that is found.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Lost, Outcome, Raised, Returned
 from fedchunk.orchestrator.core.errors import StatesLost
 from fedchunk.orchestrator.core.round_rules import Decision, InOrder, first_attempts
+from fedchunk.orchestrator.methods.grouping import Group
 
 LOST_BEFORE_SEARCH = 2
 """How often a call for several clients is lost before they are asked one by one."""
@@ -103,6 +105,8 @@ class _Batch:
         self._max_attempts = max_attempts
         self._in_flight: dict[int, Call] = {}
         self._searches: dict[int, _Search] = {}
+        """One at most, by the key of the call to the client that is asked now."""
+        self._waiting: list[Lost] = []
         self._left_out: dict[int, Mapping[int, str]] = {}
 
     def settled(self, calls: Sequence[Call], meanwhile: Callable[[], None] = lambda: None) -> Iterator[Settled]:
@@ -128,8 +132,12 @@ class _Batch:
     def _on_outcome(self, outcome: Outcome) -> Settled | None:
         key = outcome.call.key
         if isinstance(outcome, Lost):
-            if self._split is not None and not outcome.arguments_lost and self._is_searched(outcome.call):
-                return self._search_on(_Search(key, self._split.alone(key)))
+            if self._split is not None and not outcome.arguments_lost:
+                if self._searches:
+                    self._waiting.append(outcome)
+                    return None
+                if self._is_searched(outcome.call):
+                    return self._search_on(_Search(key, self._split.alone(key)))
             self._attempts, decision = self._attempts.on_lost(key)
             if decision is Decision.ASK_AGAIN:
                 self._submit(self._again(outcome))
@@ -148,6 +156,7 @@ class _Batch:
         if isinstance(outcome, Lost) and outcome.arguments_lost:
             # No client's fault: how the whole call is asked again decides, and says whose states are gone.
             self._submit(self._again(replace(outcome, call=replace(outcome.call, key=search.key))))
+            self._ask_those_that_waited()
             return None
         search.note(outcome)
         return self._search_on(search)
@@ -156,15 +165,23 @@ class _Batch:
         following = search.next_call()
         if following is not None:
             self._searches[following.key] = search
-        else:
-            assert self._split is not None
-            self._left_out[search.key] = search.lost
-            following = self._split.without(search.key, search.lost)
-        if following is not None:
             self._submit(following)
+            return None
+        assert self._split is not None
+        self._left_out[search.key] = search.lost
+        without = self._split.without(search.key, search.lost)
+        if without is not None:
+            self._submit(without)
+        self._ask_those_that_waited()
+        if without is not None:
             return None
         del self._in_flight[search.key]
         return Settled(search.key, self._attempts.made[search.key], None, "", search.lost)
+
+    def _ask_those_that_waited(self) -> None:
+        for lost in self._waiting:
+            self._submit(self._again(lost))
+        self._waiting.clear()
 
 
 def run_calls_in_order(
@@ -205,6 +222,37 @@ _PROBES = itertools.count(-1, -1)
 def probe_key() -> int:
     """A key that no other call has."""
     return next(_PROBES)
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How calls that were lost are repeated."""
+
+    again: Callable[[Lost], Call]
+    split: Split
+
+
+def repeats_of_groups(groups: list[Group], call: Callable[[int, Group], Call]) -> Repeats:
+    """Of calls for a group each.
+
+    Args:
+        groups: by the calls' keys; one becomes smaller where it has a client that is left out.
+        call: makes the call of a key for some clients.
+    """
+
+    def again(lost: Lost) -> Call:
+        if lost.arguments_lost:
+            raise StatesLost(list(groups[lost.call.key]))
+        return lost.call
+
+    def alone(key: int) -> dict[int, Call]:
+        return {client: call(probe_key(), (client,)) for client in groups[key]}
+
+    def without(key: int, lost: Mapping[int, str]) -> Call | None:
+        groups[key] = tuple(client for client in groups[key] if client not in lost)
+        return call(key, groups[key]) if groups[key] else None
+
+    return Repeats(again, Split(alone, without))
 
 
 def _settled(key: int, attempts: int, outcome: Outcome, lost: Mapping[int, str]) -> Settled:

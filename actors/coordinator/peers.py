@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fedchunk.actors.coordinator.calls import Settled, Split, probe_key, run_calls_in_order
+from fedchunk.actors.coordinator.calls import Settled, repeats_of_groups, run_calls_in_order, same_call
 from fedchunk.actors.coordinator.dispatch import clients_in_words
 from fedchunk.actors.coordinator.evaluation import Evaluated
 from fedchunk.actors.coordinator.final_average import FinalAverage
@@ -31,10 +31,10 @@ from fedchunk.orchestrator.contract.peer_messages import (
     PeersReport,
     TrainOrder,
 )
-from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle, Lost
+from fedchunk.orchestrator.contract.ports import Call, ClientGroup, Handle
 from fedchunk.orchestrator.contract.reports import ClientReport
 from fedchunk.orchestrator.core import round_rules
-from fedchunk.orchestrator.core.errors import RoundFailed, StatesLost
+from fedchunk.orchestrator.core.errors import RoundFailed
 from fedchunk.orchestrator.learning.measures import Measures
 from fedchunk.orchestrator.methods import grouping
 from fedchunk.orchestrator.methods.grouping import Group
@@ -185,23 +185,14 @@ class PeerCoordinator:
     def _train(self, this: _Round, progress: Progress) -> None:
         groups = self._groups(range(len(self._samples)))
 
-        def again(lost: Lost) -> Call:
-            if lost.arguments_lost:
-                raise StatesLost(list(groups[lost.call.key]))
-            return lost.call
-
-        def alone(key: int) -> dict[int, Call]:
-            return {client: self._train_call(this, probe_key(), (client,)) for client in groups[key]}
-
-        def without(key: int, lost: Mapping[int, str]) -> Call | None:
-            groups[key] = tuple(client for client in groups[key] if client not in lost)
-            return self._train_call(this, key, groups[key]) if groups[key] else None
-
         def note(done: int) -> None:
             progress(done, len(self._samples))
 
-        calls, split = [self._train_call(this, *group) for group in enumerate(groups)], Split(alone, without)
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split):
+        def call(key: int, clients: Group) -> Call:
+            return self._train_call(this, key, clients)
+
+        calls, repeated = [call(*group) for group in enumerate(groups)], repeats_of_groups(groups, call)
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, repeated.again, note, repeated.split):
             clients = groups[settled.key]
             this.failed.update(settled.lost)
             this.attempts.update(dict.fromkeys((*settled.lost, *clients), settled.attempts))
@@ -239,7 +230,7 @@ class PeerCoordinator:
                     this.ledger.bill(sender, client, this.sizes[sender])
         for some, settled in self._mixed(this, orders, self._groups(clients)):
             report: MixPeersReport | None = settled.answer.values[0] if settled.answer else None
-            failed = report.failed if report else dict.fromkeys(some, settled.reason)
+            failed = {**settled.lost, **(report.failed if report else dict.fromkeys(some, settled.reason))}
             this.failed.update(failed)
             deaf.update(failed)
             if settled.answer is None or report is None:
@@ -258,20 +249,20 @@ class PeerCoordinator:
     ) -> Iterator[tuple[Group, Settled]]:
         """Peers and what came of their call. Of a call for several that failed each is asked by itself: only one may be
         to blame, or lack what is gone with a node."""
+        groups = list(groups)
 
-        def again(lost: Lost) -> Call:
-            if lost.arguments_lost and self._rule.keeps_copies:
-                raise StatesLost(list(groups[lost.call.key]))
-            return lost.call
+        def call(key: int, clients: Group) -> Call:
+            return self._mix_call(this, key, [orders[client] for client in clients])
 
-        calls = [self._mix_call(this, key, [orders[client] for client in some]) for key, some in enumerate(groups)]
+        calls, repeated = [call(*group) for group in enumerate(groups)], repeats_of_groups(groups, call)
+        again = repeated.again if self._rule.keeps_copies else same_call
         alone: list[Group] = []
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again):
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, split=repeated.split):
             some = groups[settled.key]
             if settled.answer is None and len(some) > 1:
                 alone.extend((client,) for client in some)
-            else:
-                yield some, settled
+                some = ()
+            yield some, settled
         if alone:
             yield from self._mixed(this, orders, alone)
 

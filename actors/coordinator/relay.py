@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedchunk.actors.coordinator import places
-from fedchunk.actors.coordinator.calls import Split, probe_key, run_calls_in_order
+from fedchunk.actors.coordinator.calls import repeats_of_groups, run_calls_in_order
 from fedchunk.actors.coordinator.dispatch import clients_in_words
 from fedchunk.actors.coordinator.evaluation import Evaluated, evaluate_model, evaluate_own, evaluate_peers
 from fedchunk.actors.coordinator.hops import bill_hops
@@ -178,28 +178,16 @@ class RelayCoordinator:
         """Has groups of peers train; one that was away trains alone, from what it has been told."""
         groups = self._groups(this)
 
-        def call(key: int) -> Call:
-            return self._train_call(this, key, groups[key])
-
-        def again(lost: Lost) -> Call:
-            if lost.arguments_lost:
-                raise StatesLost(list(groups[lost.call.key]))
-            return lost.call
-
-        def alone(key: int) -> dict[int, Call]:
-            return {client: self._train_call(this, probe_key(), (client,)) for client in groups[key]}
-
-        def without(key: int, lost: Mapping[int, str]) -> Call | None:
-            groups[key] = tuple(client for client in groups[key] if client not in lost)
-            return call(key) if groups[key] else None
+        def call(key: int, clients: Group) -> Call:
+            return self._train_call(this, key, clients)
 
         others = len(self._samples) - sum(map(len, groups))
 
         def note(done: int) -> None:
             progress(others + done, len(self._samples))
 
-        calls, split = [call(key) for key in range(len(groups))], Split(alone, without)
-        for settled in run_calls_in_order(self._group, calls, self._max_attempts, again, note, split):
+        calls, repeated = [call(*group) for group in enumerate(groups)], repeats_of_groups(groups, call)
+        for settled in run_calls_in_order(self._group, calls, self._max_attempts, repeated.again, note, repeated.split):
             this.failed.update(settled.lost)
             this.attempts.update(dict.fromkeys((*settled.lost, *groups[settled.key]), settled.attempts))
             if settled.answer is None:

@@ -56,6 +56,25 @@ def test_a_call_that_is_lost_twice_is_searched_and_made_without_the_one_that_is_
     assert not done[1].lost
 
 
+def test_who_is_lost_beside_one_that_is_to_blame_is_not_left_out():
+    """An actor has two calls: one it works on and one that waits, and both are lost with it."""
+
+    class OneActor(Group):
+        lost_too = False
+
+        def next_outcome(self):
+            deadly = not self.lost_too and 1 in self._calls[0].arguments[0]
+            beside, self.lost_too = self.lost_too, deadly and len(self._calls) > 1
+            call = self._calls.popleft()
+            self.asked.append(call.arguments[0])
+            return Lost(call, "gone") if deadly or beside else Returned(call, ("fine",), (), None)
+
+    calls = [call_of(0, (0, 1, 2)), call_of(1, (3, 4)), call_of(2, (5, 6))]
+    done = settled(OneActor(None), calls)
+    assert {key: set(one.lost) for key, one in done.items()} == {0: {1}, 1: set(), 2: set()}
+    assert all(one.answer.values == ("fine",) for one in done.values())
+
+
 def test_nobody_is_left_out_for_states_that_are_gone_when_they_are_asked_alone():
     """A node that dies may first show as two calls that took too long."""
     calls = [call_of(0, (0, 1))]

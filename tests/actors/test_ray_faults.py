@@ -212,14 +212,13 @@ def test_a_peer_that_takes_its_actor_with_it_is_found_and_left_out(
 
         return Deadly(settings, device, data)
 
-    settings = make_settings(number_of_actors=2, number_of_clients=6, clients_per_group=3, max_attempts=2, **PEERS)
+    settings = make_settings(number_of_actors=2, number_of_clients=6, clients_per_group=3, **PEERS)
     with RayFederation(settings, None, observer, make) as federation:
         run = run_entered(federation, settings)
     assert run.summary.status == "finished"
     left_out = {(row["round"], row["client"]): row for row in run.rows("clients") if row["status"] == "failed"}
     assert set(left_out) == {(2, 3), (3, 1)}
-    assert "asked alone" in left_out[2, 3]["reason"]
-    assert "asked 2 times" in left_out[3, 1]["reason"]
+    assert all("asked alone" in row["reason"] for row in left_out.values())
 
 
 @pytest.mark.slow
