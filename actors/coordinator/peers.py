@@ -229,17 +229,18 @@ class PeerCoordinator:
                 if sender != client:
                     this.ledger.bill(sender, client, this.sizes[sender])
         for some, settled in self._mixed(this, orders, self._groups(clients)):
-            report: MixPeersReport | None = settled.answer.values[0] if settled.answer else None
-            failed = {**settled.lost, **(report.failed if report else dict.fromkeys(some, settled.reason))}
-            this.failed.update(failed)
-            deaf.update(failed)
-            if settled.answer is None or report is None:
+            deaf.update(settled.lost)
+            if settled.answer is None:
+                deaf.update(dict.fromkeys(some, settled.reason))
                 continue
+            report: MixPeersReport = settled.answer.values[0]
+            deaf.update(report.failed)
             this.spans.extend(report.spans)
             for client, state in zip(some, settled.answer.handles, strict=True):
                 if client in report.reports:
                     self._take_mixed(this, client, report.reports[client], state)
                     done += client in this.payloads
+        this.failed.update(deaf)
         if adds_up and deaf:  # what it did not hear would be missing for good; from a checkpoint it hears it again
             raise RoundFailed(this.round_index, len(clients) - len(deaf), len(clients), deaf)
         return done

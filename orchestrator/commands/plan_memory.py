@@ -109,8 +109,7 @@ def _kept_states(settings: Settings, spec: ModelSpec, method: Method, topology: 
     """How many states lie there for each client: those of a group stay until the last of it has trained again."""
     federation = settings.federation
     group = _largest_group(settings, spec)
-    own_object = topology is not None and method.rule.relays != "to_all"
-    if federation.client_sampling_rate == 1 or group == 1 or own_object:
+    if federation.client_sampling_rate == 1 or group == 1:
         return 1.0, ""
     kept = sum(1 / number for number in range(1, group + 1))
     sooner = ", or all chunks were replaced" if topology is None and forgets_states(settings, method) else ""

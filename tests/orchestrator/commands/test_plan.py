@@ -342,6 +342,15 @@ def test_states_of_a_group_stay_until_all_its_clients_have_trained_again():
     assert 10 <= held <= 100
 
 
+def test_peers_that_are_trained_at_once_take_memory_of_their_actor_and_none_of_the_store():
+    alone, together = (
+        make_plan(settings(20, federation={**RING, "clients_per_group": size}), model(10_000), actors=2)
+        for size in (1, 5)
+    )
+    assert memory(together, "each actor") - memory(alone, "each actor") == 4 * 5 * 4 * 10_000
+    assert memory(together, "object store") == memory(alone, "object store")
+
+
 def test_without_checkpoints_states_lie_there_once():
     with_them = settings(6, chunking_parts=10)
     without = with_them.model_copy(update={"runtime": RuntimeSettings(checkpoint_interval=0)})
