@@ -20,8 +20,8 @@ from fedchunk.orchestrator.chunking.tensor_pieces import cut_evenly
 
 CELL = 64
 """Values squared and added in float32 at once, where chunks are long."""
-LONG_CHUNK = 8 * CELL
-"""Values of a chunk from which whole cells inside it outweigh the cells that its borders cut."""
+LONG_CHUNK = 32 * CELL
+"""Values of a chunk from which whole cells inside it outweigh the cells that its borders cut, which are added apart."""
 ROW_VALUES = CELL + CELL // 4
 """Values of a chunk up to which it is a cell by itself."""
 LONG_RUN = 8

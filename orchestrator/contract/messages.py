@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from fedchunk.orchestrator.chunking.aggregation import PartialSum
 from fedchunk.orchestrator.contract.reports import ReportRows
+from fedchunk.orchestrator.contract.small_arrays import SmallArraysInside
 
 COORDINATOR = -1
 """The coordinator's place in ``sender`` and ``receiver`` columns; clients count from 0."""
@@ -86,7 +87,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class ModelState:
+class ModelState(SmallArraysInside):
     """The values of a model: parameters and buffers, flat."""
 
     weights_P: NDArray[np.float32]
@@ -141,7 +142,7 @@ class ClientState:
 
 
 @dataclass(frozen=True)
-class ClientStates:
+class ClientStates(SmallArraysInside):
     """The states of the clients of one group, as rows of few arrays. Clients that share a model share its row."""
 
     model_rows: tuple[int, ...]
@@ -211,7 +212,7 @@ class GroupOrder:
 
 
 @dataclass(frozen=True)
-class KnownToAll:
+class KnownToAll(SmallArraysInside):
     """What the coordinator's messages of a round come to, where every client gets the same bits: then the messages are
     billed, and nobody has to write and open them."""
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchunk.orchestrator.contract.small_arrays import SmallArraysInside
+
 
 @dataclass(frozen=True)
 class ClientReport:
@@ -59,7 +61,7 @@ _AFTER_ARRAYS = attrgetter("train_s", "training")
 
 
 @dataclass(frozen=True)
-class ReportRows:
+class ReportRows(SmallArraysInside):
     """Reports by their fields: a hundred small objects, and as many small arrays, cost more to send than to make."""
 
     before_arrays: tuple[tuple[Any, ...], ...]

@@ -1,8 +1,10 @@
 """Decisions of a round, as tables."""
 
 import pickle
+import zlib
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -54,6 +56,15 @@ def test_generators_share_nothing_between_seeds_purposes_rounds_and_clients():
     keys = [(s, p, r, c) for s in (0, 1) for p in ("batches", "cohort") for r in (0, 1) for c in (0, 1)]
     assert len({generator(*key).integers(2**63) for key in keys}) == len(keys)
     assert all(0 <= torch_seed(*key) < 2**63 for key in keys)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1, 2**32, 2**63])
+def test_generators_are_those_that_numpy_makes_of_the_numbers(seed):
+    entropy = (seed, zlib.crc32(b"batches"), 3, 4)
+    expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    assert (
+        generator(seed, "batches", 3, 4).integers(2**63, size=4).tolist() == expected.integers(2**63, size=4).tolist()
+    )
 
 
 @pytest.mark.parametrize(

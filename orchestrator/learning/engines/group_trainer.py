@@ -79,6 +79,7 @@ class GroupTrainer:
         self._with_gradient = with_gradient
         self.plan = plan_training(model.module, training, loss, model.device.type, in_order=model.is_in_order)
         self._alone = LocalTrainer(model, training, loss)
+        self._drop_single = has_batch_norm(model.module)
         self._stacks = StackTrainer(model, training, self.plan.engine, loss.smoothing or 0.0)
         self._rows = Rows(model.spec, model.device, 0, with_gradient=with_gradient)
         own = [one for one in settings.components.own if one.kind in ("model", "loss")]
@@ -183,6 +184,5 @@ class GroupTrainer:
     def _descent(self, group: Group) -> NDArray[np.float64] | None:
         if not is_plain(self._training):
             return None
-        drop_single = has_batch_norm(self._model.module)
-        steps = [client_batches(size, self._training, drop_single=drop_single).steps for size in group.sizes]
+        steps = [client_batches(size, self._training, drop_single=self._drop_single).steps for size in group.sizes]
         return np.array(steps) * group.learning_rate

@@ -33,7 +33,7 @@ class Rows:
         self.counters_GI = torch.empty(num_clients, spec.num_integer_buffers, dtype=torch.int64, device=device)
 
     def __len__(self) -> int:
-        return len(self.weights_GP)
+        return self.weights_GP.shape[0]
 
     def start(self, states: Sequence[ModelState]) -> None:
         """Puts the first rows to their starts and the gradients to 0. The same object again is copied on the device."""

@@ -12,6 +12,7 @@ from fedchunk.orchestrator.chunking.square_sums import blocks, square_sums, squa
 ALL = Asked(moves=True, lengths=True, withheld=True)
 LAYOUTS = [
     Layout(200_000, 40),
+    Layout(200_003, 180),
     Layout(200_003, 3000),
     Layout.at_tensors(np.cumsum([0, 3, 90_000, 5, 700, 70_000]), 300),
 ]
