@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,7 @@ class Keeping:
         if not self._keeps_states:
             return None
         if self._keeps_home_alone:
-            return stack_states([replace(state, model=None) for state in states])
+            return stack_states(states, with_models=False)
         if self._rule.keeps_residual or self._momentum.keeps_start_alone or not whole:
             return stack_states(states)
         kept_C = None

@@ -210,7 +210,7 @@ class StarClient:
         its, kept_C = (state.model, state.kept_C) if state else (self._own_start, None)
         assert its is not None, "a client that knows nothing has no chunks of its own"
         mixed_P = with_chunks(task.known.weights_P, its.weights_P, task.own_C, layout, kept_C)
-        return replace(task.known, weights_P=mixed_P)
+        return ModelState(mixed_P, task.known.buffers_B, task.known.counters_I)
 
     def _opened(self, origin: Origin, message: Payload, known_C: NDArray[np.bool_] | None, stands: bool) -> Message:
         spec, own = self._worker.spec, self._method.own_codec

@@ -16,11 +16,11 @@ _NO_FLOATS = np.empty((0, 0), np.float32)
 _NO_COUNTERS = np.empty((0, 0), np.int64)
 
 
-def stack_states(states: Sequence[ClientState]) -> ClientStates:
+def stack_states(states: Sequence[ClientState], *, with_models: bool = True) -> ClientStates:
     """The states as rows, in order. A model that several clients share is one row."""
     models: list[ModelState] = []
     rows: list[int] = []
-    for state in states:
+    for state in states if with_models else ():
         if state.model is None:
             continue
         known = [at for at, model in enumerate(models) if model.weights_P is state.model.weights_P]
@@ -87,7 +87,7 @@ def with_trained(
     if kept_C is not None:
         weights, buffers, counters = layout.cut_rows(weights, kept_C), buffers.copy(), counters.copy()
     return replace(
-        stack_states([replace(state, model=None) for state in states]),
+        stack_states(states, with_models=False),
         model_rows=tuple(range(len(states))),
         weights_MP=weights,
         buffers_MB=buffers,

@@ -206,8 +206,9 @@ class Layout:
         values.setflags(write=False)
         return [(values, count)]
 
-    def places_among(self, mask_C: NDArray[np.bool_], kept_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
-        """As :meth:`places`, of what :meth:`cut` made of ``kept_C``, which has all chunks of ``mask_C``.
+    def places_among(self, mask_C: NDArray[np.bool_], kept_C: NDArray[np.bool_]) -> list[tuple[Place, Place]]:
+        """As :meth:`places`, each with where it lies in what :meth:`cut` made of ``kept_C``, which has all of
+        ``mask_C``.
 
         Raises:
             ValueError: it has not.
@@ -215,16 +216,19 @@ class Layout:
         Example:
             >>> kept, some = np.array([True, False, True, True]), np.array([False, False, True, True])
             >>> Layout(1024, 4).places_among(some, kept)
-            [(slice(256, 768, None), 512)]
+            [(slice(512, 1024, None), slice(256, 768, None))]
         """
-        if (mask_C & ~kept_C).any():
+        if (mask_C > kept_C).any():
             raise ValueError("chunks that were not kept")
         if self._is_short:
-            return [(np.repeat(mask_C[kept_C], self.sizes_C[kept_C]), self.num_values(mask_C))]
+            among = np.repeat(mask_C[kept_C], self.sizes_C[kept_C])
+            return [(place, among) for place, _ in self.places(mask_C)]
         starts = self._starts_among.of(kept_C.tobytes(), lambda: _starts_among(kept_C, self.sizes_C))
         firsts = (first for first, _ in self.chunk_runs(mask_C))
-        sizes = (size for _, size in self.places(mask_C))
-        return [(slice(starts[first], starts[first] + size), size) for first, size in zip(firsts, sizes, strict=True)]
+        return [
+            (place, slice(starts[first], starts[first] + size))
+            for first, (place, size) in zip(firsts, self.places(mask_C), strict=True)
+        ]
 
     @cached_property
     def _starts_among(self) -> _Lately[list[int]]:

@@ -49,10 +49,12 @@ def with_chunks(
         [0.0, 0.0, 7.0, 8.0]
     """
     mixed_P = weights_P.copy()
-    here = layout.places(own_C)
-    there = here if kept_C is None else layout.places_among(own_C, kept_C)
-    for (place, _), (source, _) in zip(here, there, strict=True):
-        mixed_P[place] = own[source]
+    if kept_C is None:
+        for place, _ in layout.places(own_C):
+            mixed_P[place] = own[place]
+    else:
+        for place, source in layout.places_among(own_C, kept_C):
+            mixed_P[place] = own[source]
     return mixed_P
 
 

@@ -159,12 +159,14 @@ class StackTrainer:
             sum_GP.div_(to_device(steps_G, sum_GP.device).unsqueeze(1))
         loss_TG, loss_G = _mean_losses(table, host_copy(losses_E))
         finite_G = finite_rows(weights_GP)
+        outcome.train_loss_G[[place for place, _ in clients]] = loss_G
+        if finite_G.all() and np.isfinite(loss_TG).all():
+            return
         for row, (place, own) in enumerate(clients):
             where = f"in round {group.round_index} of client {ids[row]}"
             fault = _fault(loss_TG[: own.steps, row], bool(finite_G[row]), own.per_epoch, where, group.learning_rate)
-            if fault is None:
-                outcome.train_loss_G[place] = loss_G[row]
-            else:
+            if fault is not None:
+                outcome.train_loss_G[place] = np.nan
                 outcome.failures[place] = f"FloatingPointError: {fault}"
 
 
