@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedchunk.orchestrator.contract.messages import ModelSpec, ModelState
-from fedchunk.orchestrator.learning.transfer import fill, host_copy, to_device
+from fedchunk.orchestrator.learning.transfer import fill, host_copy, spread, to_device
 
 
 class Rows:
@@ -51,7 +51,7 @@ def _fill_rows(rows: Tensor, arrays: Sequence[NDArray[Any]]) -> None:
     for _, same in groupby(arrays, key=id):
         array, *others = same
         fill(rows[row], array)
-        rows[row + 1 : row + 1 + len(others)].copy_(rows[row])  # to each, from where it is in the cache
+        spread(rows[row + 1 : row + 1 + len(others)], rows[row])  # to each, from where it is in the cache
         row += 1 + len(others)
 
 
