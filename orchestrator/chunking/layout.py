@@ -199,7 +199,8 @@ class Layout:
 
     def _places_of(self, mask_C: NDArray[np.bool_]) -> list[tuple[Place, int]]:
         if not self._is_short:
-            return [(slice(start, stop), stop - start) for start, stop in self.runs(mask_C)]
+            edges = self.bounds[_edges_of(mask_C)].tolist()
+            return [(slice(start, stop), stop - start) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
         count = self.num_values(mask_C)
         few = 0 < FEW * count <= self.num_parameters
         values = ranges(self.bounds[:-1][mask_C], self.sizes_C[mask_C]) if few else np.repeat(mask_C, self.sizes_C)
@@ -267,10 +268,15 @@ class Layout:
         return np.add.reduceat(values_P, self.bounds[:-1], dtype=np.float64)
 
 
-def _runs_of(mask_C: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _edges_of(mask_C: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The chunks that runs begin with, and those behind their last ones, in turn."""
     framed = np.zeros(len(mask_C) + 2, np.bool_)
     framed[1:-1] = mask_C
-    edges = np.flatnonzero(framed[1:] != framed[:-1]).tolist()
+    return np.flatnonzero(framed[1:] != framed[:-1])
+
+
+def _runs_of(mask_C: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = _edges_of(mask_C).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 

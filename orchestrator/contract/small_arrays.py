@@ -6,8 +6,8 @@ microseconds for each such buffer whenever an object is read, which for a small 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ class SmallArraysInside:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(_inside(getattr(self, field.name)) for field in fields(self))
+
+    def __copy__(self) -> Self:
+        return replace(self)  # ``copy`` would make it of what is meant for a pickle
 
 
 class _Inside:

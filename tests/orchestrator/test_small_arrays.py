@@ -1,5 +1,6 @@
 """What crosses processes has its small arrays inside its pickle, and is what it was."""
 
+import copy
 import pickle
 from dataclasses import dataclass, fields, replace
 
@@ -77,3 +78,10 @@ def assert_same(got, expected):
         assert (got.dtype, got.shape, got.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
     else:
         assert got == expected
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_has_arrays(copied):
+    pair = Pair(np.arange(4), np.zeros(MOST_BYTES))
+    assert_same(copied(pair).one, pair.one)
+    assert_same(copied(pair).other, pair.other)
