@@ -17,7 +17,7 @@ _NO_COUNTERS = np.empty((0, 0), np.int64)
 
 
 def stack_states(states: Sequence[ClientState], *, with_models: bool = True) -> ClientStates:
-    """The states as rows, in order. A model that several clients share is one row."""
+    """The states as rows, in order. A model that several clients share is one row; ``with_models=False``: none is."""
     models: list[ModelState] = []
     rows: list[int] = []
     for state in states if with_models else ():

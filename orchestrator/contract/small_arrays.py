@@ -1,6 +1,6 @@
 """Small arrays inside the pickle of what they belong to.
 
-Arrays lie beside a pickle, each in a buffer of its own, so that whoever reads it need not copy them. Ray takes several
+Arrays lie beside a pickle, each in a buffer of its own, so that whoever reads it need not copy them. Ray takes some two
 microseconds for each such buffer whenever an object is read, which for a small one is more than its copy takes.
 """
 

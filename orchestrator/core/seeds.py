@@ -25,7 +25,7 @@ def generator(seed: int, purpose: str, round_index: int = 0, client_id: int = 0)
         np.True_
     """
     words = seed, zlib.crc32(purpose.encode()), round_index, client_id
-    # The same numbers drawn, in a third less time: of words as they are numpy makes nothing else.
+    # Numpy takes plain numbers apart into just these words, each by itself: given them it takes a third less time.
     entropy = np.array(words, np.uint32) if max(words) < 1 << 32 else words
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 

@@ -160,24 +160,20 @@ class StackTrainer:
         loss_TG, loss_G = _mean_losses(table, host_copy(losses_E))
         finite_G = finite_rows(weights_GP)
         outcome.train_loss_G[[place for place, _ in clients]] = loss_G
-        if finite_G.all() and np.isfinite(loss_TG).all():
-            return
-        for row, (place, own) in enumerate(clients):
+        for row in np.flatnonzero(~(finite_G & np.isfinite(loss_TG).all(axis=0))).tolist():
+            place, own = clients[row]
             where = f"in round {group.round_index} of client {ids[row]}"
-            fault = _fault(loss_TG[: own.steps, row], bool(finite_G[row]), own.per_epoch, where, group.learning_rate)
-            if fault is not None:
-                outcome.train_loss_G[place] = np.nan
-                outcome.failures[place] = f"FloatingPointError: {fault}"
+            fault = _fault(loss_TG[: own.steps, row], own.per_epoch, where, group.learning_rate)
+            outcome.train_loss_G[place] = np.nan
+            outcome.failures[place] = f"FloatingPointError: {fault}"
 
 
-def _fault(
-    loss_T: NDArray[np.float64], is_finite: bool, per_epoch: int, where: str, learning_rate: float
-) -> str | None:
-    """What is wrong with a client's losses and weights, in the words of training one by one."""
+def _fault(loss_T: NDArray[np.float64], per_epoch: int, where: str, learning_rate: float) -> str:
+    """What is wrong with a client's losses or, if nothing is, weights, in the words of training one by one."""
     bad_T = np.flatnonzero(~np.isfinite(loss_T))
     if len(bad_T):
         return bad_loss(float(loss_T[bad_T[0]]), int(bad_T[0]), per_epoch, where, learning_rate)
-    return None if is_finite else bad_weights(where, learning_rate)
+    return bad_weights(where, learning_rate)
 
 
 def even_parts(count: int, most: int) -> list[slice]:

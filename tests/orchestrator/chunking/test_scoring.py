@@ -50,7 +50,7 @@ def test_short_and_long_chunks_keep_their_digits_side_by_side(scale):
     np.testing.assert_allclose(squared_norms(vector_P, layout), exact_squared_norms(vector_P, layout), rtol=1e-6)
 
 
-@pytest.mark.parametrize("chunk_values", [40, 511, 512, 513, 5000])
+@pytest.mark.parametrize("chunk_values", [40, 511, 512, 513, 2047, 2048, 2049, 5000])
 @pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-12, 1e12, 3e38])
 def test_norms_keep_their_digits_where_float32_squares_would_lose_them(chunk_values, scale):
     layout = Layout(7 * chunk_values + 3, 7)
