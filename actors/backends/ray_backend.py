@@ -52,9 +52,6 @@ ROOM_S = 5.0
 SILENCE_S = 120.0
 """How long the coordinator may not answer at all before it counts as lost. It answers from a thread of its own."""
 
-FEW_CLIENTS = 32
-"""Clients of a round whose states may all be carried by calls, wherever they lie."""
-
 NO_TCP = "got tcp, which joins two ends in one process; allowed on Ray: object_store. Remove it, or run with --local"
 
 
@@ -190,7 +187,7 @@ class RayFederation:
         with ThreadPoolExecutor(1, "fedchunk-data") as thread:
             loading = thread.submit(_prepare, settings)
             if not ray.is_initialized():
-                start_ray(settings.runtime, self._address, large_calls=_has_large_calls(settings))
+                start_ray(settings.runtime, self._address, large_calls=not settings.federation.peer_to_peer)
                 self._owns_ray = True
             placement = plan_placement(settings, _resources())
             self._spawn(placement)
@@ -260,20 +257,6 @@ def _prepare(settings: Settings) -> ExperimentData:
     pa.array([])  # with its first array pyarrow imports pandas
 
     return prepare(settings)
-
-
-def _has_large_calls(settings: Settings) -> bool:
-    """Whether larger values than usual are better off in calls than in the object store.
-
-    A call names as many objects with states as it has clients, where these last took part in different groups, and
-    needs a row of each: those of many are left in the store. What peers send goes to several others.
-    """
-    from fedchunk.orchestrator.methods.method import keeps_states  # a run has it by now
-
-    federation = settings.federation
-    cohort = federation.client_sampling_rate * federation.number_of_clients
-    scattered = federation.client_sampling_rate < 1 and cohort > FEW_CLIENTS
-    return not federation.peer_to_peer and not (keeps_states(settings) and scattered)
 
 
 def _resources() -> dict[str, float]:

@@ -11,6 +11,7 @@ import ray
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from fedchunk.actors.backends.inline import most_of_states, outside_calls
 from fedchunk.actors.backends.memory import keep_freed_memory, set_aside, uncollected
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class _ClientShell:
 
     def __init__(self, make_actor: ActorFactory, settings: Settings, device: str) -> None:
         self._make_actor, self._settings, self._device = make_actor, settings, device
+        self._most_of_states = most_of_states(settings)
 
     def warm_up(self) -> None:
         keep_freed_memory()
@@ -49,10 +51,16 @@ class _ClientShell:
         machine: str = ray.get_runtime_context().get_node_id()
         return machine
 
-    def ask(self, job: Job, *arguments: Any) -> Any:
-        """What the client answers. If its device is lost the actor ends: then another is started and asked instead."""
+    def ask(self, job: Job, handles: int, *arguments: Any) -> Any:
+        """What the client answers; the last ``handles`` of its values stay where they are until later calls need them.
+
+        If its device is lost the actor ends: then another is started and asked instead.
+        """
         try:
-            return getattr(self._client, job)(*arguments)
+            answer = getattr(self._client, job)(*arguments)
+            if not handles:
+                return answer
+            return *answer[:-handles], *(outside_calls(states, self._most_of_states) for states in answer[-handles:])
         finally:
             if job != "initial_model" and not self._client.device_works():
                 ray.actor.exit_actor()  # type: ignore[no-untyped-call]

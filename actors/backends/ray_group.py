@@ -159,7 +159,7 @@ class RayClientGroup:
                 return
             call = take_near(self._queue, slot.machine)
             ask = slot.actor.ask.options(num_returns=call.values + call.handles)
-            answer = ask.remote(call.method, *call.arguments)
+            answer = ask.remote(call.method, call.handles, *call.arguments)
             if not slot.flights:
                 self._begin(slot, call)
             slot.flights.append(_Flight(call, answer if isinstance(answer, list) else [answer]))

@@ -15,7 +15,7 @@ def make_worker():
     """The class is made here so that Ray pickles it by value: workers cannot import test files."""
 
     class Worker:
-        def ask(self, job, *arguments):
+        def ask(self, job, handles, *arguments):
             return getattr(self, job)(*arguments)
 
         def ready(self):
@@ -139,7 +139,7 @@ def test_after_one_actor_was_lost_a_spare_stands_by_and_takes_the_next_ones_plac
     import time
 
     class Worker:
-        def ask(self, job):
+        def ask(self, job, handles):
             return os.getpid()
 
         def ready(self):
