@@ -51,34 +51,16 @@ FEW_CLIENTS = 32
 """Clients of a round whose states may all be carried by calls, wherever they lie."""
 
 
-MOST_FILLED = 256 << 20
-"""Bytes that may be in the store beside states, for no use but to keep them there."""
+def most_of_states(settings: Settings) -> int:
+    """Bytes of a call's states that travel inside calls.
 
-
-def are_scattered(settings: Settings) -> bool:
-    """Whether a call names about as many objects with states as it has clients, as these last took part in different
-    rounds, and needs a row of each: those of many clients are left in the store."""
+    A call names about as many objects with states as it has clients, where these last took part in different rounds,
+    and needs a row of each: those of many clients are left in the store.
+    """
     federation = settings.federation
     cohort = federation.client_sampling_rate * federation.number_of_clients
-    return federation.client_sampling_rate < 1 and cohort > FEW_CLIENTS
-
-
-def may_fill(settings: Settings) -> bool:
-    """Whether what keeps scattered states in the store stays small there, under the larger limit.
-
-    An object with states of some 100 clients is needed until the last of them takes part again, some ``5 / rate``
-    rounds long, and every round makes one for each call: of a small model one for each actor, or as the settings say.
-    """
-    federation, runtime = settings.federation, settings.runtime
-    calls: float = runtime.number_of_actors or os.cpu_count() or 1
-    if runtime.clients_per_call is not None:
-        calls = max(calls, federation.client_sampling_rate * federation.number_of_clients / runtime.clients_per_call)
-    return calls * 5 / federation.client_sampling_rate * LARGER <= MOST_FILLED
-
-
-def most_of_states(settings: Settings) -> int:
-    """Bytes of a call's states that travel inside calls."""
-    return _DEFAULT if are_scattered(settings) else SHARED
+    scattered = federation.client_sampling_rate < 1 and cohort > FEW_CLIENTS
+    return _DEFAULT if scattered else SHARED
 
 
 class _Filled:
@@ -92,12 +74,9 @@ class _Filled:
 
 
 def outside_calls(value: Any, most: int) -> Any:
-    """The same value; of ``most`` bytes or more Ray puts it into the object store, though its limit is larger.
-
-    A user's own limit above :data:`LARGER` is let be: what fills a value up to it would be as large.
-    """
+    """The same value; of ``most`` bytes or more Ray puts it into the object store, though its limit is larger."""
     limit = _limit()
-    if not most < limit <= LARGER:
+    if limit <= most:
         return value
     size = _size(value)
     return _Filled(value, bytearray(limit - size)) if most <= size < limit else value

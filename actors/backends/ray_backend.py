@@ -26,7 +26,6 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fedchunk.actors.backends.inline import are_scattered, may_fill
 from fedchunk.actors.backends.memory import uncollected
 from fedchunk.actors.backends.placement import Placement, plan_placement
 from fedchunk.actors.backends.ray_client import Spawner
@@ -188,7 +187,7 @@ class RayFederation:
         with ThreadPoolExecutor(1, "fedchunk-data") as thread:
             loading = thread.submit(_prepare, settings)
             if not ray.is_initialized():
-                start_ray(settings.runtime, self._address, large_calls=_has_large_calls(settings))
+                start_ray(settings.runtime, self._address, large_calls=not settings.federation.peer_to_peer)
                 self._owns_ray = True
             placement = plan_placement(settings, _resources())
             self._spawn(placement)
@@ -258,16 +257,6 @@ def _prepare(settings: Settings) -> ExperimentData:
     pa.array([])  # with its first array pyarrow imports pandas
 
     return prepare(settings)
-
-
-def _has_large_calls(settings: Settings) -> bool:
-    """Whether larger values than usual are better off in calls than in the object store. What peers send goes to
-    several others, and scattered states must be kept out of calls at a price."""
-    from fedchunk.orchestrator.methods.method import keeps_states  # a run has it by now
-
-    if settings.federation.peer_to_peer:
-        return False
-    return not (keeps_states(settings) and are_scattered(settings)) or may_fill(settings)
 
 
 def _resources() -> dict[str, float]:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from fedchunk.actors.backends import inline
-from fedchunk.actors.backends.ray_backend import _has_large_calls
 
 
 @pytest.fixture(autouse=True)
@@ -71,36 +70,6 @@ def test_nothing_is_added_where_ray_puts_it_into_the_store_anyway(monkeypatch):
     monkeypatch.setenv(inline._VARIABLE, str(inline.LARGER))
     assert inline.outside_calls(states, inline.SHARED) is states  # and fits
     assert inline.outside_calls(states, inline._DEFAULT) is not states
-    monkeypatch.setenv(inline._VARIABLE, str(1 << 30))  # a user's own: a GiB of filler for each call would be as large
-    assert inline.outside_calls(states, inline._DEFAULT) is states
-
-
-@pytest.mark.parametrize(
-    ("settings", "large"),
-    [
-        ({"client_sampling_rate": 0.1, "number_of_actors": 2, "chunking": False}, True),
-        ({"client_sampling_rate": 0.1, "number_of_actors": 2}, True),  # 100 objects of 2 MiB
-        ({"client_sampling_rate": 0.1, "number_of_actors": 2, "clients_per_call": 50}, True),
-        ({"client_sampling_rate": 0.1, "number_of_actors": 2, "clients_per_call": 10}, False),
-        ({"client_sampling_rate": 0.1, "number_of_actors": 3}, False),
-        ({"client_sampling_rate": 0.05, "number_of_actors": 2}, False),
-        ({"client_sampling_rate": 0.05, "number_of_actors": 2, "chunking": False}, True),
-        ({"client_sampling_rate": inline.FEW_CLIENTS / 1000, "number_of_actors": 8}, True),
-        ({"client_sampling_rate": 1.0, "number_of_actors": 8}, True),
-        (
-            {
-                "federated_learning_schema": "DecentralizedFederatedLearning",
-                "federated_learning_topology": "ring",
-                "number_of_clients": 4,
-                "client_sampling_rate": 1.0,
-            },
-            False,
-        ),
-    ],
-)
-def test_calls_are_large_where_states_need_not_be_filled_up_or_only_few_at_a_time(make_settings, settings, large):
-    asked = {"chunking": True, "chunking_parts": 4, "synthetic_samples": 2000, "number_of_clients": 1000} | settings
-    assert _has_large_calls(make_settings(**asked)) == large
 
 
 @pytest.mark.parametrize(
